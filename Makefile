@@ -1,0 +1,81 @@
+# lapsed: one Makefile, not recursive. `make`, `make check`, `make demo`, `make install`, `make clean`, `make deps`.
+# B=folder builds elsewhere; a missing config.mk is made here, so nothing has to be run before.
+
+B ?= build
+prefix ?= /usr/local
+
+# The goals that do all the set-up also install packages; the others only say what is missing.
+SETUP_GOALS = check demo bench
+ifneq ($(filter clean deps distclean,$(MAKECMDGOALS)),)
+else
+ifneq ($(filter $(SETUP_GOALS),$(MAKECMDGOALS)),)
+SETUP := $(shell scripts/deps.sh test >&2 || echo failed)
+ifeq ($(SETUP),failed)
+$(error the packages above are needed)
+endif
+endif
+include config.mk
+endif
+
+SYSTEM_CFLAGS = $(patsubst -I%,-isystem %,$(LIB_CFLAGS))
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
+           -Wcast-qual -Wwrite-strings -Wvla -Wundef -Wnull-dereference -Wimplicit-fallthrough
+ifeq ($(findstring clang,$(CC)),)
+WARNINGS += -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wimplicit-fallthrough=5
+endif
+ifeq ($(WERROR),yes)
+WARNINGS += -Werror
+endif
+ifeq ($(SANITIZERS),yes)
+HARDENING = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LINKING   = -fsanitize=address,undefined
+else
+HARDENING = -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
+LINKING   = -pie -Wl,-z,relro,-z,now
+endif
+COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -Isrc -Itests $(SYSTEM_CFLAGS) $(WARNINGS) $(HARDENING) -pthread $(CFLAGS) -MMD -MP
+
+PROGRAMS = $(B)/lapsed $(B)/lapsectl
+LIBRARY_SOURCES := $(filter-out src/lapsed.c src/lapsectl.c,$(wildcard src/*/*.c))
+LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(B)/%.o)
+UNIT_SOURCES := $(wildcard tests/unit/*/*.c)
+UNIT_TESTS   := $(UNIT_SOURCES:tests/unit/%.c=$(B)/unit/%)
+STORE_TEST_SOURCES := $(wildcard tests/store/*.c)
+
+.PHONY: all check check-unit check-store check-daemon check-includes demo install clean distclean deps
+.SECONDARY:
+all: $(PROGRAMS)
+
+configure: configure.ac
+	@scripts/deps.sh build
+	autoconf
+config.mk: configure config.mk.in
+	./configure --quiet $(CONFIGURE_FLAGS)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+$(B)/liblapsed.a: $(LIBRARY_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(B)/lapsed $(B)/lapsectl: $(B)/%: $(B)/src/%.o $(B)/liblapsed.a
+	$(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
+$(B)/unit/%: $(B)/tests/unit/%.o $(B)/liblapsed.a
+	@mkdir -p $(@D)
+	$(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(CHECK_LIBS) $(LIBS)
+
+check: check-includes check-unit check-store check-daemon
+check-includes:
+	scripts/check-includes.sh
+check-unit: $(UNIT_TESTS)
+	@set -e; for t in $(UNIT_TESTS); do $$t; done
+
+deps:
+	scripts/deps.sh test
+
+clean:
+	rm -rf $(B)
+distclean: clean
+	rm -rf config.mk config.log config.status configure autom4te.cache
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,225 @@
+#include "base/text.h"
+
+#include "base/arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DEFAULT_MAXIMUM = 64 << 20 };
+
+void buf_free(struct buf *buf) {
+    free(buf->text);
+    *buf = (struct buf){.maximum = buf->maximum};
+}
+
+void buf_clear(struct buf *buf) {
+    buf->length = 0;
+    buf->overflow = false;
+    if (buf->text) buf->text[0] = '\0';
+}
+
+static bool buf_reserve(struct buf *buf, size_t more) {
+    size_t maximum = buf->maximum ? buf->maximum : DEFAULT_MAXIMUM;
+    if (more > maximum || buf->length + more > maximum) {
+        buf->overflow = true;
+        return false;
+    }
+    size_t needed = buf->length + more + 1;
+    if (needed <= buf->room) return true;
+    size_t room = buf->room ? buf->room * 2 : 256;
+    while (room < needed) room *= 2;
+    buf->text = xrealloc(buf->text, room);
+    buf->room = room;
+    return true;
+}
+
+void buf_add_n(struct buf *buf, const char *text, size_t length) {
+    if (!buf_reserve(buf, length)) return;
+    memcpy(buf->text + buf->length, text, length);
+    buf->length += length;
+    buf->text[buf->length] = '\0';
+}
+
+void buf_add(struct buf *buf, const char *text) { buf_add_n(buf, text, strlen(text)); }
+
+void buf_add_char(struct buf *buf, char c) { buf_add_n(buf, &c, 1); }
+
+void buf_printf(struct buf *buf, const char *format, ...) {
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    if (length >= 0 && buf_reserve(buf, (size_t)length)) {
+        (void)vsnprintf(buf->text + buf->length, (size_t)length + 1, format, arguments);
+        buf->length += (size_t)length;
+    }
+    va_end(arguments);
+}
+
+const char *buf_text(const struct buf *buf) { return buf->text ? buf->text : ""; }
+
+/* Bytes of the UTF-8 sequence at `s` (at most `left`), 0 if it is invalid. Unicode 15, table 3-7. */
+static size_t utf8_sequence(const unsigned char *s, size_t left) {
+    if (s[0] < 0x80) return 1;
+    size_t length = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
+    if (!length || length > left) return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((s[i] & 0xc0) != 0x80) return 0;
+    if (s[0] == 0xe0 && s[1] < 0xa0) return 0;
+    if (s[0] == 0xed && s[1] > 0x9f) return 0;
+    if (s[0] == 0xf0 && s[1] < 0x90) return 0;
+    if (s[0] == 0xf4 && s[1] > 0x8f) return 0;
+    return length;
+}
+
+void buf_add_json(struct buf *buf, const char *text) {
+    const unsigned char *s = (const unsigned char *)text;
+    size_t left = strlen(text);
+    buf_add_char(buf, '"');
+    while (left) {
+        size_t length = utf8_sequence(s, left);
+        if (!length) {
+            buf_add(buf, "\xef\xbf\xbd");
+            length = 1;
+        } else if (*s == '"' || *s == '\\') {
+            buf_add_char(buf, '\\');
+            buf_add_char(buf, (char)*s);
+        } else if (*s == '\n') {
+            buf_add(buf, "\\n");
+        } else if (*s == '\t') {
+            buf_add(buf, "\\t");
+        } else if (*s < 0x20 || *s == 0x7f) {
+            buf_printf(buf, "\\u%04x", *s);
+        } else {
+            buf_add_n(buf, (const char *)s, length);
+        }
+        s += length;
+        left -= length;
+    }
+    buf_add_char(buf, '"');
+}
+
+bool text_is_utf8(const char *bytes, size_t length) {
+    const unsigned char *s = (const unsigned char *)bytes;
+    while (length) {
+        size_t step = utf8_sequence(s, length);
+        if (!step) return false;
+        s += step;
+        length -= step;
+    }
+    return true;
+}
+
+bool text_equal(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }
+
+bool text_starts_with(const char *text, const char *prefix) { return !strncmp(text, prefix, strlen(prefix)); }
+
+struct number_text text_number(int64_t number) {
+    struct number_text result;
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%" PRId64, number);
+    size_t out = 0;
+    for (int i = 0; i < length; i++) {
+        result.text[out++] = digits[i];
+        int left = length - 1 - i;
+        if (left > 0 && left % 3 == 0 && digits[i] != '-') result.text[out++] = ',';
+    }
+    result.text[out] = '\0';
+    return result;
+}
+
+size_t text_width(const char *text) {
+    size_t width = 0;
+    for (; *text; text++) width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+bool text_copy(char *to, size_t size, const char *from) {
+    size_t length = strlen(from);
+    bool whole = length < size;
+    if (!whole) length = size - 1;
+    memcpy(to, from, length);
+    to[length] = '\0';
+    return whole;
+}
+
+void text_hex(char to[65], const unsigned char bytes[32]) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < 32; i++) {
+        to[2 * i] = digits[bytes[i] >> 4];
+        to[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    to[64] = '\0';
+}
+
+static void close_file(const int *fd) {
+    if (*fd >= 0) (void)close(*fd);
+}
+
+int text_read_file(const char *path, size_t maximum, char **ret_bytes, size_t *ret_length, struct err *err) {
+    __attribute__((cleanup(close_file))) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return err_set_errno(err, errno, "cannot open %s", path);
+    struct stat stat;
+    if (fstat(fd, &stat)) return err_set_errno(err, errno, "cannot read %s", path);
+    if (!S_ISREG(stat.st_mode)) return err_set(err, ERR_IO, "%s is not a regular file", path);
+    __attribute__((cleanup(buf_free))) struct buf content = {.maximum = maximum};
+    char chunk[65536];
+    for (;;) {
+        ssize_t got = read(fd, chunk, sizeof chunk);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return err_set_errno(err, errno, "cannot read %s", path);
+        if (!got) break;
+        buf_add_n(&content, chunk, (size_t)got);
+        if (content.overflow) return err_set(err, ERR_IO, "%s is larger than %zu bytes", path, maximum);
+    }
+    *ret_length = content.length;
+    *ret_bytes = content.text ? content.text : xstrdup("");
+    content.text = NULL;
+    return 0;
+}
+
+static int write_all(int fd, const char *bytes, size_t length) {
+    while (length) {
+        ssize_t put = write(fd, bytes, length);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return -1;
+        bytes += put;
+        length -= (size_t)put;
+    }
+    return 0;
+}
+
+static int sync_folder_of(const char *path) {
+    char folder[4096];
+    if (!text_copy(folder, sizeof folder, path)) return -1;
+    char *slash = strrchr(folder, '/');
+    if (!slash) (void)text_copy(folder, sizeof folder, ".");
+    else if (slash == folder) slash[1] = '\0';
+    else *slash = '\0';
+    __attribute__((cleanup(close_file))) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -1 : fsync(fd);
+}
+
+int text_write_file(const char *path, const char *bytes, size_t length, unsigned mode, struct err *err) {
+    char temporary[4096];
+    int needed = snprintf(temporary, sizeof temporary, "%s.new", path);
+    if (needed < 0 || (size_t)needed >= sizeof temporary) return err_set(err, ERR_IO, "%s: the name is too long", path);
+    __attribute__((cleanup(close_file))) int fd =
+        open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
+    if (fd < 0) return err_set_errno(err, errno, "cannot write %s", temporary);
+    if (write_all(fd, bytes, length) || fsync(fd)) {
+        int reason = errno;
+        (void)unlink(temporary);
+        return err_set_errno(err, reason, "cannot write %s", temporary);
+    }
+    if (rename(temporary, path) || sync_folder_of(path)) return err_set_errno(err, errno, "cannot write %s", path);
+    return 0;
+}

@@ -1,0 +1,47 @@
+/* Text: a buffer that grows up to a maximum, numbers and tables as people read them, JSON strings, UTF-8. */
+#ifndef LAPSED_BASE_TEXT_H
+#define LAPSED_BASE_TEXT_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A NUL-terminated buffer on the heap. Zero-initialised it is empty and valid. Every buffer that input can grow has a
+ * maximum: beyond it nothing is appended and `overflow` is set. */
+struct buf {
+    char *text; /* NULL while empty; else NUL-terminated */
+    size_t length, room;
+    size_t maximum; /* 0: 64 MiB */
+    bool overflow;
+};
+void buf_free(struct buf *buf); /* for __attribute__((cleanup(buf_free))) too */
+void buf_clear(struct buf *buf);
+void buf_add(struct buf *buf, const char *text);
+void buf_add_n(struct buf *buf, const char *text, size_t length);
+void buf_add_char(struct buf *buf, char c);
+void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
+/* text as a JSON string with its quotes; control characters, '"', '\\' escaped; invalid UTF-8 becomes U+FFFD. */
+void buf_add_json(struct buf *buf, const char *text);
+/* The text, never NULL. */
+const char *buf_text(const struct buf *buf);
+
+bool text_is_utf8(const char *bytes, size_t length);
+bool text_equal(const char *a, const char *b);          /* NULL equals NULL only */
+bool text_starts_with(const char *text, const char *prefix);
+/* 1234567 -> "1,234,567". */
+struct number_text { char text[32]; };
+struct number_text text_number(int64_t number);
+/* Columns that a terminal takes: code points (wide and combining characters are not told apart). */
+size_t text_width(const char *text);
+/* Copies at most size - 1 bytes and ends with NUL; returns false if it had to cut. */
+bool text_copy(char *to, size_t size, const char *from);
+/* 32 bytes as 64 hex digits and NUL. */
+void text_hex(char to[65], const unsigned char bytes[32]);
+/* The whole file into a malloc'ed, NUL-terminated buffer; more than `maximum` bytes is an error. */
+int text_read_file(const char *path, size_t maximum, char **ret_bytes, size_t *ret_length, struct err *err) MUST_CHECK;
+/* Writes the file whole: a temporary file in the same folder, fsync, rename, fsync of the folder. */
+int text_write_file(const char *path, const char *bytes, size_t length, unsigned mode, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,63 @@
+#include "base/arena.h"
+#include "base/text.h"
+#include "unit.h"
+
+START_TEST(json_strings_are_escaped_and_always_utf8) {
+    struct buf buf = {0};
+    buf_add_json(&buf, "a\"b\\c\n\t\x01 \xc3\xbc \xff\xc0\x80");
+    ck_assert_str_eq(buf_text(&buf), "\"a\\\"b\\\\c\\n\\t\\u0001 \xc3\xbc \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    buf_free(&buf);
+}
+END_TEST
+
+START_TEST(a_buffer_stops_at_its_maximum) {
+    struct buf buf = {.maximum = 10};
+    buf_add(&buf, "12345");
+    buf_add(&buf, "123456");
+    ck_assert(buf.overflow);
+    ck_assert_str_eq(buf_text(&buf), "12345");
+    buf_free(&buf);
+}
+END_TEST
+
+START_TEST(numbers_are_grouped) {
+    ck_assert_str_eq(text_number(0).text, "0");
+    ck_assert_str_eq(text_number(999).text, "999");
+    ck_assert_str_eq(text_number(1000).text, "1,000");
+    ck_assert_str_eq(text_number(-1234567).text, "-1,234,567");
+}
+END_TEST
+
+START_TEST(utf8_is_told_from_other_bytes) {
+    ck_assert(text_is_utf8("gr\xc3\xbc\xc3\x9f", 6));
+    ck_assert(!text_is_utf8("\xc3", 1));
+    ck_assert(!text_is_utf8("\xed\xa0\x80", 3));
+    ck_assert(!text_is_utf8("\xf4\x90\x80\x80", 4));
+}
+END_TEST
+
+START_TEST(errors_gain_nouns_in_front) {
+    struct err err;
+    ck_assert_int_eq(err_set(&err, ERR_REFUSED, "no %s", "table"), -1);
+    ck_assert_int_eq(err_within(&err, "store \"%s\"", "main"), -1);
+    ck_assert_str_eq(err.text, "store \"main\": no table");
+    ck_assert_int_eq(err.code, ERR_REFUSED);
+    for (int i = 0; i < 200; i++) (void)err_within(&err, "a noun of some length");
+    ck_assert_uint_lt(strlen(err.text), sizeof err.text);
+}
+END_TEST
+
+START_TEST(arrays_grow_in_an_arena) {
+    struct arena *arena = arena_new();
+    int *numbers = NULL;
+    size_t count = 0;
+    for (int i = 0; i < 100000; i++) *ARENA_APPEND(arena, numbers, count) = i;
+    for (int i = 0; i < 100000; i++) ck_assert_int_eq(numbers[i], i);
+    char *large = arena_alloc(arena, 5 << 20);
+    ck_assert_int_eq(large[(5 << 20) - 1], 0);
+    arena_free(arena);
+}
+END_TEST
+
+UNIT_MAIN("text", json_strings_are_escaped_and_always_utf8, a_buffer_stops_at_its_maximum, numbers_are_grouped,
+          utf8_is_told_from_other_bytes, errors_gain_nouns_in_front, arrays_grow_in_an_arena)

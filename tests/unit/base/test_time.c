@@ -1,0 +1,39 @@
+#include "base/time.h"
+#include "unit.h"
+
+START_TEST(instants_read_back) {
+    for (int64_t day = -200000; day < 200000; day += 37) {
+        int64_t us = day * TIME_DAY_US + (day * 7919 % 86400 + 86400) % 86400 * TIME_SECOND_US + 123456;
+        struct civil c = time_to_civil(us);
+        ck_assert_int_eq(time_from_civil(&c), us);
+        if (c.year >= 1000) {
+            int64_t back;
+            ck_assert(time_parse(time_format(us).text, &back));
+            ck_assert_int_eq(back, us);
+        }
+    }
+}
+END_TEST
+
+START_TEST(several_ways_to_write_an_instant) {
+    static const char *const same[] = {"2026-11-23", "2026-11-23 00:00", "2026-11-23T00:00:00Z", "2026-11-23 00:00:00 UTC",
+                                       "2026-11-23T01:00:00+01:00", "2026-11-22 19:00:00.000000-05"};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        int64_t us;
+        ck_assert_msg(time_parse(same[i], &us), "%s", same[i]);
+        ck_assert_str_eq(time_format(us).text, "2026-11-23T00:00:00.000000Z");
+    }
+}
+END_TEST
+
+START_TEST(what_is_no_instant_is_refused) {
+    static const char *const wrong[] = {"", "2026", "2026-11", "2026-02-30", "2026-13-01", "2026-11-23 24:00", "2026-11-23T",
+                                        "2026-11-23 01", "2026-11-23 CET", "2026-11-23T01:00:00+1", "tomorrow"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int64_t us;
+        ck_assert_msg(!time_parse(wrong[i], &us), "%s", wrong[i]);
+    }
+}
+END_TEST
+
+UNIT_MAIN("time", instants_read_back, several_ways_to_write_an_instant, what_is_no_instant_is_refused)
