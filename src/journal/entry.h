@@ -1,0 +1,85 @@
+/* Entries of the journal: one JSON object a line, fixed key order, typed fields only. There is no field for free text, and
+ * none ever holds personal data, a key, SQL or a server's words: tenant ids, names of rules, stores and targets, counts,
+ * codes and instants are all there is. */
+#ifndef LAPSED_JOURNAL_ENTRY_H
+#define LAPSED_JOURNAL_ENTRY_H
+
+#include "base/arena.h"
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum entry_event {
+    ENTRY_START,
+    ENTRY_STOP,
+    ENTRY_SCHEDULE,
+    ENTRY_SWEEP_BEGIN,
+    ENTRY_SWEEP_END,
+    ENTRY_INTENT,
+    ENTRY_OUTCOME,
+    ENTRY_FINDING,
+    ENTRY_RECOVER,
+    ENTRY_EVENTS /* how many */
+};
+
+struct entry_tenant {
+    const char *id; /* "" where the target has no tenants */
+    int64_t records;
+    int64_t cutoff_us; /* exclusive; for records bound to a tenant's end: that end */
+};
+
+/* A row of the retention table, for the schedule entry. */
+struct entry_rule {
+    const char *data, *keep, *anonymize /* NULL: none */, *at_least /* NULL: none */, *basis;
+};
+
+/* A row of a sweep's result. */
+struct entry_result {
+    const char *data;
+    int64_t purged, anonymized, dependents, blocked, undecidable;
+    int64_t left;   /* due and free to go, but still there; -1: could not be asked */
+    int64_t lag_us; /* how long the oldest of those has been due; 0: none */
+};
+
+/* Which of these fields an event has is said in lapsed-journal(5) and held by entry_write; the others are ignored. */
+struct entry {
+    enum entry_event event;
+    int64_t time_us; /* 0: entry_write's caller (the writer) puts the present time */
+    int64_t sweep, batch;        /* SWEEP_*, INTENT, OUTCOME; FINDING: 0 = none */
+    const char *version;         /* START */
+    const char *trigger;         /* SWEEP_BEGIN: "timer", "signal", "once", "retry"; STOP: "signal", "once" */
+    int64_t tenants_total;       /* SWEEP_BEGIN: how many tenants the query gave */
+    const char *schedule;        /* SCHEDULE, INTENT: its SHA-256 in hex */
+    const struct entry_rule *rules;
+    size_t n_rules;
+    const char *rule, *store, *target; /* INTENT, FINDING (NULL: null) */
+    const char *action;          /* INTENT: "purge", "anonymize" */
+    const char *from;            /* INTENT: the anchor's column, or the tenant's end by name */
+    const struct entry_tenant *tenants; /* INTENT */
+    size_t n_tenants;
+    int64_t records, dependents; /* INTENT, OUTCOME */
+    bool range;                  /* INTENT: "mode":"range" instead of "each" */
+    const char *evidence;        /* INTENT: NULL = null */
+    const char *transaction, *server; /* INTENT: "" = left out */
+    const char *outcome;         /* OUTCOME: "committed", "rolled-back", "unknown", "settled", "unresolved"; SWEEP_END: "done", "ended-early" */
+    const char *result;          /* OUTCOME "settled": "committed" or "rolled-back", else NULL */
+    const char *code, *detail;   /* OUTCOME: err_code_name and SQLSTATE or number (NULL: none); FINDING: its code */
+    const char *tenant;          /* FINDING; NULL: null */
+    int64_t count;               /* FINDING */
+    const struct entry_result *results; /* SWEEP_END */
+    size_t n_results;
+    int64_t cut_bytes;           /* RECOVER */
+    const char *cut_sha256, *cut_file; /* RECOVER: the name in the journal's folder */
+};
+
+enum { ENTRY_MOST_BYTES = 16384, ENTRY_HASH_HEX = 64 };
+
+const char *entry_event_name(enum entry_event event); /* "sweep-begin" */
+
+/* Appends the line or, where an intent's tenants or another list need more than ENTRY_MOST_BYTES, several lines ("part":1,
+ * 2, … with the same fields but the list divided; "parts" says how many), each with LF. `seq` is the first line's; hash is the previous
+ * entry's on entry and the last line's on return. Returns how many lines. */
+size_t entry_write(struct buf *to, const struct entry *entry, int64_t seq, char hash[ENTRY_HASH_HEX + 1]);
+
+#endif

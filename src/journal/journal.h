@@ -1,0 +1,58 @@
+/* The journal's writer: entries in, "on disk" out. Entries are numbered and hashed on the calling thread (the loop); one
+ * writer thread puts all that are waiting on disk with one write and one fdatasync (group commit) and then says so. The
+ * loop never calls fsync. Nothing irrevocable may happen before its intent's ticket came back without an error.
+ *
+ * A failed write or fsync is never retried: the ticket comes back with ERR_IO, later ones of the same group too, and the
+ * next append opens a new segment that continues the chain after the last entry known to be on disk. */
+#ifndef LAPSED_JOURNAL_JOURNAL_H
+#define LAPSED_JOURNAL_JOURNAL_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "journal/entry.h"
+
+struct journal;
+
+struct journal_conf {
+    const char *folder; /* made (0750) if its parent exists */
+    int64_t segment_bytes, segment_age_us; /* a new segment after so much, or so long */
+    /* Called on the writer thread whenever tickets are ready to be collected; must only wake the loop. */
+    void (*wake)(void *context);
+    void *context;
+};
+
+/* Embedded in its owner; not to be touched between append and done. */
+struct journal_ticket {
+    /* Called by journal_collect, on the loop, exactly once. err is NULL when the entry and all before it are on disk. */
+    void (*done)(struct journal_ticket *ticket, const struct err *err);
+    int64_t seq; /* of the entry's first line; set by append */
+    struct journal_ticket *next;
+    struct err err;
+};
+
+/* An intent that no outcome follows, found at start: to be settled by asking its store. */
+struct open_intent {
+    int64_t seq, sweep, batch;
+    const char *rule, *store, *target, *transaction, *server; /* "" where the intent has none */
+};
+
+/* Opens or makes the journal, alone (a second daemon on the folder is ERR_CONFIG: it names the other's process id).
+ * Verifies every segment; a torn tail of the open segment is cut, kept aside as torn-<first seq>-<8 hex> and entered
+ * (event "recover"); damage anywhere else is ERR_IO naming file, line and byte. ret_open: intents to settle, in `arena`. */
+int journal_open(const struct journal_conf *conf, struct arena *arena, struct journal **ret_journal,
+                 const struct open_intent **ret_open, size_t *ret_n_open, struct err *err) MUST_CHECK;
+/* Copies the entry. The ticket may be NULL where nobody waits. Order of calls is order of entries. */
+void journal_append(struct journal *journal, const struct entry *entry, struct journal_ticket *ticket);
+/* On the loop: calls `done` of every ticket that is ready. */
+void journal_collect(struct journal *journal);
+/* The instant and the seq of the last entry (0 if there is none). */
+int64_t journal_last_time_us(const struct journal *journal);
+int64_t journal_last_seq(const struct journal *journal);
+/* Next sweep number and so on: the highest sweep number entered so far, 0 if none. */
+int64_t journal_last_sweep(const struct journal *journal);
+/* Whether the last group could be written; a text for status when not. */
+bool journal_healthy(const struct journal *journal);
+/* Waits (at most 10 s) until all is on disk, calls `done` of the rest, joins the thread, frees. */
+void journal_close(struct journal *journal);
+
+#endif

@@ -1,0 +1,42 @@
+/* The plan: from the schedule, the tenants, the periods in force and the holds, at `now`, which orders a sweep has to
+ * carry out, and in which sequence. Pure: it takes `now` and does no I/O. */
+#ifndef LAPSED_SCHEDULE_PLAN_H
+#define LAPSED_SCHEDULE_PLAN_H
+
+#include "schedule/history.h"
+#include "schedule/order.h"
+#include "schedule/tenants.h"
+
+/* Something a person should look at: kept in status and findings, and a journal entry. No personal data in it. */
+struct finding {
+    const char *code;  /* "tenant-undecidable", "period-unreadable", "period-below-min", "since-empty", … */
+    const char *rule;  /* NULL: no rule's */
+    const char *store; /* NULL: no store's */
+    const char *place; /* target or column; NULL */
+    const char *tenant; /* NULL: several or none */
+    int64_t count;
+    const char *text;  /* for people; lower case, may name tenants' ids but no values */
+};
+
+struct plan {
+    int64_t now_us;
+    const struct order *orders; /* in the sequence of the sweep: by store kind (MongoDB, PostgreSQL, Redis), own records last */
+    size_t n_orders;
+    const struct finding *findings;
+    size_t n_findings;
+};
+
+/* Everything is taken from `arena`, and schedule, tenants and history must outlive the plan. own_tables: tables that the
+ * tenants query reads, as the tenants' store names them ("schema.table" and "table" both match). */
+struct plan *plan_make(struct arena *arena, const struct schedule *schedule, const struct tenants *tenants,
+                       const struct history *history, const char *const *own_tables, size_t n_own_tables, int64_t now_us);
+
+/* True if the target's table is one that the tenants query reads. */
+bool plan_is_own(const struct schedule *schedule, const struct target *target, const char *const *own_tables, size_t n_own_tables);
+
+/* The scopes bound to any end of a tenant, due or not: what must be empty before the tenant's own records go. Fills
+ * targets (at most n_targets of the schedule) and returns how many. */
+size_t plan_bound_targets(const struct schedule *schedule, const char *const *own_tables, size_t n_own_tables,
+                          const struct target **ret_targets);
+
+#endif
