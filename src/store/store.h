@@ -120,6 +120,11 @@ struct store_driver {
     /* A commented draft of rules from the catalog, for an empty schedule. */
     int (*draft)(struct store *store, struct buf *to, struct err *err);
 
+    /* All tenants there are, for stores that tell a record's tenant from its name (Redis: a key that could belong to two
+     * of them belongs to none). Called after the tenants were read; they outlive the orders made from them. NULL in a
+     * driver that does not need it. */
+    void (*know)(struct store *store, const struct tenants *tenants);
+
     /* Who has anything due (count = 1, oldest), in few questions for all tenants. tallies[i] answers orders[i]. */
     int (*probe)(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies,
                  struct err *err);
