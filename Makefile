@@ -54,15 +54,15 @@ config.mk: configure config.mk.in
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	@echo "  CC    $<"; $(COMPILE) -c -o $@ $<
 $(B)/liblapsed.a: $(LIBRARY_OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 $(B)/lapsed $(B)/lapsectl: $(B)/%: $(B)/src/%.o $(B)/liblapsed.a
-	$(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
+	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
 $(B)/unit/%: $(B)/tests/unit/%.o $(B)/liblapsed.a
 	@mkdir -p $(@D)
-	$(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(CHECK_LIBS) $(LIBS)
+	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
 check: check-includes check-unit check-store check-daemon
 check-includes:

@@ -27,10 +27,11 @@ struct scope_tenant {
 /* A set of due records of one target. */
 struct scope {
     enum scope_kind kind;
+    const struct target *of; /* whose anchor it is: the order's target or, for a floor, another one on the same table */
     /* The column, path or key part whose value is compared with the cutoff; NULL: the tenant's end alone decides, all
      * records of the listed tenants are due (kind is SCOPE_LISTED then). */
     const char *anchor;
-    bool anchor_is_since; /* anchor is target.since (unit and zone apply); else one of target.ends (zone applies) */
+    bool anchor_is_since; /* anchor is of->since (unit and zone apply); else one of of->ends (zone applies) */
     int64_t cutoff_us;    /* SCOPE_WHOLE, SCOPE_REST */
     const struct scope_tenant *tenants; /* sorted by id, each once */
     size_t n_tenants;

@@ -34,8 +34,8 @@ struct plan *plan_make(struct arena *arena, const struct schedule *schedule, con
 /* True if the target's table is one that the tenants query reads. */
 bool plan_is_own(const struct schedule *schedule, const struct target *target, const char *const *own_tables, size_t n_own_tables);
 
-/* The scopes bound to any end of a tenant, due or not: what must be empty before the tenant's own records go. Fills
- * targets (at most n_targets of the schedule) and returns how many. */
+/* The targets with records bound to an end of their tenant, due or not, but for the tenant's own: what must be empty
+ * before those go. Fills ret_targets (room for schedule->n_targets) and returns how many. */
 size_t plan_bound_targets(const struct schedule *schedule, const char *const *own_tables, size_t n_own_tables,
                           const struct target **ret_targets);
 

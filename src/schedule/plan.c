@@ -1,0 +1,345 @@
+#include "schedule/plan.h"
+
+#include "base/text.h"
+#include "base/time.h"
+#include "schedule/tenant_period.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What every step of the making needs. */
+struct making {
+    struct arena *arena;
+    const struct schedule *schedule;
+    const struct tenants *tenants;
+    const struct history *history;
+    const char *const *own_tables;
+    size_t n_own_tables;
+    int64_t now_us;
+    struct order *orders;
+    size_t n_orders;
+    struct finding *findings;
+    size_t n_findings;
+};
+
+/* ---- names of tables ---- */
+
+/* "t" and "public.t" may be the same table: without a schema, the name decides. */
+static bool same_table(const char *a, const char *b) {
+    const char *dot_a = strrchr(a, '.'), *dot_b = strrchr(b, '.');
+    if (dot_a && dot_b) return !strcmp(a, b);
+    return !strcmp(dot_a ? dot_a + 1 : a, dot_b ? dot_b + 1 : b);
+}
+
+static bool same_place(const struct target *a, const struct target *b) {
+    if (a->store != b->store || a->kind != b->kind) return false;
+    return a->kind == TARGET_TABLE ? same_table(a->name, b->name) : !strcmp(a->name, b->name);
+}
+
+bool plan_is_own(const struct schedule *schedule, const struct target *target, const char *const *own_tables, size_t n_own_tables) {
+    if (!schedule->has_tenants || target->store != schedule->tenants.store) return false;
+    for (size_t i = 0; i < n_own_tables; i++)
+        if (target->kind == TARGET_TABLE ? same_table(target->name, own_tables[i]) : !strcmp(target->name, own_tables[i])) return true;
+    return false;
+}
+
+static bool is_bound(const struct rule *rule) {
+    for (size_t i = 0; i < rule->n_keep; i++)
+        if (rule->keep[i].kind == KEEP_END && rule->keep[i].tenant_end >= 0) return true;
+    for (size_t i = 0; i < rule->n_anonymize; i++)
+        if (rule->anonymize[i].kind == KEEP_END && rule->anonymize[i].tenant_end >= 0) return true;
+    return false;
+}
+
+size_t plan_bound_targets(const struct schedule *schedule, const char *const *own_tables, size_t n_own_tables,
+                          const struct target **ret_targets) {
+    size_t count = 0;
+    for (size_t i = 0; i < schedule->n_targets; i++) {
+        const struct target *target = schedule->targets[i];
+        if (is_bound(target->rule) && !target->no_tenant && !plan_is_own(schedule, target, own_tables, n_own_tables))
+            ret_targets[count++] = target;
+    }
+    return count;
+}
+
+/* ---- scopes ---- */
+
+static struct finding *add_finding(struct making *making, const char *code, const struct rule *rule, int64_t count) {
+    struct finding *finding = ARENA_APPEND(making->arena, making->findings, making->n_findings);
+    *finding = (struct finding){.code = code, .rule = rule ? rule->data : NULL, .count = count};
+    return finding;
+}
+
+/* One exception to a rule's period, while they are collected. */
+struct exceptions {
+    struct making *making;
+    const struct rule *rule;
+    struct scope_tenant *items;
+    size_t count;
+    int64_t default_cutoff_us;
+};
+
+static void except(struct exceptions *exceptions, const char *tenant, int64_t cutoff_us) {
+    if (cutoff_us == exceptions->default_cutoff_us) return;
+    *ARENA_APPEND(exceptions->making->arena, exceptions->items, exceptions->count) =
+        (struct scope_tenant){.id = tenant, .cutoff_us = cutoff_us, .end_us = TIME_FOREVER};
+}
+
+/* A tenant that is gone keeps its last known period where that is the longer one. */
+static void except_gone(void *context, const char *id) {
+    struct exceptions *exceptions = context;
+    struct making *making = exceptions->making;
+    if (tenants_find(making->tenants, id)) return;
+    struct period period;
+    enum own_history own = history_tenant_period(making->history, making->schedule, exceptions->rule, id, false, making->now_us, &period);
+    if (own == OWN_HISTORY_FOREVER) except(exceptions, id, TIME_NEVER);
+    if (own != OWN_HISTORY_PERIOD) return;
+    int64_t cutoff_us = period_cutoff(making->now_us, period);
+    if (cutoff_us < exceptions->default_cutoff_us) except(exceptions, id, cutoff_us);
+}
+
+static int64_t own_cutoff(const struct exceptions *exceptions, const struct tenant *tenant, enum own_period kind, struct period own) {
+    const struct making *making = exceptions->making;
+    struct period counting;
+    switch (history_tenant_period(making->history, making->schedule, exceptions->rule, tenant->id, true, making->now_us, &counting)) {
+    case OWN_HISTORY_FOREVER: return TIME_NEVER;
+    case OWN_HISTORY_NONE: return kind == OWN_PERIOD_NONE ? exceptions->default_cutoff_us : period_cutoff(making->now_us, own);
+    case OWN_HISTORY_PERIOD: break;
+    }
+    if (kind != OWN_PERIOD_NONE && period_compare(making->now_us, own, counting) > 0) counting = own;
+    int64_t cutoff_us = period_cutoff(making->now_us, counting);
+    /* Back to the rule's own period: that one counts if it is the longer. */
+    if (kind == OWN_PERIOD_NONE && exceptions->default_cutoff_us < cutoff_us) return exceptions->default_cutoff_us;
+    return cutoff_us;
+}
+
+static int by_id(const void *a, const void *b) {
+    return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
+}
+
+/* The tenants with periods of their own. Findings are added once a rule, by `report`. */
+static void collect_exceptions(struct exceptions *exceptions, bool report) {
+    struct making *making = exceptions->making;
+    int64_t counts[OWN_PERIOD_UNDECIDABLE + 1] = {0};
+    for (size_t i = 0; i < tenants_count(making->tenants); i++) {
+        const struct tenant *tenant = tenants_at(making->tenants, i);
+        struct period own = {0};
+        enum own_period kind = tenant_period(exceptions->rule, tenant, making->now_us, &own);
+        counts[kind]++;
+        except(exceptions, tenant->id, kind == OWN_PERIOD_UNDECIDABLE ? TIME_NEVER : own_cutoff(exceptions, tenant, kind, own));
+    }
+    history_each_tenant(making->history, exceptions->rule, except_gone, exceptions);
+    if (exceptions->count) qsort(exceptions->items, exceptions->count, sizeof *exceptions->items, by_id);
+    if (!report) return;
+    static const struct { enum own_period kind; const char *code, *text; } kinds[] = {
+        {OWN_PERIOD_UNDECIDABLE, "period-unreadable", "tenants have a period of their own that cannot be read; nothing of theirs is due under this rule"},
+        {OWN_PERIOD_BELOW_MIN, "period-below-min", "tenants have a period of their own below the minimum; the minimum counts"},
+        {OWN_PERIOD_ABOVE_MAX, "period-above-max", "tenants have a period of their own above the maximum; the maximum counts"},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (!counts[kinds[i].kind]) continue;
+        struct finding *finding = add_finding(making, kinds[i].code, exceptions->rule, counts[kinds[i].kind]);
+        finding->place = exceptions->rule->per_tenant->column;
+        finding->text = kinds[i].text;
+    }
+}
+
+static bool scope_by_column(struct making *making, const struct target *target, const struct keep *keep, enum keep_slot slot,
+                            const char *anchor, struct scope *ret_scope) {
+    struct period period;
+    if (!anchor || !history_period(making->history, making->schedule, target->rule, slot, keep, making->now_us, &period)) return false;
+    struct scope scope = {.kind = target->no_tenant ? SCOPE_WHOLE : SCOPE_REST, .of = target, .anchor = anchor,
+                          .anchor_is_since = keep->kind == KEEP_AGE,
+                          .cutoff_us = period.count ? period_cutoff(making->now_us, period) : making->now_us + 1};
+    if (target->rule->per_tenant && keep->kind == KEEP_AGE && slot == SLOT_KEEP && !target->no_tenant) {
+        struct exceptions exceptions = {.making = making, .rule = target->rule, .default_cutoff_us = scope.cutoff_us};
+        collect_exceptions(&exceptions, target == &target->rule->targets[0]);
+        scope.tenants = exceptions.items;
+        scope.n_tenants = exceptions.count;
+    }
+    *ret_scope = scope;
+    return true;
+}
+
+/* The tenants whose end has lapsed. One whose end or parent is contradictory has no end that could. */
+static bool scope_by_end(struct making *making, const struct target *target, const struct keep *keep, enum keep_slot slot,
+                         struct scope *ret_scope) {
+    struct period period;
+    if (!history_period(making->history, making->schedule, target->rule, slot, keep, making->now_us, &period)) return false;
+    int64_t cutoff_us = period.count ? period_cutoff(making->now_us, period) : making->now_us + 1;
+    struct scope scope = {.kind = SCOPE_LISTED, .of = target};
+    struct scope_tenant *due = NULL;
+    for (size_t i = 0; i < tenants_count(making->tenants); i++) {
+        const struct tenant *tenant = tenants_at(making->tenants, i);
+        int64_t end_us = tenant->ends[keep->tenant_end];
+        if (end_us > making->now_us || end_us >= cutoff_us) continue;
+        if (tenant->undecidable_parent || tenant->undecidable_ends & 1U << keep->tenant_end) continue;
+        *ARENA_APPEND(making->arena, due, scope.n_tenants) =
+            (struct scope_tenant){.id = tenant->id, .cutoff_us = TIME_FOREVER, .end_us = end_us};
+    }
+    scope.tenants = due;
+    *ret_scope = scope;
+    return scope.n_tenants > 0;
+}
+
+static const char *record_end(const struct target *target, const char *name) {
+    for (size_t i = 0; i < target->n_ends; i++)
+        if (!strcmp(target->ends[i].name, name)) return target->ends[i].column;
+    return NULL;
+}
+
+/* False: nothing of this target is due under this alternative. */
+static bool scope_of(struct making *making, const struct target *target, const struct keep *keep, enum keep_slot slot,
+                     struct scope *ret_scope) {
+    switch (keep->kind) {
+    case KEEP_FOREVER: return false;
+    case KEEP_AGE: return scope_by_column(making, target, keep, slot, target->since, ret_scope);
+    case KEEP_END: break;
+    }
+    if (keep->tenant_end >= 0) return !target->no_tenant && scope_by_end(making, target, keep, slot, ret_scope);
+    return scope_by_column(making, target, keep, slot, record_end(target, keep->end), ret_scope);
+}
+
+/* ---- orders ---- */
+
+/* at_least of every rule on this table. */
+static void set_floors(struct making *making, struct order *order) {
+    struct scope *floors = NULL;
+    for (size_t i = 0; i < making->schedule->n_targets; i++) {
+        const struct target *other = making->schedule->targets[i];
+        if (!other->rule->at_least.count || !same_place(other, order->target)) continue;
+        *ARENA_APPEND(making->arena, floors, order->n_floors) = (struct scope){
+            .kind = other->no_tenant ? SCOPE_WHOLE : SCOPE_REST, .of = other, .anchor = other->since, .anchor_is_since = true,
+            .cutoff_us = period_cutoff_at_least(making->now_us, other->rule->at_least)};
+    }
+    order->floors = floors;
+}
+
+/* Whether the records of an earlier order can be told from a later one's by its scope alone: the same records at stake. */
+static bool comparable(const struct target *a, const struct target *b) {
+    return same_place(a, b) && text_equal(a->only, b->only) && text_equal(a->tenant, b->tenant) && a->n_via == b->n_via;
+}
+
+static void set_before(struct making *making, struct order *order) {
+    struct scope *before = NULL;
+    for (size_t i = 0; i < making->n_orders; i++) {
+        const struct order *earlier = &making->orders[i];
+        if (!comparable(earlier->target, order->target) || earlier->blocked_only != order->blocked_only) continue;
+        /* What is anonymized is not gone: only a purge takes records from a later purge. */
+        if (order->action == ACTION_PURGE && earlier->action != ACTION_PURGE) continue;
+        *ARENA_APPEND(making->arena, before, order->n_before) = earlier->due;
+    }
+    order->before = before;
+}
+
+static void add_order(struct making *making, const struct target *target, enum action action, const struct keep *keep,
+                      struct scope scope, bool blocked_only) {
+    struct order order = order_make(target, action, keep, scope);
+    order.own = plan_is_own(making->schedule, target, making->own_tables, making->n_own_tables);
+    order.blocked_only = blocked_only;
+    set_floors(making, &order);
+    set_before(making, &order);
+    *ARENA_APPEND(making->arena, making->orders, making->n_orders) = order;
+}
+
+static void add_orders(struct making *making, const struct target *target, enum action action, bool blocked_only) {
+    const struct rule *rule = target->rule;
+    bool by_keep = action == ACTION_PURGE || blocked_only;
+    const struct keep *keeps = by_keep ? rule->keep : rule->anonymize;
+    size_t n_keeps = by_keep ? rule->n_keep : rule->n_anonymize;
+    for (size_t i = 0; i < n_keeps; i++) {
+        struct scope scope;
+        if (scope_of(making, target, &keeps[i], by_keep ? SLOT_KEEP : SLOT_ANONYMIZE, &scope))
+            add_order(making, target, action, &keeps[i], scope, blocked_only);
+    }
+}
+
+/* A purge comes before the anonymization that it outruns; what is due to be purged, but blocked, is anonymized where the
+ * rule says so or has that stage anyway. */
+static void add_target(struct making *making, const struct target *target) {
+    const struct rule *rule = target->rule;
+    add_orders(making, target, ACTION_PURGE, false);
+    if (target->kind != TARGET_KEYS && (rule->anonymize_blocked || rule->n_anonymize)) add_orders(making, target, ACTION_ANONYMIZE, true);
+    add_orders(making, target, ACTION_ANONYMIZE, false);
+}
+
+/* ---- the sequence ---- */
+
+/* True if a's records refer to b's: a finds its tenant through b, or is one of b's dependents. */
+static bool is_child_of(const struct target *a, const struct target *b) {
+    if (a == b || a->store != b->store || a->kind != b->kind || a->kind == TARGET_KEYS || same_place(a, b)) return false;
+    for (size_t i = 0; i < a->n_via; i++)
+        if (same_table(a->via[i].parent_table, b->name)) return true;
+    for (size_t i = 0; i < b->n_dependents; i++)
+        if (same_table(b->dependents[i].join.child_table, a->name)) return true;
+    return false;
+}
+
+static int rank(const struct making *making, const struct target *target) {
+    if (plan_is_own(making->schedule, target, making->own_tables, making->n_own_tables)) return 3;
+    return target->store->kind == STORE_MONGODB ? 0 : target->store->kind == STORE_REDIS ? 2 : 1;
+}
+
+static bool must_wait(const struct target *target, const struct target *const *left, size_t n_left) {
+    for (size_t i = 0; i < n_left; i++)
+        if (is_child_of(left[i], target)) return true;
+    return false;
+}
+
+/* Targets by store kind, own records last, children before parents; else as written. */
+static const struct target **sequence(const struct making *making) {
+    size_t count = making->schedule->n_targets, done = 0;
+    const struct target **targets = ARENA_ARRAY(making->arena, const struct target *, count);
+    for (int r = 0; r <= 3; r++)
+        for (size_t i = 0; i < count; i++)
+            if (rank(making, making->schedule->targets[i]) == r) targets[done++] = making->schedule->targets[i];
+    for (size_t i = 0; i < count; i++) {
+        size_t end = i;
+        while (end < count && rank(making, targets[end]) == rank(making, targets[i])) end++;
+        /* The first that nobody left over refers to; in a circle the first one goes, and later passes settle it. */
+        size_t next = i;
+        while (next < end && must_wait(targets[next], targets + i, end - i)) next++;
+        if (next == end) next = i;
+        const struct target *chosen = targets[next];
+        memmove(targets + i + 1, targets + i, (next - i) * sizeof *targets);
+        targets[i] = chosen;
+    }
+    return targets;
+}
+
+/* ---- tenants that cannot be decided ---- */
+
+static void find_undecidable_tenants(struct making *making) {
+    if (!making->schedule->has_tenants) return;
+    const struct tenants_conf *conf = &making->schedule->tenants;
+    int64_t parents = 0, ends[MOST_ENDS] = {0};
+    for (size_t i = 0; i < tenants_count(making->tenants); i++) {
+        const struct tenant *tenant = tenants_at(making->tenants, i);
+        parents += tenant->undecidable_parent;
+        for (size_t e = 0; e < conf->n_ends; e++) ends[e] += tenant->undecidable_ends >> e & 1U;
+    }
+    if (parents) {
+        struct finding *finding = add_finding(making, "tenant-undecidable", NULL, parents);
+        finding->place = "parent";
+        finding->text = "tenants have several lines with different parents; nothing bound to an end of theirs is due";
+    }
+    for (size_t e = 0; e < conf->n_ends; e++) {
+        if (!ends[e]) continue;
+        struct finding *finding = add_finding(making, "tenant-undecidable", NULL, ends[e]);
+        finding->place = conf->ends[e];
+        finding->text = "tenants have an end that is no point in time; nothing bound to it is due";
+    }
+}
+
+struct plan *plan_make(struct arena *arena, const struct schedule *schedule, const struct tenants *tenants,
+                       const struct history *history, const char *const *own_tables, size_t n_own_tables, int64_t now_us) {
+    struct making making = {.arena = arena, .schedule = schedule, .tenants = tenants, .history = history,
+                            .own_tables = own_tables, .n_own_tables = n_own_tables, .now_us = now_us};
+    find_undecidable_tenants(&making);
+    const struct target **targets = sequence(&making);
+    for (size_t i = 0; i < schedule->n_targets; i++) add_target(&making, targets[i]);
+    struct plan *plan = ARENA_NEW(arena, struct plan);
+    *plan = (struct plan){.now_us = now_us, .orders = making.orders, .n_orders = making.n_orders,
+                          .findings = making.findings, .n_findings = making.n_findings};
+    return plan;
+}
