@@ -40,7 +40,10 @@ LIBRARY_SOURCES := $(filter-out src/lapsed.c src/lapsectl.c,$(wildcard src/*/*.c
 LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(B)/%.o)
 UNIT_SOURCES := $(wildcard tests/unit/*/*.c)
 UNIT_TESTS   := $(UNIT_SOURCES:tests/unit/%.c=$(B)/unit/%)
-STORE_TEST_SOURCES := $(wildcard tests/store/*.c)
+# Every tests/store/test_*.c is a program; the other files there are what they share.
+STORE_TESTS   := $(patsubst tests/store/%.c,$(B)/store/%,$(wildcard tests/store/test_*.c))
+STORE_SHARED  := $(patsubst %.c,$(B)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
+PYTHON = /usr/bin/python3
 
 .PHONY: all check check-unit check-store check-daemon check-includes demo install clean distclean deps
 .SECONDARY:
@@ -63,12 +66,20 @@ $(B)/lapsed $(B)/lapsectl: $(B)/%: $(B)/src/%.o $(B)/liblapsed.a
 $(B)/unit/%: $(B)/tests/unit/%.o $(B)/liblapsed.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(CHECK_LIBS) $(LIBS)
+$(B)/store/%: $(B)/tests/store/%.o $(STORE_SHARED) $(B)/liblapsed.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
 check: check-includes check-unit check-store check-daemon
 check-includes:
 	scripts/check-includes.sh
 check-unit: $(UNIT_TESTS)
 	@set -e; for t in $(UNIT_TESTS); do $$t; done
+# Against real servers, started for the run: their addresses are in the environment (scripts/servers.py says which).
+check-store: $(STORE_TESTS)
+	@scripts/servers.py run $(B)/servers-store -- sh -c 'set -e; for t in $(STORE_TESTS); do $$t; done'
+check-daemon: $(PROGRAMS)
+	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q tests/daemon
 
 deps:
 	scripts/deps.sh test
