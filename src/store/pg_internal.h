@@ -97,7 +97,10 @@ struct pg_store {
     bool in_transaction;
     struct pass *prepared;  /* between prepare and finish: its pass */
     int64_t statement_timeout_us, lock_timeout_us;
-    volatile int interrupted;
+    int wake;               /* an eventfd: interrupt() makes the next or present wait end */
+    char *password;         /* ours; NULL: none */
+    char server_start[64];  /* of the server that is connected: UTC text */
+    char refused_table[64]; /* see pg_refused_table */
     struct arena *catalog;         /* what `bound` lives in: renewed by each check */
     struct pg_bound *bound;        /* by target.number; entries of other stores' targets are zero */
 };
@@ -117,6 +120,18 @@ void pg_result_free(PGresult **result); /* for the cleanup attribute */
 /* BEGIN with our settings (timeouts, UTC, search_path left as the role has it, READ ONLY in a read-only store; planner pinned on request). */
 int pg_begin(struct pg_store *store, bool pin_planner, struct err *err) MUST_CHECK;
 int pg_rollback(struct pg_store *store, struct err *err) MUST_CHECK;
+/* As pg_begin, with further settings ("SET LOCAL …;", may be "") in the same round trip. */
+int pg_begin_with(struct pg_store *store, const char *settings, struct err *err) MUST_CHECK;
+/* Several statements without parameters and without rows, in one round trip. */
+int pg_script(struct pg_store *store, const char *sql, struct err *err) MUST_CHECK;
+/* COMMIT: 0 committed; ERR_UNKNOWN the answer was lost; ERR_REFUSED or ERR_UNAVAILABLE rolled back. interrupt() does not end it. */
+int pg_commit(struct pg_store *store, struct err *err) MUST_CHECK;
+/* The name of the table that the last refused statement's constraint belongs to (a foreign key), or "". */
+const char *pg_refused_table(const struct pg_store *store);
+/* As pg_query, row by row: `each` gets a one-row result; when it returns -1 the query is given up. */
+typedef int pg_row(void *context, const PGresult *row, struct err *err);
+int pg_stream(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, pg_row *each, void *context,
+              struct err *err) MUST_CHECK;
 /* Arrays as parameters: {"a","b"} with quoting; instants as ISO text with microseconds and +00. */
 void pg_add_array_item(struct buf *array, const char *text); /* NULL gives NULL; the caller writes the braces */
 /* "name" with inner quotes doubled: the one place where identifiers are quoted. Refuses (returns NULL) an empty name. */
