@@ -208,18 +208,26 @@ static int sync_folder_of(const char *path) {
     return fd < 0 ? -1 : fsync(fd);
 }
 
-int text_write_file(const char *path, const char *bytes, size_t length, unsigned mode, struct err *err) {
+static int replace_file(const char *path, const char *bytes, size_t length, unsigned mode, bool sync, struct err *err) {
     char temporary[4096];
     int needed = snprintf(temporary, sizeof temporary, "%s.new", path);
     if (needed < 0 || (size_t)needed >= sizeof temporary) return err_set(err, ERR_IO, "%s: the name is too long", path);
     __attribute__((cleanup(close_file))) int fd =
         open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
     if (fd < 0) return err_set_errno(err, errno, "cannot write %s", temporary);
-    if (write_all(fd, bytes, length) || fsync(fd)) {
+    if (write_all(fd, bytes, length) || (sync && fsync(fd))) {
         int reason = errno;
         (void)unlink(temporary);
         return err_set_errno(err, reason, "cannot write %s", temporary);
     }
-    if (rename(temporary, path) || sync_folder_of(path)) return err_set_errno(err, errno, "cannot write %s", path);
+    if (rename(temporary, path) || (sync && sync_folder_of(path))) return err_set_errno(err, errno, "cannot write %s", path);
     return 0;
+}
+
+int text_write_file(const char *path, const char *bytes, size_t length, unsigned mode, struct err *err) {
+    return replace_file(path, bytes, length, mode, true, err);
+}
+
+int text_replace_file(const char *path, const char *bytes, size_t length, unsigned mode, struct err *err) {
+    return replace_file(path, bytes, length, mode, false, err);
 }

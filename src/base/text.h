@@ -43,5 +43,7 @@ void text_hex(char to[65], const unsigned char bytes[32]);
 int text_read_file(const char *path, size_t maximum, char **ret_bytes, size_t *ret_length, struct err *err) MUST_CHECK;
 /* Writes the file whole: a temporary file in the same folder, fsync, rename, fsync of the folder. */
 int text_write_file(const char *path, const char *bytes, size_t length, unsigned mode, struct err *err) MUST_CHECK;
+/* The same without the two syncs, for what need not outlive a crash. */
+int text_replace_file(const char *path, const char *bytes, size_t length, unsigned mode, struct err *err) MUST_CHECK;
 
 #endif

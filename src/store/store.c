@@ -33,11 +33,12 @@ static void wipe(char **password) {
     free(*password);
 }
 
-/* The file's first line. Only its owner may be able to read it; systemd's credentials are made so. */
-static int read_credential(const char *path, char **ret_password, struct err *err) {
+/* The file's first line. Only its owner may be able to read it; systemd guards its own credentials (by an access list,
+ * which shows as bits of the group). */
+static int read_credential(const char *path, bool guarded, char **ret_password, struct err *err) {
     struct stat stat_of;
     if (stat(path, &stat_of)) return err_set_errno(err, errno, "cannot read the password in %s", path);
-    if (stat_of.st_mode & (S_IRGRP | S_IWGRP | S_IRWXO))
+    if (!guarded && stat_of.st_mode & (S_IRGRP | S_IWGRP | S_IRWXO))
         return err_set(err, ERR_CONFIG, "others may read the password in %s; chmod 0400 %s", path, path);
     char *bytes;
     size_t length;
@@ -62,7 +63,7 @@ static int find_password(const char *name, char **ret_password, struct err *err)
     for (size_t i = 0; i < 2; i++) {
         char path[4096];
         if (!folders[i] || snprintf(path, sizeof path, "%s/%s", folders[i], name) >= (int)sizeof path) continue;
-        if (!access(path, F_OK)) return read_credential(path, ret_password, err);
+        if (!access(path, F_OK)) return read_credential(path, i == 0, ret_password, err);
     }
     *ret_password = from_environment(name);
     return 0;

@@ -113,14 +113,20 @@ const char *worker_name(const struct worker *worker) {
     return ((const struct store_base *)(const void *)worker->store)->settings.conf->name;
 }
 
+void worker_interrupt(struct worker *worker) {
+    lock(worker);
+    bool running = worker->running;
+    unlock(worker);
+    if (running && store_driver(worker->store)->interrupt) store_driver(worker->store)->interrupt(worker->store);
+}
+
 void worker_stop(struct worker *worker) {
     if (!worker) return;
     lock(worker);
     worker->stopping = true;
     (void)pthread_cond_signal(&worker->changed);
-    bool running = worker->running;
     unlock(worker);
-    if (running && store_driver(worker->store)->interrupt) store_driver(worker->store)->interrupt(worker->store);
+    worker_interrupt(worker);
     (void)pthread_join(worker->thread, NULL);
     worker_collect(worker);
     for (struct job *job; (job = jobs_take(&worker->waiting));) {

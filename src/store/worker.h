@@ -23,6 +23,7 @@ void worker_submit(struct worker *worker, struct job *job); /* in order of submi
 void worker_collect(struct worker *worker);                 /* on the loop: `done` of every finished job */
 bool worker_idle(const struct worker *worker);              /* no job is queued, under way or uncollected */
 const char *worker_name(const struct worker *worker);       /* the store's */
+void worker_interrupt(struct worker *worker);               /* the verb under way, if any, ends soon with ERR_UNAVAILABLE */
 /* Ends the verb under way soon, joins the thread (queued jobs come back with ERR_UNAVAILABLE), closes the store. NULL is fine. */
 void worker_stop(struct worker *worker);
 

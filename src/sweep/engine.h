@@ -1,0 +1,42 @@
+/* What outlives a sweep: the loop, the journal, and for the schedule in force one worker a store, with another one on the
+ * tenants' store that reads the tenants' ends again while a batch is under way (its own connection sees what is committed,
+ * also when the batch has just deleted those lines). */
+#ifndef LAPSED_SWEEP_ENGINE_H
+#define LAPSED_SWEEP_ENGINE_H
+
+#include "journal/journal.h"
+#include "schedule/schedule.h"
+#include "store/worker.h"
+
+#include <ev.h>
+
+/* A batch whose outcome is not known: settled by asking its store, before that store's next sweep. */
+struct unsettled {
+    int64_t seq, sweep, batch;
+    char *store, *transaction, *server; /* malloc'ed */
+    struct unsettled *next;
+};
+
+struct engine {
+    struct ev_loop *loop;
+    struct journal *journal;
+    struct ev_async wake;
+    struct schedule *schedule;
+    struct worker **workers;       /* by the store's index in the schedule */
+    struct worker *tenants_worker; /* NULL: the schedule has no tenants */
+    unsigned char pseudonym_key[32]; /* this calendar month's; renewed between sweeps only */
+    struct unsettled *unsettled;
+    int64_t last_survey_us;
+};
+
+/* Opens the stores (no connection is made yet) and starts the workers. On failure nothing is left behind. */
+int engine_start(struct engine *engine, struct schedule *schedule, struct err *err) MUST_CHECK;
+void engine_stop(struct engine *engine); /* joins the workers, closes the stores; the schedule stays the caller's */
+/* On the loop, when woken: whatever workers and the journal have finished. */
+void engine_collect(struct engine *engine);
+void engine_remember(struct engine *engine, int64_t seq, int64_t sweep, int64_t batch, const char *store, const char *transaction,
+                     const char *server);
+void engine_forget(struct engine *engine, int64_t seq);
+size_t engine_store_index(const struct engine *engine, const struct store_conf *conf);
+
+#endif

@@ -1,0 +1,200 @@
+#include "sweep/inspect.h"
+
+#include "base/time.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static size_t index_of(const struct inspection *inspection, const struct store_conf *conf) {
+    return (size_t)(conf - inspection->schedule->stores);
+}
+
+static bool reachable(const struct inspection *inspection, const struct store_conf *conf) {
+    return inspection->store_errors[index_of(inspection, conf)].code == ERR_NONE;
+}
+
+struct store *inspection_store(const struct inspection *inspection, const struct store_conf *conf) {
+    return inspection->stores[index_of(inspection, conf)];
+}
+
+int inspection_open(const struct schedule *schedule, struct inspection **ret_inspection, struct err *err) {
+    struct arena *arena = arena_new();
+    struct inspection *inspection = ARENA_NEW(arena, struct inspection);
+    inspection->arena = arena;
+    inspection->schedule = schedule;
+    inspection->stores = ARENA_ARRAY(arena, struct store *, schedule->n_stores);
+    inspection->store_errors = ARENA_ARRAY(arena, struct err, schedule->n_stores);
+    inspection->bad = ARENA_ARRAY(arena, bool, schedule->n_targets);
+    inspection->faults.arena = arena;
+    for (size_t i = 0; i < schedule->n_stores; i++) {
+        if (!store_open(schedule, &schedule->stores[i], true, NULL, &inspection->stores[i], err)) continue;
+        if (err->code == ERR_BUG) {
+            inspection_close(inspection);
+            return -1;
+        }
+        inspection->store_errors[i] = *err;
+    }
+    *ret_inspection = inspection;
+    return 0;
+}
+
+void inspection_check(struct inspection *inspection) {
+    for (size_t i = 0; i < inspection->schedule->n_stores; i++) {
+        struct store *store = inspection->stores[i];
+        struct err *err = &inspection->store_errors[i];
+        if (!store || err->code != ERR_NONE) continue;
+        int64_t server_now_us;
+        if (store_driver(store)->ping(store, &server_now_us, err)) continue;
+        (void)store_driver(store)->check(store, &inspection->faults, inspection->bad, err);
+    }
+    faults_sort(&inspection->faults);
+}
+
+static int take_tenant(void *context, const struct tenant_row *row, struct err *err) { return tenants_add(context, row, err); }
+
+static int read_tenants(struct inspection *inspection, struct err *err) {
+    inspection->tenants = tenants_new(inspection->schedule);
+    int failed = 0;
+    if (inspection->schedule->has_tenants) {
+        const struct store_conf *conf = inspection->schedule->tenants.store;
+        struct store *store = inspection_store(inspection, conf);
+        if (!reachable(inspection, conf)) {
+            *err = inspection->store_errors[index_of(inspection, conf)];
+            failed = -1;
+        } else {
+            failed = store_driver(store)->tenants(store, NULL, 0, take_tenant, inspection->tenants, err) ||
+                     store_driver(store)->tenants_tables(store, inspection->arena, &inspection->own_tables, &inspection->n_own_tables, err);
+        }
+    }
+    tenants_finish(inspection->tenants);
+    return failed ? err_within(err, "tenants") : 0;
+}
+
+/* Own records wait while the tenant has others whose longer period has not lapsed: those that the plan does not purge. */
+static int leave_out_waiting(struct inspection *inspection, struct inspect_order *own, struct err *err);
+
+int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *err) {
+    if (read_tenants(inspection, err)) return -1;
+    const struct schedule *schedule = inspection->schedule;
+    if (history_load(schedule->settings.state_folder, &inspection->history, err)) return -1;
+    /* As the sweep does before it plans; not saved. */
+    history_note(inspection->history, schedule, inspection->tenants, now_us);
+    for (size_t i = 0; i < schedule->n_stores; i++) {
+        struct store *store = inspection->stores[i];
+        if (store && store_driver(store)->know) store_driver(store)->know(store, inspection->tenants);
+    }
+    inspection->plan = plan_make(inspection->arena, schedule, inspection->tenants, inspection->history, inspection->own_tables,
+                                 inspection->n_own_tables, now_us);
+    inspection->n_orders = inspection->plan->n_orders;
+    inspection->orders = ARENA_ARRAY(inspection->arena, struct inspect_order, inspection->n_orders);
+    for (size_t i = 0; i < inspection->n_orders; i++) inspection->orders[i].order = &inspection->plan->orders[i];
+    for (size_t i = 0; i < inspection->n_orders; i++)
+        if (inspection->orders[i].order->own && leave_out_waiting(inspection, &inspection->orders[i], err)) return -1;
+    return 0;
+}
+
+/* ---- counting ---- */
+
+static void count_store(struct inspection *inspection, size_t index) {
+    const struct store_conf *conf = &inspection->schedule->stores[index];
+    struct store *store = inspection->stores[index];
+    const struct order **orders = ARENA_ARRAY(inspection->arena, const struct order *, inspection->n_orders);
+    size_t *places = ARENA_ARRAY(inspection->arena, size_t, inspection->n_orders);
+    size_t count = 0;
+    for (size_t i = 0; i < inspection->n_orders; i++) {
+        struct inspect_order *item = &inspection->orders[i];
+        if (item->order->target->store != conf) continue;
+        if (!reachable(inspection, conf)) {
+            item->why = arena_printf(inspection->arena, "store \"%s\" could not be asked", conf->name);
+        } else if (inspection->bad[item->order->target->number]) {
+            item->why = "the catalog disagrees: lapsectl check";
+        } else if (item->order->due.kind == SCOPE_LISTED && !item->order->due.n_tenants) {
+            item->asked = true;
+        } else {
+            places[count] = i;
+            orders[count++] = item->order;
+        }
+    }
+    struct tally *tallies = ARENA_ARRAY(inspection->arena, struct tally, count);
+    struct err *err = &inspection->store_errors[index];
+    bool failed = count && store_driver(store)->count(store, orders, count, inspection->arena, tallies, err);
+    for (size_t i = 0; i < count; i++) {
+        inspection->orders[places[i]].asked = !failed;
+        inspection->orders[places[i]].tally = tallies[i];
+        if (failed) inspection->orders[places[i]].why = arena_printf(inspection->arena, "store \"%s\" could not be asked", conf->name);
+    }
+}
+
+void inspection_count(struct inspection *inspection) {
+    for (size_t i = 0; i < inspection->schedule->n_stores; i++) count_store(inspection, i);
+}
+
+/* ---- own records that wait ---- */
+
+/* Whether the plan empties this target of this tenant's records: it is due under the rule's alternative by this end. */
+static bool is_purged(const struct inspection *inspection, const struct target *target, const char *tenant) {
+    for (size_t i = 0; i < inspection->plan->n_orders; i++) {
+        const struct order *order = &inspection->plan->orders[i];
+        if (order->target == target && order->action == ACTION_PURGE && !order->due.anchor &&
+            scope_cutoff(&order->due, tenant) == TIME_FOREVER)
+            return true;
+    }
+    return false;
+}
+
+/* Marks in `waits` the tenants of the order that have records in this target which the plan does not purge. */
+static int ask_target(struct inspection *inspection, const struct order *own, const struct target *target, bool *waits, struct err *err) {
+    struct scope_tenant *asked = NULL;
+    size_t n_asked = 0;
+    for (size_t t = 0; t < own->due.n_tenants; t++)
+        if (!is_purged(inspection, target, own->due.tenants[t].id)) {
+            struct scope_tenant *tenant = ARENA_APPEND(inspection->arena, asked, n_asked);
+            *tenant = own->due.tenants[t];
+        }
+    if (!n_asked) return 0;
+    const struct order any = order_any(target, asked, n_asked);
+    const struct order *orders[] = {&any};
+    struct tally tally = {0};
+    struct store *store = inspection_store(inspection, target->store);
+    if (store_driver(store)->probe(store, orders, 1, inspection->arena, &tally, err)) return -1;
+    for (size_t i = 0; i < tally.n_tenants; i++)
+        for (size_t t = 0; t < own->due.n_tenants; t++)
+            if (!strcmp(own->due.tenants[t].id, tally.tenants[i].tenant)) waits[t] = true;
+    return 0;
+}
+
+static int leave_out_waiting(struct inspection *inspection, struct inspect_order *own, struct err *err) {
+    const struct order *order = own->order;
+    if (order->due.anchor) return 0;
+    struct arena *arena = inspection->arena;
+    const struct target **targets = ARENA_ARRAY(arena, const struct target *, inspection->schedule->n_targets);
+    size_t n_targets = plan_bound_targets(inspection->schedule, inspection->own_tables, inspection->n_own_tables, targets);
+    bool *waits = ARENA_ARRAY(arena, bool, order->due.n_tenants);
+    for (size_t i = 0; i < n_targets; i++) {
+        if (!reachable(inspection, targets[i]->store) || inspection->bad[targets[i]->number]) {
+            own->why = arena_printf(arena, "\"%s\" could not be asked whether anything else is left", targets[i]->name);
+            memset(waits, 1, order->due.n_tenants);
+        } else if (ask_target(inspection, order, targets[i], waits, err)) {
+            return -1;
+        }
+    }
+    struct scope_tenant *free_tenants = ARENA_ARRAY(arena, struct scope_tenant, order->due.n_tenants);
+    size_t n_free = 0;
+    for (size_t t = 0; t < order->due.n_tenants; t++)
+        if (!waits[t]) free_tenants[n_free++] = order->due.tenants[t];
+    own->waiting_tenants = (int64_t)(order->due.n_tenants - n_free);
+    struct order *narrowed = ARENA_NEW(arena, struct order);
+    *narrowed = *order;
+    narrowed->due.tenants = free_tenants;
+    narrowed->due.n_tenants = n_free;
+    own->order = narrowed;
+    return 0;
+}
+
+void inspection_close(struct inspection *inspection) {
+    if (!inspection) return;
+    for (size_t i = 0; i < inspection->schedule->n_stores; i++) store_close(inspection->stores[i]);
+    tenants_free(inspection->tenants);
+    history_free(inspection->history);
+    arena_free(inspection->arena);
+}

@@ -1,0 +1,387 @@
+#include "sweep/sweep_internal.h"
+
+#include "base/log.h"
+#include "base/time.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FIRST_LIMIT = 500,
+    LEAST_LIMIT = 50,
+    MOST_ATTEMPTS = 5,
+    MOST_PASSES = 1000, /* a pass that goes on destroying after so many is a fault of ours */
+};
+
+#define LANE_OF(pointer, member) ((struct lane *)(void *)((char *)(pointer) - offsetof(struct lane, member)))
+
+static void prepare(struct lane *lane);
+static void finish(struct lane *lane, bool commit);
+static void begin_pass(struct lane *lane);
+
+static void submit(struct lane *lane, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)) {
+    lane->job.run = run;
+    lane->job.done = done;
+    worker_submit(lane->worker, &lane->job);
+}
+
+static void after(struct lane *lane, int64_t wait_us, void (*then)(struct ev_loop *, struct ev_timer *, int)) {
+    ev_timer_init(&lane->timer, then, (double)wait_us / 1e6, 0.);
+    ev_timer_start(lane->sweep->engine->loop, &lane->timer);
+}
+
+void lane_down(struct lane *lane, const struct err *err) {
+    lane->down = true;
+    lane->err = *err;
+    lane->sweep->report.waits = true;
+    log_warning("%s, leaving this store for the next sweep", err->text);
+    report_finding(lane->sweep, (struct finding){.code = "store-down", .store = lane->conf->name, .count = 1,
+                                                 .text = "the store could not be asked; what is due there waits"});
+}
+
+/* ---- the end of a pass ---- */
+
+static int run_end(struct job *job, struct store *store, struct err *err) {
+    struct lane *lane = LANE_OF(job, job);
+    (void)err;
+    store_driver(store)->end(store, lane->pass);
+    return 0;
+}
+
+static void on_end(struct job *job) {
+    struct lane *lane = LANE_OF(job, job);
+    lane->pass = NULL;
+    bool again = lane->done_in_pass > 0 && !lane->sweep->stopping && !lane->down;
+    if (again && lane->passes >= MOST_PASSES) {
+        log_error("store \"%s\": %d passes, and each found more to do; the rest waits for the next sweep", lane->conf->name, MOST_PASSES);
+        lane->sweep->report.waits = true;
+        again = false;
+    }
+    if (again) begin_pass(lane);
+    else sweep_lane_over(lane);
+}
+
+static void end_pass(struct lane *lane) {
+    if (lane->pass) submit(lane, run_end, on_end);
+    else sweep_lane_over(lane);
+}
+
+/* ---- faults ---- */
+
+static void on_backoff(struct ev_loop *loop, struct ev_timer *timer, int events) {
+    (void)loop, (void)events;
+    struct lane *lane = LANE_OF(timer, timer);
+    if (lane->sweep->stopping) end_pass(lane);
+    else if (lane->pass) prepare(lane);
+    else begin_pass(lane);
+}
+
+static void order_failed(struct lane *lane);
+
+/* The order that cannot be carried out is left for the next sweep; a new pass goes on with the others. */
+static void give_up_order(struct lane *lane) {
+    size_t kept = 0;
+    for (size_t i = 0; i < lane->n_orders; i++)
+        if (lane->orders[i] != lane->failed) lane->orders[kept++] = lane->orders[i];
+    order_failed(lane);
+    lane->n_orders = kept;
+    lane->attempts = 0;
+    lane->done_in_pass = kept ? 1 : 0;
+    end_pass(lane);
+}
+
+/* Nothing was applied: again after a while, with jitter, a few times. Then, if the server answered (it waited for a lock too
+ * long, say), the order is at fault, else the store. */
+static void back_off(struct lane *lane) {
+    bool last = ++lane->attempts >= MOST_ATTEMPTS;
+    if (last && lane->failed && *lane->job.err.detail && !lane->sweep->stopping) {
+        give_up_order(lane);
+        return;
+    }
+    if (last || lane->sweep->stopping) {
+        lane_down(lane, &lane->job.err);
+        end_pass(lane);
+        return;
+    }
+    int64_t wait_us = (TIME_SECOND_US / 4) << lane->attempts;
+    after(lane, wait_us / 2 + random() % wait_us, on_backoff);
+}
+
+/* The order at fault is left out of the pass by its store; the others go on. */
+static void order_failed(struct lane *lane) {
+    const struct target *target = lane->failed->target;
+    const struct err *err = &lane->job.err;
+    log_error("\"%s\": %s; this target is left for the next sweep", target->rule->data, err->text);
+    lane->sweep->report.waits = true;
+    report_finding(lane->sweep, (struct finding){.code = "target-failed", .rule = target->rule->data, .store = lane->conf->name,
+                                                 .place = target->name, .count = 1,
+                                                 .text = arena_printf(lane->sweep->arena, "the store refused (%s%s%s); what is due there waits",
+                                                                      err_code_name(err->code), *err->detail ? " " : "", err->detail)});
+}
+
+/* ---- a batch: prepare, read the ends again, intent, finish, outcome ---- */
+
+static void enter_outcome(struct lane *lane, const char *outcome, const struct err *err) {
+    struct entry entry = {.event = ENTRY_OUTCOME, .sweep = lane->sweep->report.number, .batch = lane->batch_number, .outcome = outcome,
+                          .records = lane->outcome.records, .dependents = lane->outcome.dependents};
+    if (err) {
+        entry.code = err_code_name(err->code);
+        entry.detail = *err->detail ? err->detail : NULL;
+    }
+    journal_append(lane->sweep->engine->journal, &entry, NULL);
+}
+
+/* The limit follows the time that a batch may take. */
+static void adapt_limit(struct lane *lane, int64_t took_us) {
+    const struct settings *settings = &lane->sweep->schedule->settings;
+    int64_t size = lane->batch->records + lane->batch->dependents;
+    if (size < (int64_t)lane->limit / 2) return; /* too small to tell */
+    double factor = (double)settings->batch_time_us / (double)(took_us > 0 ? took_us : 1);
+    if (factor > 2) factor = 2;
+    if (factor < .25) factor = .25;
+    double limit = (double)lane->limit * factor;
+    if (limit > (double)settings->batch_rows) limit = (double)settings->batch_rows;
+    lane->limit = limit < LEAST_LIMIT ? LEAST_LIMIT : (size_t)limit;
+}
+
+static void on_paused(struct ev_loop *loop, struct ev_timer *timer, int events) {
+    (void)loop, (void)events;
+    prepare(LANE_OF(timer, timer));
+}
+
+/* A share of the time is spent in batches; the rest is waited here, where no transaction is open. */
+static void pause_and_prepare(struct lane *lane, int64_t took_us) {
+    static const int64_t waits[] = {[LOAD_GENTLE] = 3, [LOAD_NORMAL] = 1, [LOAD_FULL] = 0};
+    int64_t wait_us = took_us * waits[lane->sweep->schedule->settings.load];
+    if (wait_us && !lane->sweep->stopping) after(lane, wait_us, on_paused);
+    else prepare(lane);
+}
+
+static void note_committed(struct lane *lane) {
+    const struct order *order = lane->batch->order;
+    struct rule_report *rule = &lane->sweep->rules[order->target->rule->number];
+    if (order->action == ACTION_PURGE) rule->purged += lane->outcome.records;
+    else rule->anonymized += lane->outcome.records;
+    rule->dependents += lane->outcome.dependents;
+    lane->done_in_pass += lane->outcome.records + lane->outcome.dependents;
+    lane->attempts = 0;
+}
+
+static int run_finish(struct job *job, struct store *store, struct err *err) {
+    struct lane *lane = LANE_OF(job, job);
+    return store_driver(store)->finish(store, lane->pass, lane->commit, &lane->outcome, err);
+}
+
+static void on_finished(struct job *job) {
+    struct lane *lane = LANE_OF(job, job);
+    int64_t took_us = time_monotonic_us() - lane->batch_began_us;
+    if (!job->failed) {
+        enter_outcome(lane, "committed", NULL);
+        note_committed(lane);
+        adapt_limit(lane, took_us);
+        pause_and_prepare(lane, took_us);
+    } else if (job->err.code == ERR_UNKNOWN) {
+        /* It may have been applied: nothing further is destroyed there before the store was asked what became of it. */
+        enter_outcome(lane, "unknown", &job->err);
+        engine_remember(lane->sweep->engine, lane->ticket.seq, lane->sweep->report.number, lane->batch_number, lane->conf->name,
+                        lane->batch->transaction, lane->batch->server);
+        lane_down(lane, &job->err);
+        end_pass(lane);
+    } else {
+        enter_outcome(lane, "rolled-back", &job->err);
+        back_off(lane);
+    }
+}
+
+static void on_rolled_back(struct job *job) {
+    struct lane *lane = LANE_OF(job, job);
+    /* A rollback that could not be sent happens by itself when the connection goes. */
+    if (lane->again && !lane->sweep->stopping) prepare(lane);
+    else end_pass(lane);
+}
+
+static void finish(struct lane *lane, bool commit) {
+    lane->commit = commit;
+    lane->outcome = (struct outcome){0};
+    submit(lane, run_finish, commit ? on_finished : on_rolled_back);
+}
+
+static void roll_back(struct lane *lane, bool again) {
+    lane->again = again;
+    finish(lane, false);
+}
+
+static void on_intent(struct journal_ticket *ticket, const struct err *err) {
+    struct lane *lane = LANE_OF(ticket, ticket);
+    if (!err) {
+        finish(lane, true);
+        return;
+    }
+    sweep_stop(lane->sweep, err);
+    roll_back(lane, false);
+}
+
+static void enter_intent(struct lane *lane) {
+    struct sweep *sweep = lane->sweep;
+    const struct batch *batch = lane->batch;
+    const struct order *order = batch->order;
+    struct entry_tenant *tenants = ARENA_ARRAY(lane->batch_arena, struct entry_tenant, batch->n_tenants);
+    for (size_t i = 0; i < batch->n_tenants; i++) {
+        const struct tenant_count *tenant = &batch->tenants[i];
+        tenants[i] = (struct entry_tenant){.id = tenant->tenant, .records = tenant->count,
+                                           .cutoff_us = order->due.anchor ? tenant->cutoff_us : tenant->oldest_us};
+    }
+    lane->batch_number = ++sweep->batches;
+    const struct entry entry = {
+        .event = ENTRY_INTENT, .sweep = sweep->report.number, .batch = lane->batch_number, .schedule = sweep->schedule->sha256,
+        .rule = order->target->rule->data, .store = lane->conf->name, .target = order->target->name,
+        .action = order->action == ACTION_PURGE ? "purge" : "anonymize", .from = order->due.anchor ? order->due.anchor : order->keep->end,
+        .tenants = tenants, .n_tenants = batch->n_tenants, .records = batch->records, .dependents = batch->dependents,
+        .range = batch->range, .transaction = batch->transaction, .server = batch->server};
+    lane->ticket.done = on_intent;
+    journal_append(sweep->engine->journal, &entry, &lane->ticket);
+}
+
+/* ---- the tenants' ends, read again ---- */
+
+static int take_reread(void *context, const struct tenant_row *row, struct err *err) { return tenants_add(context, row, err); }
+
+static int run_reread(struct job *job, struct store *store, struct err *err) {
+    struct lane *lane = LANE_OF(job, job);
+    const struct batch *batch = lane->batch;
+    const char **ids = ARENA_ARRAY(lane->batch_arena, const char *, batch->n_tenants);
+    for (size_t i = 0; i < batch->n_tenants; i++) ids[i] = batch->tenants[i].tenant;
+    lane->reread = tenants_new(lane->sweep->schedule);
+    int failed = store_driver(store)->tenants(store, ids, batch->n_tenants, take_reread, lane->reread, err);
+    tenants_finish(lane->reread);
+    return failed;
+}
+
+static int64_t planned_end(const struct order *order, const char *id) {
+    for (size_t low = 0, high = order->due.n_tenants; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        int compared = strcmp(order->due.tenants[middle].id, id);
+        if (!compared) return order->due.tenants[middle].end_us;
+        if (compared < 0) low = middle + 1;
+        else high = middle;
+    }
+    return TIME_NEVER;
+}
+
+/* The end that the plan saw still stands (or an earlier one); a tenant that resubscribed, or vanished from the list, stops. */
+static bool still_ended(const struct lane *lane, const char *id) {
+    const struct order *order = lane->batch->order;
+    const struct tenant *tenant = tenants_find(lane->reread, id);
+    if (!tenant || tenant->undecidable_parent || tenant->undecidable_ends & 1U << order->keep->tenant_end) return false;
+    return tenant->ends[order->keep->tenant_end] <= planned_end(order, id);
+}
+
+static void on_reread(struct job *job) {
+    struct lane *lane = LANE_OF(job, job);
+    size_t changed = 0;
+    for (size_t i = 0; !job->failed && i < lane->batch->n_tenants; i++) {
+        const char *id = lane->batch->tenants[i].tenant;
+        if (still_ended(lane, id)) continue;
+        changed++;
+        report_finding(lane->sweep, (struct finding){.code = "tenant-resumed", .rule = lane->batch->order->target->rule->data,
+                                                     .store = lane->conf->name, .place = lane->batch->order->target->name,
+                                                     .tenant = arena_strdup(lane->sweep->arena, id), .count = 1,
+                                                     .text = "the tenant's end changed while the sweep ran; nothing more of it is destroyed"});
+        for (size_t o = 0; o < lane->n_orders; o++)
+            if (!lane->orders[o]->due.anchor && lane->orders[o]->keep->tenant_end == lane->batch->order->keep->tenant_end)
+                *ARENA_APPEND(lane->sweep->arena, lane->excluded, lane->n_excluded) =
+                    (struct exclusion){.order = lane->orders[o], .tenant = arena_strdup(lane->sweep->arena, id)};
+    }
+    tenants_free(lane->reread);
+    lane->reread = NULL;
+    if (job->failed) {
+        log_warning("%s: the tenants' ends could not be read again, rolling the batch back", job->err.text);
+        lane_down(lane, &job->err);
+        roll_back(lane, false);
+    } else if (changed) {
+        roll_back(lane, true);
+    } else {
+        enter_intent(lane);
+    }
+}
+
+static void reread(struct lane *lane) {
+    lane->job.run = run_reread;
+    lane->job.done = on_reread;
+    worker_submit(lane->sweep->engine->tenants_worker, &lane->job);
+}
+
+/* ---- prepare ---- */
+
+static int run_prepare(struct job *job, struct store *store, struct err *err) {
+    struct lane *lane = LANE_OF(job, job);
+    for (size_t i = 0; i < lane->n_excluded; i++)
+        store_driver(store)->exclude(store, lane->pass, lane->excluded[i].order, lane->excluded[i].tenant);
+    lane->n_excluded = 0;
+    lane->excluded = NULL;
+    arena_clear(lane->batch_arena);
+    return store_driver(store)->prepare(store, lane->pass, lane->limit, lane->batch_arena, &lane->batch, &lane->failed, err);
+}
+
+static void on_prepared(struct job *job) {
+    struct lane *lane = LANE_OF(job, job);
+    if (job->failed && job->err.code != ERR_UNAVAILABLE && lane->failed) {
+        order_failed(lane);
+        prepare(lane);
+    } else if (job->failed) {
+        back_off(lane);
+    } else if (!lane->batch) {
+        end_pass(lane);
+    } else if (lane->sweep->stopping) {
+        roll_back(lane, false);
+    } else if (!lane->batch->order->due.anchor) {
+        reread(lane);
+    } else {
+        enter_intent(lane);
+    }
+}
+
+static void prepare(struct lane *lane) {
+    if (lane->sweep->stopping) {
+        end_pass(lane);
+        return;
+    }
+    lane->batch = NULL;
+    lane->failed = NULL;
+    lane->batch_began_us = time_monotonic_us();
+    submit(lane, run_prepare, on_prepared);
+}
+
+/* ---- a pass ---- */
+
+static int run_begin(struct job *job, struct store *store, struct err *err) {
+    struct lane *lane = LANE_OF(job, job);
+    return store_driver(store)->begin(store, lane->orders, lane->n_orders, &lane->pass, err);
+}
+
+static void on_begun(struct job *job) {
+    struct lane *lane = LANE_OF(job, job);
+    if (!job->failed) prepare(lane);
+    else back_off(lane);
+}
+
+static void begin_pass(struct lane *lane) {
+    lane->passes++;
+    lane->done_in_pass = 0;
+    submit(lane, run_begin, on_begun);
+}
+
+void lane_run(struct lane *lane, const struct order **orders, size_t n_orders) {
+    assert(!lane->pass && !lane->down && n_orders);
+    lane->orders = orders;
+    lane->n_orders = n_orders;
+    lane->passes = 0;
+    lane->attempts = 0;
+    if (!lane->limit) {
+        size_t most = lane->sweep->schedule->settings.batch_rows;
+        lane->limit = most < FIRST_LIMIT ? most : FIRST_LIMIT;
+    }
+    begin_pass(lane);
+}

@@ -1,0 +1,333 @@
+#include "sweep/sweep_internal.h"
+
+#include "base/log.h"
+#include "base/time.h"
+#include "sweep/pseudonym.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SWEEP_OF(pointer, member) ((struct sweep *)(void *)((char *)(pointer) - offsetof(struct sweep, member)))
+
+static void next_stage(struct sweep *sweep);
+
+void sweep_stop(struct sweep *sweep, const struct err *err) {
+    if (!sweep->report.journal_failed) log_error("%s; nothing is destroyed that the journal cannot hold, ending the sweep", err->text);
+    sweep->report.journal_failed = true;
+    sweep->stopping = true;
+}
+
+void sweep_end_early(struct sweep *sweep) { sweep->stopping = true; }
+
+/* ---- stages: each starts what lanes have to do in it and ends when none is at work ---- */
+
+void sweep_lane_over(struct lane *lane) {
+    struct sweep *sweep = lane->sweep;
+    assert(sweep->running > 0);
+    if (--sweep->running == 0) next_stage(sweep);
+}
+
+/* Starts `start` on every lane for which it has work; `start` returns false where there is none. A lane that comes back at once
+ * must not end the stage before the others were started: the stage holds a place of its own meanwhile. */
+static void on_lanes(struct sweep *sweep, bool (*start)(struct lane *lane)) {
+    sweep->running++;
+    for (size_t i = 0; i < sweep->schedule->n_stores; i++) {
+        struct lane *lane = &sweep->lanes[i];
+        if (lane->down) continue;
+        sweep->running++;
+        if (!start(lane)) sweep->running--;
+    }
+    if (--sweep->running == 0) next_stage(sweep);
+}
+
+static bool start_check(struct lane *lane) {
+    lane_check(lane);
+    return true;
+}
+
+static const struct order **orders_of(const struct lane *lane, bool own, size_t *ret_count) {
+    const struct plan *plan = lane->sweep->plan;
+    const struct order **orders = ARENA_ARRAY(lane->sweep->arena, const struct order *, plan->n_orders);
+    size_t count = 0;
+    for (size_t i = 0; i < plan->n_orders; i++) {
+        const struct order *order = &plan->orders[i];
+        if (order->target->store == lane->conf && order->own == own && !lane->sweep->bad[order->target->number]) orders[count++] = order;
+    }
+    *ret_count = count;
+    return orders;
+}
+
+static bool start_batches(struct lane *lane) {
+    enum store_kind kind = lane->conf->kind;
+    enum stage stage = kind == STORE_MONGODB ? STAGE_MONGODB : kind == STORE_REDIS ? STAGE_REDIS : STAGE_POSTGRESQL;
+    if (stage != lane->sweep->stage) return false;
+    size_t count;
+    const struct order **orders = orders_of(lane, false, &count);
+    if (!count) return false;
+    lane_run(lane, orders, count);
+    return true;
+}
+
+/* ---- the gate before the tenants' own records ---- */
+
+static int by_id(const void *a, const void *b) {
+    return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
+}
+
+/* Every tenant that an order over own records names, once. */
+static const struct scope_tenant *own_tenants(struct sweep *sweep, size_t *ret_count) {
+    struct scope_tenant *tenants = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < sweep->plan->n_orders; i++) {
+        const struct order *order = &sweep->plan->orders[i];
+        if (!order->own || order->due.anchor) continue;
+        for (size_t t = 0; t < order->due.n_tenants; t++) {
+            struct scope_tenant *tenant = ARENA_APPEND(sweep->arena, tenants, count);
+            *tenant = order->due.tenants[t];
+            tenant->cutoff_us = TIME_FOREVER;
+        }
+    }
+    if (count) qsort(tenants, count, sizeof *tenants, by_id);
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!kept || strcmp(tenants[kept - 1].id, tenants[i].id) != 0) tenants[kept++] = tenants[i];
+    *ret_count = kept;
+    return tenants;
+}
+
+static bool has_own_orders(const struct sweep *sweep) {
+    for (size_t i = 0; i < sweep->plan->n_orders; i++)
+        if (sweep->plan->orders[i].own) return true;
+    return false;
+}
+
+static bool start_gate(struct lane *lane) {
+    struct sweep *sweep = lane->sweep;
+    size_t n_tenants, n_targets, n_orders = 0;
+    const struct scope_tenant *tenants = own_tenants(sweep, &n_tenants);
+    lane->n_asked = 0;
+    if (!n_tenants) return false;
+    const struct target **targets = ARENA_ARRAY(sweep->arena, const struct target *, sweep->schedule->n_targets);
+    n_targets = plan_bound_targets(sweep->schedule, sweep->own_tables, sweep->n_own_tables, targets);
+    const struct order **asked = ARENA_ARRAY(sweep->arena, const struct order *, n_targets);
+    for (size_t i = 0; i < n_targets; i++) {
+        if (targets[i]->store != lane->conf || sweep->bad[targets[i]->number]) continue;
+        struct order *order = ARENA_NEW(sweep->arena, struct order);
+        *order = order_any(targets[i], tenants, n_tenants);
+        asked[n_orders++] = order;
+    }
+    if (!n_orders) return false;
+    lane_gate(lane, asked, n_orders);
+    return true;
+}
+
+/* Own records wait for a store that could not be asked, and for a target that is not swept. */
+static bool all_could_be_asked(struct sweep *sweep) {
+    const struct target **targets = ARENA_ARRAY(sweep->arena, const struct target *, sweep->schedule->n_targets);
+    size_t n_targets = plan_bound_targets(sweep->schedule, sweep->own_tables, sweep->n_own_tables, targets);
+    for (size_t i = 0; i < n_targets; i++) {
+        const struct lane *lane = &sweep->lanes[engine_store_index(sweep->engine, targets[i]->store)];
+        if (lane->down || sweep->bad[targets[i]->number]) return false;
+    }
+    return true;
+}
+
+static int by_tenant(const void *a, const void *b) {
+    return strcmp(((const struct tenant_count *)a)->tenant, ((const struct tenant_count *)b)->tenant);
+}
+
+static bool has_records_left(const struct sweep *sweep, const char *tenant) {
+    const struct tenant_count key = {.tenant = tenant};
+    for (size_t l = 0; l < sweep->schedule->n_stores; l++) {
+        const struct lane *lane = &sweep->lanes[l];
+        for (size_t i = 0; i < lane->n_asked; i++) {
+            const struct tally *tally = &lane->tallies[i];
+            if (tally->n_tenants && bsearch(&key, tally->tenants, tally->n_tenants, sizeof key, by_tenant)) return true;
+        }
+    }
+    return false;
+}
+
+/* The order for the tenants that have nothing else left; NULL if there is none. The others are reported. */
+static const struct order *gated_order(struct sweep *sweep, const struct order *order) {
+    struct scope_tenant *free_tenants = NULL;
+    size_t n_free = 0;
+    for (size_t t = 0; t < order->due.n_tenants; t++)
+        if (!has_records_left(sweep, order->due.tenants[t].id))
+            *ARENA_APPEND(sweep->arena, free_tenants, n_free) = order->due.tenants[t];
+    if (n_free < order->due.n_tenants)
+        report_finding(sweep, (struct finding){.code = "own-waits", .rule = order->target->rule->data, .store = order->target->store->name,
+                                               .place = order->target->name, .count = (int64_t)(order->due.n_tenants - n_free),
+                                               .text = "tenants still have other records that run by the same end; their own records wait for those"});
+    if (!n_free) return NULL;
+    struct order *narrowed = ARENA_NEW(sweep->arena, struct order);
+    *narrowed = order_for(order, free_tenants, n_free);
+    return narrowed;
+}
+
+/* Check refuses own records under a rule by age, so an order over them names tenants. */
+static void gate(struct lane *lane) {
+    size_t count;
+    lane->own_orders = orders_of(lane, true, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct order *order = lane->own_orders[i]->due.anchor ? NULL : gated_order(lane->sweep, lane->own_orders[i]);
+        if (order) lane->own_orders[lane->n_own_orders++] = order;
+    }
+}
+
+static bool start_own(struct lane *lane) {
+    lane->sweep->gated = true;
+    gate(lane);
+    if (!lane->n_own_orders) return false;
+    /* A copy: a lane takes orders that fail out of its list. */
+    lane_run(lane, arena_grow(lane->sweep->arena, lane->own_orders, lane->n_own_orders, lane->n_own_orders, sizeof *lane->own_orders),
+             lane->n_own_orders);
+    return true;
+}
+
+static bool start_verify(struct lane *lane) {
+    lane_verify(lane);
+    return true;
+}
+
+/* ---- the tenants stage ---- */
+
+static int take_tenant(void *context, const struct tenant_row *row, struct err *err) { return tenants_add(context, row, err); }
+
+static int read_tenants(struct sweep *sweep, struct store *store, struct err *err) {
+    const struct store_driver *driver = store_driver(store);
+    sweep->tenants = tenants_new(sweep->schedule);
+    if (sweep->schedule->has_tenants &&
+        (driver->tenants(store, NULL, 0, take_tenant, sweep->tenants, err) ||
+         driver->tenants_tables(store, sweep->arena, &sweep->own_tables, &sweep->n_own_tables, err))) {
+        tenants_finish(sweep->tenants);
+        return err_within(err, "tenants");
+    }
+    tenants_finish(sweep->tenants);
+    if (sweep->schedule->has_tenants && !tenants_count(sweep->tenants))
+        return err_set(err, ERR_REFUSED, "tenants: the query gave no tenant at all; nothing is destroyed on an empty list");
+    return 0;
+}
+
+/* On a worker, because it reads and writes files: the periods in force are noted before anything is destroyed. */
+static int run_tenants(struct job *job, struct store *store, struct err *err) {
+    struct sweep *sweep = SWEEP_OF(job, job);
+    const char *state = sweep->schedule->settings.state_folder;
+    if (read_tenants(sweep, store, err) || history_load(state, &sweep->history, err)) return -1;
+    history_note(sweep->history, sweep->schedule, sweep->tenants, sweep->report.began_us);
+    return history_save(sweep->history, state, err) || pseudonym_key(state, sweep->report.began_us, sweep->engine->pseudonym_key, err) ? -1 : 0;
+}
+
+static void on_tenants(struct job *job) {
+    struct sweep *sweep = SWEEP_OF(job, job);
+    if (job->failed) {
+        log_error("%s; nothing is destroyed in this sweep", job->err.text);
+        sweep->tenants_failed = true;
+        sweep->report.waits = true;
+        report_finding(sweep, (struct finding){.code = "tenants-unread", .count = 1,
+                                               .store = sweep->schedule->has_tenants ? sweep->schedule->tenants.store->name : NULL,
+                                               .text = "the tenants could not be read; nothing was destroyed"});
+        size_t index = sweep->schedule->has_tenants ? engine_store_index(sweep->engine, sweep->schedule->tenants.store) : 0;
+        if (job->err.code == ERR_UNAVAILABLE) {
+            sweep->lanes[index].down = true;
+            sweep->lanes[index].err = job->err;
+        }
+        sweep->report.faulty |= job->err.code == ERR_CONFIG;
+    }
+    next_stage(sweep);
+}
+
+static void start_tenants(struct sweep *sweep) {
+    sweep->job.run = run_tenants;
+    sweep->job.done = on_tenants;
+    worker_submit(sweep->engine->tenants_worker ? sweep->engine->tenants_worker : sweep->engine->workers[0], &sweep->job);
+}
+
+static void make_plan(struct sweep *sweep) {
+    sweep->plan = plan_make(sweep->arena, sweep->schedule, sweep->tenants, sweep->history, sweep->own_tables, sweep->n_own_tables,
+                            sweep->report.began_us);
+    for (size_t i = 0; i < sweep->plan->n_findings; i++) report_finding(sweep, sweep->plan->findings[i]);
+}
+
+/* ---- the one writer of the stage ---- */
+
+static void enter(struct sweep *sweep, enum stage stage) {
+    sweep->stage = stage;
+    switch (stage) {
+    case STAGE_TENANTS: start_tenants(sweep); return;
+    case STAGE_CHECK:
+        report_begin(sweep);
+        make_plan(sweep);
+        on_lanes(sweep, start_check);
+        return;
+    case STAGE_MONGODB:
+    case STAGE_POSTGRESQL:
+    case STAGE_REDIS: on_lanes(sweep, start_batches); return;
+    case STAGE_GATE: on_lanes(sweep, start_gate); return;
+    case STAGE_OWN: on_lanes(sweep, start_own); return;
+    case STAGE_VERIFY: on_lanes(sweep, start_verify); return;
+    case STAGE_END: break;
+    }
+    report_end(sweep);
+}
+
+static void next_stage(struct sweep *sweep) {
+    if (sweep->stage == STAGE_TENANTS && sweep->tenants_failed) {
+        report_begin(sweep);
+        enter(sweep, STAGE_END);
+        return;
+    }
+    enum stage next = sweep->stage + 1;
+    if (sweep->stopping && next < STAGE_END) next = STAGE_END;
+    if (next == STAGE_GATE && !has_own_orders(sweep)) next = STAGE_VERIFY;
+    if (next == STAGE_OWN && !all_could_be_asked(sweep)) next = STAGE_VERIFY;
+    enter(sweep, next);
+}
+
+/* ---- birth and death ---- */
+
+static void start_lane(struct sweep *sweep, size_t index) {
+    struct lane *lane = &sweep->lanes[index];
+    *lane = (struct lane){.sweep = sweep, .conf = &sweep->schedule->stores[index], .worker = sweep->engine->workers[index],
+                          .arena = arena_new(), .batch_arena = arena_new()};
+}
+
+struct sweep *sweep_start(struct engine *engine, const char *trigger, int64_t now_us,
+                          void (*done)(void *context, const struct sweep_report *report), void *context) {
+    struct arena *arena = arena_new();
+    struct sweep *sweep = ARENA_NEW(arena, struct sweep);
+    const struct schedule *schedule = engine->schedule;
+    *sweep = (struct sweep){.engine = engine, .schedule = schedule, .arena = arena, .trigger = trigger, .done = done, .context = context};
+    sweep->report = (struct sweep_report){.number = journal_last_sweep(engine->journal) + 1, .began_us = now_us};
+    sweep->bad = ARENA_ARRAY(arena, bool, schedule->n_targets);
+    sweep->lanes = ARENA_ARRAY(arena, struct lane, schedule->n_stores);
+    for (size_t i = 0; i < schedule->n_stores; i++) start_lane(sweep, i);
+    sweep->rules = ARENA_ARRAY(arena, struct rule_report, schedule->n_rules);
+    for (size_t i = 0; i < schedule->n_rules; i++) sweep->rules[i].rule = &schedule->rules[i];
+    sweep->survey = now_us - engine->last_survey_us >= schedule->settings.survey_every_us || now_us < engine->last_survey_us;
+    if (sweep->survey) engine->last_survey_us = now_us;
+    enter(sweep, STAGE_TENANTS);
+    return sweep;
+}
+
+void sweep_free(struct sweep *sweep) {
+    if (!sweep) return;
+    for (size_t i = 0; i < sweep->schedule->n_stores; i++) {
+        arena_free(sweep->lanes[i].arena);
+        arena_free(sweep->lanes[i].batch_arena);
+    }
+    tenants_free(sweep->tenants);
+    history_free(sweep->history);
+    arena_free(sweep->arena);
+}
+
+void sweep_progress(const struct sweep *sweep, struct buf *to) {
+    static const char *const stages[] = {"reading the tenants", "checking the stores", "MongoDB", "PostgreSQL", "Redis",
+                                         "looking what is left of former tenants", "the tenants' own records", "verifying", "ending"};
+    int64_t records = 0;
+    for (size_t i = 0; i < sweep->schedule->n_rules; i++) records += sweep->rules[i].purged + sweep->rules[i].anonymized;
+    buf_printf(to, "sweep %lld: %s, %s records in %s batches so far", (long long)sweep->report.number, stages[sweep->stage],
+               text_number(records).text, text_number(sweep->batches).text);
+}

@@ -1,0 +1,50 @@
+/* One sweep: tenants, plan, batches store by store, the tenants' own records last, verification. It runs on the loop and
+ * owns all state; stores are only asked through workers. */
+#ifndef LAPSED_SWEEP_SWEEP_H
+#define LAPSED_SWEEP_SWEEP_H
+
+#include "schedule/plan.h"
+#include "sweep/engine.h"
+
+struct sweep;
+
+/* What a sweep did for one rule. */
+struct rule_report {
+    const struct rule *rule;
+    int64_t purged, anonymized, dependents;
+    int64_t blocked, undecidable;
+    int64_t left;   /* due and free to go, but still there: -1 if a store could not be asked */
+    int64_t lag_us; /* how long the oldest of those has been due */
+};
+
+struct store_report {
+    const struct store_conf *conf;
+    bool down;
+    struct err err; /* why */
+};
+
+struct sweep_report {
+    int64_t number, began_us, ended_us;
+    bool ended_early;    /* a stop or a reload cut it short */
+    bool waits;          /* work is left that a later sweep may do: a store was down, records were busy */
+    bool faulty;         /* targets that the catalogs refuse were left out */
+    bool journal_failed; /* an entry could not be written */
+    const struct rule_report *rules; /* by rule.number */
+    size_t n_rules;
+    const struct store_report *stores; /* by index */
+    size_t n_stores;
+    const struct finding *findings;
+    size_t n_findings;
+};
+
+/* `done` is called once, on the loop, when the sweep's last entry is on disk (or could not be); the report lives until
+ * sweep_free, which may be called from then on, but not inside `done`. */
+struct sweep *sweep_start(struct engine *engine, const char *trigger, int64_t now_us,
+                          void (*done)(void *context, const struct sweep_report *report), void *context);
+/* No further batch is begun; those in flight are finished. */
+void sweep_end_early(struct sweep *sweep);
+void sweep_free(struct sweep *sweep); /* NULL is fine */
+/* For status: "\"Billing Records\": 12,000 records so far" in the sweep's own words. */
+void sweep_progress(const struct sweep *sweep, struct buf *to);
+
+#endif
