@@ -1,0 +1,154 @@
+#include "journal/entry.h"
+
+#include "base/time.h"
+#include "journal/chain.h"
+#include "journal/fields.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of a JSON string, escapes included: the longest line of one list item stays below ENTRY_MOST_BYTES. */
+enum { MOST_TEXT = 1500 };
+
+/* What a line needs besides its fields: frame, longest numbers, part and parts, hash. */
+enum { FRAME_BYTES = 256 };
+
+const char *entry_event_name(enum entry_event event) { return fields_of(event)->name; }
+
+/* A text that is too long for a line is cut and ends with an ellipsis. */
+static void add_text(struct buf *to, const char *text) {
+    size_t start = to->length;
+    buf_add_json(to, text);
+    for (size_t keep = MOST_TEXT; to->length - start > MOST_TEXT; keep = keep / 4 * 3) {
+        char *shorter = xmalloc(keep + sizeof "…");
+        size_t length = strnlen(text, keep);
+        while (length && ((unsigned char)text[length] & 0xc0) == 0x80) length--;
+        memcpy(shorter, text, length);
+        memcpy(shorter + length, "…", sizeof "…");
+        to->length = start;
+        buf_add_json(to, shorter);
+        free(shorter);
+    }
+}
+
+static void add_cutoff(struct buf *to, int64_t us) {
+    int64_t year = time_to_civil(us).year;
+    if (us == TIME_FOREVER || us == TIME_NEVER || year < 0 || year > 9999) buf_add(to, "null");
+    else buf_printf(to, "\"%s\"", time_format(us).text);
+}
+
+static void add_value(struct buf *to, const struct field *field, const char *base) {
+    const void *value = base + field->offset;
+    const char *text;
+    switch (field->kind) {
+    case FIELD_INTEGER: buf_printf(to, "%" PRId64, *(const int64_t *)value); break;
+    case FIELD_MODE: buf_add(to, *(const bool *)value ? "\"range\"" : "\"each\""); break;
+    case FIELD_CUTOFF: add_cutoff(to, *(const int64_t *)value); break;
+    case FIELD_TEXT:
+    case FIELD_OPTIONAL:
+    case FIELD_NULLABLE:
+        text = *(const char *const *)value;
+        if (text || field->kind != FIELD_NULLABLE) add_text(to, text ? text : "");
+        else buf_add(to, "null");
+        break;
+    case FIELD_LIST: break;
+    }
+}
+
+static void add_item(struct buf *to, const struct shape *shape, const char *item) {
+    buf_add_char(to, shape->array ? '[' : '{');
+    for (size_t i = 0; i < shape->n_fields; i++) {
+        if (i) buf_add_char(to, ',');
+        if (!shape->array) buf_printf(to, "\"%s\":", shape->fields[i].name);
+        add_value(to, &shape->fields[i], item);
+    }
+    buf_add_char(to, shape->array ? ']' : '}');
+}
+
+/* An entry's fields as text: what stands before the items of its list, the items, and what stands behind them. */
+struct rendered {
+    struct buf head, items, tail;
+    size_t *ends; /* of each item in `items` */
+    size_t n_items;
+};
+
+static void rendered_free(struct rendered *rendered) {
+    buf_free(&rendered->head);
+    buf_free(&rendered->items);
+    buf_free(&rendered->tail);
+    free(rendered->ends);
+}
+
+static void render_list(struct rendered *to, const struct field *field, const char *entry) {
+    to->n_items = *(const size_t *)(const void *)(entry + field->count_offset);
+    const char *items = *(const char *const *)(const void *)(entry + field->offset);
+    to->ends = xcalloc(to->n_items, sizeof *to->ends);
+    for (size_t i = 0; i < to->n_items; i++) {
+        add_item(&to->items, field->shape, items + i * field->shape->size);
+        to->ends[i] = to->items.length;
+    }
+    buf_printf(&to->head, ",\"%s\":[", field->name);
+    buf_add_char(&to->tail, ']');
+}
+
+static void render(struct rendered *to, const struct entry *entry) {
+    const struct event_fields *event = fields_of(entry->event);
+    const char *base = (const char *)entry;
+    to->items.maximum = SIZE_MAX / 2;
+    struct buf *side = &to->head;
+    for (size_t i = 0; i < event->n_fields; i++) {
+        const struct field *field = &event->fields[i];
+        if (field->kind == FIELD_LIST) {
+            render_list(to, field, base);
+            side = &to->tail;
+            continue;
+        }
+        if (field->kind == FIELD_OPTIONAL) {
+            const char *text = *(const char *const *)(const void *)(base + field->offset);
+            if (!text || !*text) continue;
+        }
+        buf_printf(side, ",\"%s\":", field->name);
+        add_value(side, field, base);
+    }
+}
+
+/* The item behind the last one that fits into one line with `first`; one item always fits. */
+static size_t part_end(const struct rendered *rendered, size_t first) {
+    size_t room = ENTRY_MOST_BYTES - FRAME_BYTES - rendered->head.length - rendered->tail.length;
+    size_t from = first ? rendered->ends[first - 1] : 0, end = first;
+    while (end < rendered->n_items && (end == first || rendered->ends[end] - from + (end - first) <= room)) end++;
+    return end;
+}
+
+static void add_items(struct buf *to, const struct rendered *rendered, size_t first, size_t end) {
+    for (size_t i = first; i < end; i++) {
+        size_t from = i ? rendered->ends[i - 1] : 0;
+        if (i > first) buf_add_char(to, ',');
+        buf_add_n(to, rendered->items.text + from, rendered->ends[i] - from);
+    }
+}
+
+size_t entry_write(struct buf *to, const struct entry *entry, int64_t seq, char hash[ENTRY_HASH_HEX + 1]) {
+    __attribute__((cleanup(rendered_free))) struct rendered rendered = {.n_items = 0};
+    render(&rendered, entry);
+    size_t parts = 1;
+    for (size_t end = part_end(&rendered, 0); end < rendered.n_items; end = part_end(&rendered, end)) parts++;
+    size_t first = 0;
+    for (size_t part = 1; part <= parts; part++) {
+        size_t end = part_end(&rendered, first), start = to->length;
+        buf_printf(to, "{\"v\":1,\"seq\":%" PRId64 ",\"time\":\"%s\",\"event\":\"%s\"", seq + (int64_t)part - 1,
+                   time_format(entry->time_us).text, entry_event_name(entry->event));
+        buf_add_n(to, buf_text(&rendered.head), rendered.head.length);
+        add_items(to, &rendered, first, end);
+        buf_add_n(to, buf_text(&rendered.tail), rendered.tail.length);
+        if (parts > 1) buf_printf(to, ",\"part\":%zu,\"parts\":%zu", part, parts);
+        buf_add(to, ",\"hash\":\"");
+        struct hash_text chained = chain_hash(hash, to->text + start, to->length - start);
+        memcpy(hash, chained.text, sizeof chained.text);
+        buf_printf(to, "%s\"}\n", hash);
+        first = end;
+    }
+    return parts;
+}

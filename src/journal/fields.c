@@ -1,0 +1,66 @@
+#include "journal/fields.h"
+
+#include <assert.h>
+
+#define TENANT(field, kind) {#field, kind, offsetof(struct entry_tenant, field), 0, NULL}
+#define RULE(field, kind) {#field, kind, offsetof(struct entry_rule, field), 0, NULL}
+#define RESULT(field) {#field, FIELD_INTEGER, offsetof(struct entry_result, field), 0, NULL}
+#define NAMED(name, kind, field) {name, kind, offsetof(struct entry, field), 0, NULL}
+#define FIELD(field, kind) NAMED(#field, kind, field)
+#define LIST(field, shape) {#field, FIELD_LIST, offsetof(struct entry, field), offsetof(struct entry, n_##field), shape}
+
+static const struct shape tenant_shape = {
+    .size = sizeof(struct entry_tenant),
+    .array = true,
+    .fields = {TENANT(id, FIELD_TEXT), TENANT(records, FIELD_INTEGER), TENANT(cutoff_us, FIELD_CUTOFF)},
+    .n_fields = 3,
+};
+static const struct shape rule_shape = {
+    .size = sizeof(struct entry_rule),
+    .fields = {RULE(data, FIELD_TEXT), RULE(keep, FIELD_TEXT), RULE(anonymize, FIELD_NULLABLE),
+               RULE(at_least, FIELD_NULLABLE), RULE(basis, FIELD_TEXT)},
+    .n_fields = 5,
+};
+static const struct shape result_shape = {
+    .size = sizeof(struct entry_result),
+    .fields = {{"data", FIELD_TEXT, offsetof(struct entry_result, data), 0, NULL}, RESULT(purged), RESULT(anonymized),
+               RESULT(dependents), RESULT(blocked), RESULT(undecidable), RESULT(left), RESULT(lag_us)},
+    .n_fields = 8,
+};
+
+static const struct event_fields events[ENTRY_EVENTS] = {
+    [ENTRY_START] = {"start", {FIELD(version, FIELD_TEXT)}, 1},
+    [ENTRY_STOP] = {"stop", {FIELD(trigger, FIELD_TEXT)}, 1},
+    [ENTRY_SCHEDULE] = {"schedule", {FIELD(schedule, FIELD_TEXT), LIST(rules, &rule_shape)}, 2},
+    [ENTRY_SWEEP_BEGIN] = {"sweep-begin",
+                           {FIELD(sweep, FIELD_INTEGER), FIELD(trigger, FIELD_TEXT), FIELD(tenants_total, FIELD_INTEGER)},
+                           3},
+    [ENTRY_SWEEP_END] = {"sweep-end",
+                         {FIELD(sweep, FIELD_INTEGER), FIELD(outcome, FIELD_TEXT), LIST(results, &result_shape)},
+                         3},
+    [ENTRY_INTENT] = {"intent",
+                      {FIELD(sweep, FIELD_INTEGER), FIELD(batch, FIELD_INTEGER), FIELD(rule, FIELD_TEXT),
+                       FIELD(store, FIELD_TEXT), FIELD(target, FIELD_TEXT), FIELD(action, FIELD_TEXT),
+                       FIELD(from, FIELD_NULLABLE), LIST(tenants, &tenant_shape), FIELD(records, FIELD_INTEGER),
+                       FIELD(dependents, FIELD_INTEGER), NAMED("mode", FIELD_MODE, range), FIELD(evidence, FIELD_NULLABLE),
+                       FIELD(transaction, FIELD_OPTIONAL), FIELD(server, FIELD_OPTIONAL), FIELD(schedule, FIELD_TEXT)},
+                      15},
+    [ENTRY_OUTCOME] = {"outcome",
+                       {FIELD(sweep, FIELD_INTEGER), FIELD(batch, FIELD_INTEGER), FIELD(outcome, FIELD_TEXT),
+                        FIELD(result, FIELD_NULLABLE), FIELD(records, FIELD_INTEGER), FIELD(dependents, FIELD_INTEGER),
+                        FIELD(code, FIELD_NULLABLE), FIELD(detail, FIELD_NULLABLE)},
+                       8},
+    [ENTRY_FINDING] = {"finding",
+                       {FIELD(sweep, FIELD_INTEGER), FIELD(code, FIELD_TEXT), FIELD(rule, FIELD_NULLABLE),
+                        FIELD(store, FIELD_NULLABLE), FIELD(target, FIELD_NULLABLE), FIELD(tenant, FIELD_NULLABLE),
+                        FIELD(count, FIELD_INTEGER)},
+                       7},
+    [ENTRY_RECOVER] = {"recover",
+                       {FIELD(cut_bytes, FIELD_INTEGER), FIELD(cut_sha256, FIELD_TEXT), FIELD(cut_file, FIELD_NULLABLE)},
+                       3},
+};
+
+const struct event_fields *fields_of(enum entry_event event) {
+    assert(event < ENTRY_EVENTS);
+    return &events[event];
+}

@@ -1,0 +1,41 @@
+/* The open segment as the writer has it: how much of it is on disk for certain, and how it is closed and followed by the
+ * next one. journal.jsonl exists at every moment: closing gives the file its second name by a link, and the next open
+ * segment then takes the first name by a rename. So a missing journal.jsonl always means that somebody took it away. */
+#ifndef LAPSED_JOURNAL_FILE_H
+#define LAPSED_JOURNAL_FILE_H
+
+#include "journal/chain.h"
+
+#include <sys/types.h>
+
+struct file {
+    const char *folder; /* for messages */
+    int folder_fd;
+    int fd;
+    dev_t dev;
+    ino_t ino;
+    int64_t bytes;      /* on disk for certain; what stands behind them counts for nothing */
+    int64_t first_seq, first_time_us; /* of its first entry; 0 while it is empty */
+    bool broken; /* a call on it failed: nothing is written to it any more */
+};
+
+/* Bytes that were cut off a segment. */
+struct cut {
+    int64_t bytes;
+    struct hash_text sha256;
+    char name[64]; /* where they are kept in the folder; "" if they could not be kept */
+};
+
+/* Opens the open segment, whose first `bytes` bytes are good, or makes it where there is none. */
+int file_open(struct file *file, const char *folder, int folder_fd, bool create, struct err *err) MUST_CHECK;
+/* One write and one fdatasync. After an error the file is broken: nothing of `text` counts as written. */
+int file_append(struct file *file, const char *text, size_t length, struct err *err) MUST_CHECK;
+/* Copies what stands behind the certain bytes into torn-<seq>-<8 hex>. ret_cut is filled even where that fails. */
+int file_keep_aside(struct file *file, int64_t seq, struct cut *ret_cut, struct err *err) MUST_CHECK;
+/* Cuts the file back to its certain bytes. */
+int file_cut(struct file *file, struct err *err) MUST_CHECK;
+/* Closes the segment (a broken one is cut first) and begins the next, empty one. On an error it can be tried again. */
+int file_next(struct file *file, struct err *err) MUST_CHECK;
+void file_close(struct file *file);
+
+#endif

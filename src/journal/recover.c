@@ -1,0 +1,173 @@
+#include "journal/recover.h"
+
+#include "base/log.h"
+#include "journal/calls.h"
+#include "journal/scan.h"
+#include "journal/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static int lock_held(const char *folder, int lock_fd, struct err *err) {
+    char pid[24] = "";
+    ssize_t got = pread(lock_fd, pid, sizeof pid - 1, 0);
+    pid[got > 0 ? got : 0] = '\0';
+    pid[strspn(pid, "0123456789")] = '\0';
+    return err_set(err, ERR_CONFIG, "journal \"%s\" is in use by process %s; a journal has one daemon: stop that one, or give this one a folder of its own",
+                   folder, pid[0] ? pid : "(unknown)");
+}
+
+static int write_pid(const char *folder, int lock_fd, struct err *err) {
+    char pid[24];
+    int length = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(lock_fd, 0) || pwrite(lock_fd, pid, (size_t)length, 0) != length)
+        return err_set_errno(err, errno, "journal \"%s\": cannot write the lock file", folder);
+    return 0;
+}
+
+int recover_lock(const char *folder, int *ret_folder_fd, int *ret_lock_fd, struct err *err) {
+    if (mkdir(folder, 0750) && errno != EEXIST) return err_set_errno(err, errno, "journal folder \"%s\" cannot be made", folder);
+    int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder_fd < 0) return err_set_errno(err, errno, "journal folder \"%s\" cannot be opened", folder);
+    int lock_fd = openat(folder_fd, SEGMENT_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    int result = lock_fd < 0 ? err_set_errno(err, errno, "journal \"%s\": cannot open the lock file", folder) : 0;
+    if (!result && flock(lock_fd, LOCK_EX | LOCK_NB))
+        result = errno == EWOULDBLOCK ? lock_held(folder, lock_fd, err)
+                                      : err_set_errno(err, errno, "journal \"%s\": cannot take the lock", folder);
+    if (!result) result = write_pid(folder, lock_fd, err);
+    if (result) {
+        if (lock_fd >= 0) (void)close(lock_fd);
+        (void)close(folder_fd);
+        return -1;
+    }
+    *ret_folder_fd = folder_fd;
+    *ret_lock_fd = lock_fd;
+    return 0;
+}
+
+/* The intents without a final outcome, while the journal goes by. At any time there are few. */
+struct intents {
+    struct pending {
+        int64_t seq, sweep, batch;
+        char *texts[5]; /* rule, store, target, transaction, server */
+    } *items;
+    size_t count, room;
+    int64_t last_sweep;
+};
+
+static void intents_free(struct intents *intents) {
+    for (size_t i = 0; i < intents->count; i++)
+        for (size_t t = 0; t < 5; t++) free(intents->items[i].texts[t]);
+    free(intents->items);
+}
+
+static size_t find_intent(const struct intents *intents, const struct entry *entry) {
+    size_t i = 0;
+    while (i < intents->count && (intents->items[i].sweep != entry->sweep || intents->items[i].batch != entry->batch)) i++;
+    return i;
+}
+
+static void add_intent(struct intents *intents, const struct entry_line *line) {
+    const struct entry *entry = &line->entry;
+    if (line->part > 1) return;
+    if (intents->count == intents->room) {
+        intents->room = intents->room ? intents->room * 2 : 16;
+        intents->items = xrealloc(intents->items, intents->room * sizeof *intents->items);
+    }
+    const char *const texts[5] = {entry->rule, entry->store, entry->target, entry->transaction, entry->server};
+    struct pending *pending = &intents->items[intents->count++];
+    *pending = (struct pending){.seq = line->seq, .sweep = entry->sweep, .batch = entry->batch};
+    for (size_t t = 0; t < 5; t++) pending->texts[t] = xstrdup(texts[t] ? texts[t] : "");
+}
+
+static void remove_intent(struct intents *intents, size_t i) {
+    for (size_t t = 0; t < 5; t++) free(intents->items[i].texts[t]);
+    intents->count--;
+    memmove(&intents->items[i], &intents->items[i + 1], (intents->count - i) * sizeof *intents->items);
+}
+
+static void note_entry(void *context, const struct scan_entry *found) {
+    struct intents *intents = context;
+    const struct entry *entry = &found->line.entry;
+    if (entry->sweep > intents->last_sweep) intents->last_sweep = entry->sweep;
+    if (entry->event == ENTRY_INTENT) add_intent(intents, &found->line);
+    if (entry->event != ENTRY_OUTCOME || !strcmp(entry->outcome, "unknown")) return;
+    size_t i = find_intent(intents, entry);
+    if (i < intents->count) remove_intent(intents, i);
+}
+
+static void hand_over(const struct intents *intents, struct arena *arena, struct recovered *to) {
+    struct open_intent *open = ARENA_ARRAY(arena, struct open_intent, intents->count);
+    for (size_t i = 0; i < intents->count; i++) {
+        const struct pending *from = &intents->items[i];
+        open[i] = (struct open_intent){.seq = from->seq,
+                                       .sweep = from->sweep,
+                                       .batch = from->batch,
+                                       .rule = arena_strdup(arena, from->texts[0]),
+                                       .store = arena_strdup(arena, from->texts[1]),
+                                       .target = arena_strdup(arena, from->texts[2]),
+                                       .transaction = arena_strdup(arena, from->texts[3]),
+                                       .server = arena_strdup(arena, from->texts[4])};
+    }
+    to->open = open;
+    to->n_open = intents->count;
+    to->last_sweep = intents->last_sweep;
+}
+
+static int refuse(const char *folder, const struct scan_result *scanned, struct err *err) {
+    return err_set(err, ERR_IO,
+                   "journal \"%s\" is damaged: %s (%s faults in all; \"lapsectl journal verify\" lists them); lapsed does not "
+                   "continue a damaged journal: restore it, or begin a new one in another folder", folder, scanned->first_fault,
+                   text_number(scanned->faults).text);
+}
+
+/* A crash while a segment was closed left it with both names and read-only: it is the open one again. */
+static int undo_closing(const char *folder, int folder_fd, struct arena *arena, struct err *err) {
+    int fd = journal_calls.open(folder_fd, SEGMENT_OPEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (fd < 0) return errno == ENOENT ? 0 : err_set_errno(err, errno, "journal \"%s\": cannot open " SEGMENT_OPEN, folder);
+    const char *twin = NULL;
+    struct stat own;
+    int result = segments_twin(folder, arena, fd, &twin, err);
+    bool read_only = !result && !fstat(fd, &own) && !(own.st_mode & S_IWUSR);
+    if (!result && ((twin && journal_calls.unlink(folder_fd, twin)) || (read_only && journal_calls.fchmod(fd, 0640)) ||
+                    ((twin || read_only) && journal_calls.fsync(folder_fd))))
+        result = err_set_errno(err, errno, "journal \"%s\": cannot undo the closing of a segment that a crash interrupted", folder);
+    (void)close(fd);
+    return result;
+}
+
+static int cut_torn_tail(struct recovered *recovered, const struct scan_result *scanned, struct err *err) {
+    struct file *file = &recovered->file;
+    if (file_keep_aside(file, recovered->last.seq + 1, &recovered->cut, err) || file_cut(file, err)) return -1;
+    log_warning("journal \"%s\": %s; %s bytes after entry %" PRId64 " were cut off and are kept in \"%s\"", file->folder,
+                scanned->first_fault, text_number(recovered->cut.bytes).text, recovered->last.seq, recovered->cut.name);
+    return 0;
+}
+
+int recover_journal(const char *folder, int folder_fd, struct arena *arena, struct recovered *ret_recovered, struct err *err) {
+    __attribute__((cleanup(intents_free))) struct intents intents = {.count = 0};
+    struct scan_result scanned;
+    const struct scan_visitor visitor = {.context = &intents, .entry = note_entry};
+    if (undo_closing(folder, folder_fd, arena, err) || journal_scan(folder, &visitor, &scanned, err)) return -1;
+    if (scanned.faults && !scanned.torn_tail) return refuse(folder, &scanned, err);
+    struct recovered recovered = {.last = scanned.last};
+    if (file_open(&recovered.file, folder, folder_fd, !scanned.has_open, err)) return -1;
+    recovered.file.bytes = scanned.open_good_bytes;
+    recovered.file.first_seq = scanned.open_first_seq;
+    recovered.file.first_time_us = scanned.open_time_us;
+    if (scanned.torn_tail && cut_torn_tail(&recovered, &scanned, err)) {
+        file_close(&recovered.file);
+        return -1;
+    }
+    hand_over(&intents, arena, &recovered);
+    *ret_recovered = recovered;
+    return 0;
+}

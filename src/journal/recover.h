@@ -1,0 +1,23 @@
+/* What the daemon does with a journal before it writes to it: makes the folder, takes its lock, verifies everything,
+ * undoes a closing that a crash interrupted, cuts a torn tail off, and finds the intents that have no final outcome. */
+#ifndef LAPSED_JOURNAL_RECOVER_H
+#define LAPSED_JOURNAL_RECOVER_H
+
+#include "journal/file.h"
+#include "journal/journal.h"
+
+struct recovered {
+    struct file file;
+    struct position last;
+    int64_t last_sweep;
+    struct cut cut; /* bytes 0: nothing was torn */
+    const struct open_intent *open; /* in the arena of the call */
+    size_t n_open;
+};
+
+/* The folder's descriptor, and the lock's; ERR_CONFIG names the process that holds it. */
+int recover_lock(const char *folder, int *ret_folder_fd, int *ret_lock_fd, struct err *err) MUST_CHECK;
+/* `folder` must outlive ret_recovered->file. */
+int recover_journal(const char *folder, int folder_fd, struct arena *arena, struct recovered *ret_recovered, struct err *err) MUST_CHECK;
+
+#endif

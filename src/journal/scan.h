@@ -1,0 +1,56 @@
+/* Goes through a whole journal from its first line to its last, checks the chain, and tells a visitor what it meets: every
+ * line that is an entry, and every fault. Bounded memory; works on a live journal. Verification, recovery at start and
+ * whoever reads the journal all see it through this one function. */
+#ifndef LAPSED_JOURNAL_SCAN_H
+#define LAPSED_JOURNAL_SCAN_H
+
+#include "journal/chain.h"
+#include "journal/reader.h"
+
+struct scan_place {
+    const char *file; /* its name in the folder */
+    int64_t line;     /* from 1; 0: the file as a whole */
+    int64_t byte;     /* the line's offset in the file, from 0 */
+};
+
+struct scan_entry {
+    struct entry_line line;
+    const char *bytes; /* the line without its line feed */
+    size_t length;
+    struct scan_place place;
+    bool good; /* in its place in the chain, and its hash is right */
+};
+
+struct scan_fault {
+    struct scan_place place;
+    int64_t seq;       /* the number that belongs there */
+    const char *text;
+};
+
+struct scan_visitor {
+    void *context;
+    bool wait; /* bytes without a line feed at the end may still be being written: give them a second */
+    /* Either may be NULL. What they get lives until they return. */
+    void (*entry)(void *context, const struct scan_entry *entry);
+    void (*fault)(void *context, const struct scan_fault *fault);
+};
+
+struct scan_result {
+    int64_t entries, faults;  /* lines that are entries, good or not; faults of any kind */
+    int64_t segments, bytes;
+    int64_t clock_back;       /* entries whose time lies before that of the entry before them: no fault, the clock was set */
+    int64_t first_seq, first_time_us;
+    struct position last;     /* the last good entry before the first fault */
+    char first_fault[600];    /* "FILE line N byte N: …", "" if there is none */
+    bool has_open;
+    int64_t open_first_seq;   /* of the open segment's first entry, and its time; 0: it is empty */
+    int64_t open_time_us;
+    int64_t open_good_bytes;  /* the open segment up to its first fault */
+    /* Nothing is wrong but the open segment's tail, and none of the lines there was ever whole: torn, not altered. */
+    bool torn_tail;
+};
+
+/* Returns -1 only when the folder or a file could not be read. A folder without a journal gives segments = 0. */
+int journal_scan(const char *folder, const struct scan_visitor *visitor, struct scan_result *ret_result, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,96 @@
+#include "journal/segment.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct segment_name segment_closed_name(int64_t first_seq) {
+    struct segment_name name;
+    (void)snprintf(name.text, sizeof name.text, "journal-%012" PRId64 ".jsonl", first_seq);
+    return name;
+}
+
+/* The number in the name of a closed segment, 0 if it is another file. */
+static int64_t closed_first_seq(const char *file) {
+    static const char prefix[] = "journal-";
+    if (strncmp(file, prefix, sizeof prefix - 1) != 0) return 0;
+    int64_t seq = 0;
+    for (const char *digit = file + sizeof prefix - 1; *digit >= '0' && *digit <= '9'; digit++)
+        if (__builtin_mul_overflow(seq, 10, &seq) || __builtin_add_overflow(seq, *digit - '0', &seq)) return 0;
+    return seq > 0 && !strcmp(segment_closed_name(seq).text, file) ? seq : 0;
+}
+
+static int by_first_seq(const void *a, const void *b) {
+    const struct segment *left = a, *right = b;
+    return (left->first_seq > right->first_seq) - (left->first_seq < right->first_seq);
+}
+
+static void closedir_of(DIR **dir) {
+    if (*dir) (void)closedir(*dir);
+}
+
+static int list_closed(const char *folder, struct arena *arena, struct segments *to, struct err *err) {
+    __attribute__((cleanup(closedir_of))) DIR *dir = opendir(folder);
+    if (!dir) return err_set_errno(err, errno, "journal folder \"%s\" cannot be read", folder);
+    errno = 0;
+    for (const struct dirent *item; (item = readdir(dir)); errno = 0) {
+        int64_t first_seq = closed_first_seq(item->d_name);
+        if (!first_seq) continue;
+        *ARENA_APPEND(arena, to->items, to->count) =
+            (struct segment){.first_seq = first_seq, .name = arena_strdup(arena, item->d_name), .fd = -1};
+    }
+    if (errno) return err_set_errno(err, errno, "journal folder \"%s\" cannot be read", folder);
+    if (to->count) qsort(to->items, to->count, sizeof *to->items, by_first_seq);
+    return 0;
+}
+
+/* The index of the closed segment that is this file too, or count if there is none. */
+static int find_twin(const char *folder, struct arena *arena, const struct segments *segments, int fd, size_t *ret_index, struct err *err) {
+    struct stat own;
+    if (fstat(fd, &own)) return err_set_errno(err, errno, "\"%s/" SEGMENT_OPEN "\" cannot be examined", folder);
+    size_t index = segments->count;
+    for (size_t i = 0; i < segments->count && index == segments->count; i++) {
+        struct stat closed;
+        const char *path = arena_printf(arena, "%s/%s", folder, segments->items[i].name);
+        if (stat(path, &closed)) return err_set_errno(err, errno, "\"%s\" cannot be examined", path);
+        if (closed.st_dev == own.st_dev && closed.st_ino == own.st_ino) index = i;
+    }
+    *ret_index = index;
+    return 0;
+}
+
+int segments_twin(const char *folder, struct arena *arena, int fd, const char **ret_name, struct err *err) {
+    struct segments closed = {.count = 0};
+    size_t twin;
+    if (list_closed(folder, arena, &closed, err) || find_twin(folder, arena, &closed, fd, &twin, err)) return -1;
+    *ret_name = twin < closed.count ? closed.items[twin].name : NULL;
+    return 0;
+}
+
+int segments_list(const char *folder, struct arena *arena, struct segments *ret_segments, struct err *err) {
+    struct segments segments = {.count = 0};
+    const char *path = arena_printf(arena, "%s/" SEGMENT_OPEN, folder);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno != ENOENT) return err_set_errno(err, errno, "\"%s\" cannot be read", path);
+    size_t older = 0;
+    if (list_closed(folder, arena, &segments, err) || (fd >= 0 && find_twin(folder, arena, &segments, fd, &older, err))) {
+        if (fd >= 0) (void)close(fd);
+        return -1;
+    }
+    if (fd >= 0) segments.count = older; /* closed since it was opened: they are newer than it, or are it */
+    segments.open_missing = fd < 0 && segments.count;
+    if (fd >= 0) *ARENA_APPEND(arena, segments.items, segments.count) = (struct segment){.name = SEGMENT_OPEN, .fd = fd};
+    *ret_segments = segments;
+    return 0;
+}
+
+void segments_close(struct segments *segments) {
+    for (size_t i = 0; i < segments->count; i++)
+        if (segments->items[i].fd >= 0) (void)close(segments->items[i].fd);
+}

@@ -1,0 +1,44 @@
+/* The files of a journal's folder:
+ *   journal.jsonl                    the open segment; there is always one
+ *   journal-<first seq, 12 digits>.jsonl   closed ones, mode 0440
+ *   journal.next                     the next open segment while it is being made: empty
+ *   torn-<first seq>-<8 hex>         bytes that were cut off a segment because they were no entries
+ *   lock                             held by the daemon, with its process id */
+#ifndef LAPSED_JOURNAL_SEGMENT_H
+#define LAPSED_JOURNAL_SEGMENT_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SEGMENT_OPEN "journal.jsonl"
+#define SEGMENT_NEXT "journal.next"
+#define SEGMENT_LOCK "lock"
+
+struct segment_name { char text[48]; };
+struct segment_name segment_closed_name(int64_t first_seq);
+
+struct segment {
+    int64_t first_seq; /* as its name says; 0 for the open one */
+    const char *name;
+    int fd;
+};
+
+/* The segments in their order, the open one last and open as a file already, so that a daemon that closes it meanwhile
+ * takes nothing away. Closed ones have fd -1. */
+struct segments {
+    struct segment *items;
+    size_t count;
+    bool open_missing; /* there are closed segments but no open one */
+};
+
+int segments_list(const char *folder, struct arena *arena, struct segments *ret_segments, struct err *err) MUST_CHECK;
+void segments_close(struct segments *segments);
+
+/* The closed segment that is the same file as this one, NULL if there is none: a crash interrupted its closing. */
+int segments_twin(const char *folder, struct arena *arena, int fd, const char **ret_name, struct err *err) MUST_CHECK;
+
+#endif
