@@ -5,7 +5,7 @@
 #ifndef LAPSED_STORE_PG_INTERNAL_H
 #define LAPSED_STORE_PG_INTERNAL_H
 
-#include "store/store.h"
+#include "store/pg.h"
 
 #include <libpq-fe.h>
 
@@ -162,6 +162,5 @@ int pg_settle(struct store *store, const char *transaction, const char *server, 
 int pg_explain(struct store *store, const struct target *target, const char *key, struct arena *arena, struct record_facts *ret_facts,
                struct err *err);
 
-extern const struct store_driver pg_driver;
 
 #endif

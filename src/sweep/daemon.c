@@ -1,0 +1,466 @@
+#include "sweep/daemon.h"
+
+#include "base/log.h"
+#include "base/time.h"
+#include "sweep/status.h"
+#include "sweep/sweep.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <systemd/sd-daemon.h>
+
+/* How long batches in flight may take after TERM before they are interrupted. */
+static const double stop_grace_seconds = 10.;
+/* The wall clock is looked at this often: a step of it must not make a firing be missed. */
+static const double tick_seconds = 30.;
+static const int64_t first_retry_us = 60 * TIME_SECOND_US;
+
+struct daemon {
+    const char *config_path;
+    bool once;
+    struct engine engine;
+    struct schedule *schedule; /* in force */
+    struct schedule *next;     /* loaded, comes into force when no sweep runs */
+    struct sweep *sweep;       /* running */
+    struct sweep *finished;    /* to be freed */
+    bool sweep_now;            /* USR1 came */
+    bool stopping;
+    int64_t last_begin_us;     /* of a sweep; 0: none since the start */
+    int64_t retry_us, retry_wait_us; /* when to try again what a store that was down left; 0: nothing */
+    int status_code;
+    struct status status;
+    bool status_failed;
+    struct ev_timer tick, grace, reap, watchdog, progress;
+    struct ev_signal hup, usr1, term, interrupt;
+};
+
+#define DAEMON_OF(watcher, member) ((struct daemon *)(void *)((char *)(watcher) - offsetof(struct daemon, member)))
+
+/* ---- status ---- */
+
+static void write_status(struct daemon *daemon) {
+    struct err err;
+    bool failed = status_write(&daemon->status, daemon->schedule->settings.run_folder, &err) != 0;
+    if (failed && !daemon->status_failed) log_warning("%s, going on without a status file", err.text);
+    daemon->status_failed = failed;
+    (void)sd_notifyf(0, "STATUS=%s%s%s", daemon->status.state, *daemon->status.reason ? ": " : "", daemon->status.reason);
+}
+
+static void set_state(struct daemon *daemon, const char *state, const char *reason) {
+    if (!text_equal(daemon->status.state, state) || !text_equal(daemon->status.reason, reason)) daemon->status.since_us = time_now_us();
+    daemon->status.state = state;
+    (void)text_copy(daemon->status.reason, sizeof daemon->status.reason, reason);
+    write_status(daemon);
+}
+
+static void on_progress(struct ev_loop *loop, struct ev_timer *timer, int events) {
+    (void)loop, (void)events;
+    struct daemon *daemon = DAEMON_OF(timer, progress);
+    if (!daemon->sweep) return;
+    __attribute__((cleanup(buf_free))) struct buf text = {0};
+    sweep_progress(daemon->sweep, &text);
+    set_state(daemon, daemon->stopping ? "stopping" : "sweeping", buf_text(&text));
+}
+
+/* ---- when to sweep ---- */
+
+static bool in_window(const struct settings *settings, int64_t now_us) {
+    int from = settings->window_from_minute, to = settings->window_to_minute;
+    if (from == to) return true;
+    struct civil now = time_to_civil(now_us);
+    int minute = now.hour * 60 + now.minute;
+    return from < to ? minute >= from && minute < to : minute >= from || minute < to;
+}
+
+static int64_t next_window(const struct settings *settings, int64_t after_us) {
+    if (in_window(settings, after_us)) return after_us;
+    int64_t opening = time_day_of(after_us) * TIME_DAY_US + settings->window_from_minute * 60 * TIME_SECOND_US;
+    return opening >= after_us ? opening : opening + TIME_DAY_US;
+}
+
+static int64_t next_sweep_us(const struct daemon *daemon, int64_t now_us) {
+    const struct settings *settings = &daemon->schedule->settings;
+    int64_t due_us = daemon->last_begin_us ? daemon->last_begin_us + settings->sweep_every_us : now_us;
+    /* A clock that went back must not put off the next sweep for longer than one period. */
+    if (due_us > now_us + settings->sweep_every_us) due_us = now_us + settings->sweep_every_us;
+    if (daemon->retry_us && daemon->retry_us < due_us) due_us = daemon->retry_us;
+    return next_window(settings, due_us > now_us ? due_us : now_us);
+}
+
+static void on_sweep_done(void *context, const struct sweep_report *report);
+
+static bool clock_in_doubt(struct daemon *daemon, int64_t now_us) {
+    int64_t last_us = journal_last_time_us(daemon->engine.journal);
+    if (now_us + daemon->schedule->settings.clock_tolerance_us >= last_us) return false;
+    char reason[256];
+    (void)snprintf(reason, sizeof reason, "the clock says %.19sZ, but the journal's last entry is of %.19sZ; nothing is destroyed until the clock is past it",
+                   time_format(now_us).text, time_format(last_us).text);
+    if (!text_equal(daemon->status.reason, reason)) log_error("%s", reason);
+    set_state(daemon, "waiting", reason);
+    return true;
+}
+
+static void begin_sweep(struct daemon *daemon, const char *trigger) {
+    int64_t now_us = time_now_us();
+    if (clock_in_doubt(daemon, now_us)) {
+        if (!daemon->once) return;
+        daemon->status_code = EX_TEMPFAIL;
+        ev_break(daemon->engine.loop, EVBREAK_ALL);
+        return;
+    }
+    daemon->sweep_now = false;
+    daemon->retry_us = 0;
+    daemon->last_begin_us = now_us;
+    daemon->sweep = sweep_start(&daemon->engine, trigger, now_us, on_sweep_done, daemon);
+    ev_timer_again(daemon->engine.loop, &daemon->progress);
+}
+
+/* Begins what is to begin now; else says when the next sweep will be. */
+static void consider(struct daemon *daemon) {
+    if (daemon->sweep || daemon->finished || daemon->stopping) return;
+    int64_t now_us = time_now_us(), next_us = next_sweep_us(daemon, now_us);
+    daemon->status.next_sweep_us = next_us;
+    if (daemon->sweep_now) {
+        begin_sweep(daemon, "signal");
+    } else if (next_us <= now_us) {
+        begin_sweep(daemon, daemon->retry_us && daemon->retry_us <= now_us ? "retry" : "timer");
+    }
+    if (daemon->sweep) return;
+    double wait = next_us > now_us ? (double)(next_us - now_us) / 1e6 + .001 : tick_seconds;
+    daemon->tick.repeat = wait < tick_seconds ? wait : tick_seconds;
+    ev_timer_again(daemon->engine.loop, &daemon->tick);
+}
+
+static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events) {
+    (void)loop, (void)events;
+    consider(DAEMON_OF(timer, tick));
+}
+
+/* ---- the end of a sweep ---- */
+
+static int once_status(const struct sweep_report *report) {
+    if (report->journal_failed) return EX_IOERR;
+    if (report->faulty) return EX_CONFIG;
+    return report->waits || report->ended_early ? EX_TEMPFAIL : EX_OK;
+}
+
+static bool needs_retry(const struct sweep_report *report) {
+    bool down = report->journal_failed;
+    for (size_t i = 0; i < report->n_stores; i++) down |= report->stores[i].down;
+    return down && !report->ended_early;
+}
+
+static void say_result(const struct sweep_report *report) {
+    int64_t purged = 0, anonymized = 0, left = 0;
+    for (size_t i = 0; i < report->n_rules; i++) {
+        purged += report->rules[i].purged;
+        anonymized += report->rules[i].anonymized;
+        if (report->rules[i].left > 0) left += report->rules[i].left;
+    }
+    log_notice("sweep %lld %s: %s records purged, %s anonymized, %s due and left, %zu findings", (long long)report->number,
+               report->ended_early ? "ended early" : "done", text_number(purged).text, text_number(anonymized).text,
+               text_number(left).text, report->n_findings);
+}
+
+static void plan_retry(struct daemon *daemon, const struct sweep_report *report) {
+    if (!needs_retry(report)) {
+        daemon->retry_wait_us = 0;
+        return;
+    }
+    int64_t wait_us = daemon->retry_wait_us ? daemon->retry_wait_us * 2 : first_retry_us;
+    if (wait_us > daemon->schedule->settings.sweep_every_us) wait_us = daemon->schedule->settings.sweep_every_us;
+    daemon->retry_wait_us = wait_us;
+    daemon->retry_us = time_now_us() + wait_us / 2 + random() % (wait_us / 2 + 1);
+}
+
+static void put_in_force(struct daemon *daemon);
+
+/* Not inside the sweep's own call: it is freed here. */
+static void on_reap(struct ev_loop *loop, struct ev_timer *timer, int events) {
+    (void)events;
+    struct daemon *daemon = DAEMON_OF(timer, reap);
+    sweep_free(daemon->finished);
+    daemon->finished = NULL;
+    if (daemon->once || daemon->stopping) {
+        ev_break(loop, EVBREAK_ALL);
+        return;
+    }
+    if (daemon->next) put_in_force(daemon);
+    consider(daemon);
+    if (!daemon->sweep) write_status(daemon);
+}
+
+static void on_sweep_done(void *context, const struct sweep_report *report) {
+    struct daemon *daemon = context;
+    ev_timer_stop(daemon->engine.loop, &daemon->progress);
+    daemon->finished = daemon->sweep;
+    daemon->sweep = NULL;
+    say_result(report);
+    status_note(&daemon->status, report);
+    plan_retry(daemon, report);
+    if (daemon->once) daemon->status_code = once_status(report);
+    struct err err;
+    if (status_write_findings(&daemon->status, daemon->schedule->settings.state_folder, &err)) log_warning("%s", err.text);
+    char reason[512] = "";
+    for (size_t i = 0; i < report->n_stores; i++)
+        if (report->stores[i].down) (void)text_copy(reason, sizeof reason, report->stores[i].err.text);
+    if (report->journal_failed) (void)text_copy(reason, sizeof reason, "the journal cannot be written; nothing is destroyed without it");
+    set_state(daemon, daemon->stopping ? "stopping" : *reason ? "waiting" : "idle", reason);
+    ev_timer_set(&daemon->reap, 0., 0.);
+    ev_timer_start(daemon->engine.loop, &daemon->reap);
+}
+
+/* ---- the schedule ---- */
+
+static struct schedule *load(const char *path) {
+    struct arena *arena = arena_new();
+    struct faults faults = {.arena = arena};
+    struct schedule *schedule = NULL;
+    struct err err;
+    if (schedule_load(path, false, &schedule, &faults, &err)) {
+        for (size_t i = 0; i < faults.count; i++)
+            log_error("%s:%u: %s", faults.items[i].place.file, faults.items[i].place.line, faults.items[i].text);
+        log_error("%s", err.text);
+    }
+    arena_free(arena);
+    return schedule;
+}
+
+/* The journal answers "under which rule?" alone: it holds the table itself. */
+static void enter_schedule(struct daemon *daemon) {
+    const struct schedule *schedule = daemon->schedule;
+    struct arena *arena = arena_new();
+    struct entry_rule *rules = ARENA_ARRAY(arena, struct entry_rule, schedule->n_rules);
+    for (size_t i = 0; i < schedule->n_rules; i++) {
+        const struct rule *rule = &schedule->rules[i];
+        rules[i] = (struct entry_rule){
+            .data = rule->data, .keep = schedule_keep_text(arena, rule->keep, rule->n_keep), .basis = rule->basis,
+            .anonymize = rule->n_anonymize ? schedule_keep_text(arena, rule->anonymize, rule->n_anonymize) : NULL,
+            .at_least = rule->at_least.count ? arena_strdup(arena, period_format(rule->at_least).text) : NULL};
+    }
+    const struct entry entry = {.event = ENTRY_SCHEDULE, .schedule = schedule->sha256, .rules = rules, .n_rules = schedule->n_rules};
+    journal_append(daemon->engine.journal, &entry, NULL);
+    arena_free(arena);
+}
+
+/* Swaps the schedules while nothing runs; if the new stores cannot even be opened, the old schedule stays. */
+static void put_in_force(struct daemon *daemon) {
+    struct err err;
+    struct schedule *old = daemon->schedule;
+    engine_stop(&daemon->engine);
+    if (engine_start(&daemon->engine, daemon->next, &err)) {
+        log_error("%s, keeping the old schedule", err.text);
+        schedule_free(daemon->next);
+        daemon->next = NULL;
+        if (engine_start(&daemon->engine, old, &err)) {
+            log_error("%s", err.text);
+            daemon->status_code = err_exit_status(err.code);
+            daemon->stopping = true;
+            ev_break(daemon->engine.loop, EVBREAK_ALL);
+        }
+        return;
+    }
+    if (strcmp(old->settings.journal_folder, daemon->next->settings.journal_folder) != 0)
+        log_warning("journal.folder changed; the journal stays where it is until the next start");
+    daemon->schedule = daemon->next;
+    daemon->next = NULL;
+    status_reset(&daemon->status, daemon->schedule, time_now_us());
+    schedule_free(old);
+    enter_schedule(daemon);
+    daemon->retry_us = 0;
+    log_notice("the new schedule is in force: %zu rules, %zu targets", daemon->schedule->n_rules, daemon->schedule->n_targets);
+    write_status(daemon);
+}
+
+static void on_hup(struct ev_loop *loop, struct ev_signal *watcher, int events) {
+    (void)loop, (void)events;
+    struct daemon *daemon = DAEMON_OF(watcher, hup);
+    if (daemon->stopping) return;
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)time_monotonic_us());
+    struct schedule *schedule = load(daemon->config_path);
+    if (!schedule) {
+        log_error("the schedule is faulty, keeping the old schedule");
+        set_state(daemon, daemon->status.state, "a reload found the schedule faulty; the old one is still in force");
+    } else {
+        schedule_free(daemon->next);
+        daemon->next = schedule;
+        if (daemon->sweep) sweep_end_early(daemon->sweep);
+        else if (!daemon->finished) put_in_force(daemon);
+    }
+    (void)sd_notify(0, "READY=1");
+    consider(daemon);
+}
+
+static void on_usr1(struct ev_loop *loop, struct ev_signal *watcher, int events) {
+    (void)loop, (void)events;
+    struct daemon *daemon = DAEMON_OF(watcher, usr1);
+    daemon->sweep_now = true;
+    consider(daemon);
+}
+
+/* ---- stopping ---- */
+
+static void interrupt_workers(struct daemon *daemon) {
+    for (size_t i = 0; i < daemon->schedule->n_stores; i++) worker_interrupt(daemon->engine.workers[i]);
+    if (daemon->engine.tenants_worker) worker_interrupt(daemon->engine.tenants_worker);
+}
+
+static void on_grace(struct ev_loop *loop, struct ev_timer *timer, int events) {
+    (void)loop, (void)events;
+    log_warning("the batches in flight take too long, interrupting them");
+    interrupt_workers(DAEMON_OF(timer, grace));
+}
+
+static void stop(struct daemon *daemon) {
+    if (daemon->stopping && daemon->sweep) interrupt_workers(daemon); /* asked twice */
+    if (daemon->stopping) return;
+    daemon->stopping = true;
+    (void)sd_notify(0, "STOPPING=1");
+    set_state(daemon, "stopping", "");
+    if (daemon->sweep) {
+        sweep_end_early(daemon->sweep);
+        ev_timer_set(&daemon->grace, stop_grace_seconds, 0.);
+        ev_timer_start(daemon->engine.loop, &daemon->grace);
+    } else if (!daemon->finished) {
+        ev_break(daemon->engine.loop, EVBREAK_ALL);
+    }
+}
+
+static void on_term(struct ev_loop *loop, struct ev_signal *watcher, int events) {
+    (void)loop, (void)events;
+    stop(DAEMON_OF(watcher, term));
+}
+
+static void on_interrupt(struct ev_loop *loop, struct ev_signal *watcher, int events) {
+    (void)loop, (void)events;
+    stop(DAEMON_OF(watcher, interrupt));
+}
+
+/* ---- start ---- */
+
+static void on_wake(struct ev_loop *loop, struct ev_async *watcher, int events) {
+    (void)loop, (void)events;
+    engine_collect((struct engine *)(void *)((char *)watcher - offsetof(struct engine, wake)));
+}
+
+static void wake_for_journal(void *context) {
+    struct engine *engine = context;
+    ev_async_send(engine->loop, &engine->wake);
+}
+
+static void on_watchdog(struct ev_loop *loop, struct ev_timer *timer, int events) {
+    (void)loop, (void)timer, (void)events;
+    (void)sd_notify(0, "WATCHDOG=1");
+}
+
+static int make_folder(const char *path, unsigned mode, struct err *err) {
+    if (!mkdir(path, (mode_t)mode) || errno == EEXIST) return 0;
+    return err_set_errno(err, errno, "cannot make the folder %s", path);
+}
+
+static int open_journal(struct daemon *daemon, struct err *err) {
+    const struct settings *settings = &daemon->schedule->settings;
+    if (make_folder(settings->state_folder, 0750, err)) return -1;
+    struct err ignored;
+    (void)make_folder(settings->run_folder, 0755, &ignored); /* status is a comfort; write_status will say so */
+    const struct journal_conf conf = {.folder = settings->journal_folder, .segment_bytes = settings->journal_segment_bytes,
+                                      .segment_age_us = settings->journal_segment_age_us, .wake = wake_for_journal,
+                                      .context = &daemon->engine};
+    struct arena *arena = arena_new();
+    const struct open_intent *open = NULL;
+    size_t n_open = 0;
+    int failed = journal_open(&conf, arena, &daemon->engine.journal, &open, &n_open, err);
+    for (size_t i = 0; !failed && i < n_open; i++)
+        engine_remember(&daemon->engine, open[i].seq, open[i].sweep, open[i].batch, open[i].store, open[i].transaction, open[i].server);
+    if (n_open) log_notice("%zu batches have no outcome in the journal; their stores are asked what became of them", n_open);
+    arena_free(arena);
+    return failed;
+}
+
+static void watch(struct daemon *daemon) {
+    struct ev_loop *loop = daemon->engine.loop;
+    ev_signal_init(&daemon->hup, on_hup, SIGHUP);
+    ev_signal_init(&daemon->usr1, on_usr1, SIGUSR1);
+    ev_signal_init(&daemon->term, on_term, SIGTERM);
+    ev_signal_init(&daemon->interrupt, on_interrupt, SIGINT);
+    ev_signal_start(loop, &daemon->hup);
+    ev_signal_start(loop, &daemon->usr1);
+    ev_signal_start(loop, &daemon->term);
+    ev_signal_start(loop, &daemon->interrupt);
+    ev_timer_init(&daemon->tick, on_tick, 0., tick_seconds);
+    ev_timer_init(&daemon->grace, on_grace, 0., 0.);
+    ev_timer_init(&daemon->reap, on_reap, 0., 0.);
+    ev_timer_init(&daemon->progress, on_progress, 2., 2.);
+    uint64_t watchdog_us = 0;
+    if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
+        ev_timer_init(&daemon->watchdog, on_watchdog, 0., (double)watchdog_us / 2e6);
+        ev_timer_start(loop, &daemon->watchdog);
+    }
+}
+
+static int start(struct daemon *daemon, struct err *err) {
+    daemon->engine.loop = ev_default_loop(EVFLAG_AUTO);
+    if (!daemon->engine.loop) return err_set(err, ERR_BUG, "no event loop could be made");
+    ev_async_init(&daemon->engine.wake, on_wake);
+    ev_async_start(daemon->engine.loop, &daemon->engine.wake);
+    watch(daemon);
+    if (open_journal(daemon, err)) return -1;
+    if (engine_start(&daemon->engine, daemon->schedule, err)) {
+        journal_close(daemon->engine.journal);
+        return -1;
+    }
+    status_reset(&daemon->status, daemon->schedule, time_now_us());
+    const struct entry entry = {.event = ENTRY_START, .version = VERSION};
+    journal_append(daemon->engine.journal, &entry, NULL);
+    enter_schedule(daemon);
+    return 0;
+}
+
+static void end(struct daemon *daemon) {
+    const struct entry entry = {.event = ENTRY_STOP, .trigger = daemon->once ? "once" : "signal"};
+    journal_append(daemon->engine.journal, &entry, NULL);
+    engine_stop(&daemon->engine);
+    journal_close(daemon->engine.journal);
+    while (daemon->engine.unsettled) engine_forget(&daemon->engine, daemon->engine.unsettled->seq);
+    ev_loop_destroy(daemon->engine.loop);
+    status_free(&daemon->status);
+    schedule_free(daemon->next);
+    schedule_free(daemon->schedule);
+}
+
+int daemon_run(const char *config_path, bool once) {
+    (void)signal(SIGPIPE, SIG_IGN);
+    struct schedule *schedule = load(config_path);
+    if (!schedule) return EX_CONFIG;
+    struct daemon daemon = {.config_path = config_path, .once = once, .schedule = schedule};
+    struct err err;
+    if (start(&daemon, &err)) {
+        log_error("%s", err.text);
+        schedule_free(schedule);
+        return err_exit_status(err.code);
+    }
+    log_notice("%zu rules, %zu targets in %zu stores; journal in %s", schedule->n_rules, schedule->n_targets, schedule->n_stores,
+               schedule->settings.journal_folder);
+    set_state(&daemon, "idle", "");
+    (void)sd_notify(0, "READY=1");
+    if (once) begin_sweep(&daemon, "once");
+    else consider(&daemon);
+    if (!daemon.status_code) ev_run(daemon.engine.loop, 0);
+    end(&daemon);
+    return daemon.status_code;
+}
+
+int daemon_test(const char *config_path) {
+    struct schedule *schedule = load(config_path);
+    if (!schedule) return EX_CONFIG;
+    (void)printf("%s: %zu rules, %zu targets in %zu stores; no faults (lapsectl check also asks the stores)\n", schedule->schedule_path,
+                 schedule->n_rules, schedule->n_targets, schedule->n_stores);
+    schedule_free(schedule);
+    return EX_OK;
+}
