@@ -1,1 +1,10 @@
-int main(void) { return 70; }
+/* lapsectl: looks at a retention schedule, at what it would destroy, and at what lapsed has destroyed. */
+#include "base/log.h"
+#include "command/command.h"
+#include "command/verbs.h"
+
+int main(int argc, char **argv) {
+    static const struct verb *const verbs[] = {&verb_check, &verb_grants, &verb_plan, &verb_explain, &verb_status, &verb_findings};
+    log_open("lapsectl", LOG_LEVEL_WARNING);
+    return command_run(verbs, sizeof verbs / sizeof *verbs, argc, argv, stdout, stderr);
+}

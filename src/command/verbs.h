@@ -1,0 +1,17 @@
+/* The verbs of lapsectl, a file for each (status and findings share one). */
+#ifndef LAPSED_COMMAND_VERBS_H
+#define LAPSED_COMMAND_VERBS_H
+
+#include "command/command.h"
+
+extern const struct verb verb_check;
+extern const struct verb verb_grants;
+extern const struct verb verb_policy;
+extern const struct verb verb_plan;
+extern const struct verb verb_explain;
+extern const struct verb verb_status;
+extern const struct verb verb_findings;
+extern const struct verb verb_journal_show;
+extern const struct verb verb_journal_verify;
+
+#endif

@@ -1,0 +1,223 @@
+#include "command/status.h"
+
+#include "base/text.h"
+#include "base/time.h"
+#include "unit.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A daemon that swept at 01:00 and is well. PID is put in by `state_of`. */
+static const char well[] =
+    "{\"v\":1,\"pid\":%d,\"state\":\"idle\",\"reason\":\"\",\"since\":\"2026-11-23T01:12:04Z\",\"schedule\":\"00\","
+    "\"next_sweep\":\"2026-11-24T01:00:00Z\",\"last_sweep\":{\"sweep\":7,\"began\":\"2026-11-23T01:00:00Z\","
+    "\"ended\":\"2026-11-23T01:12:04Z\",\"result\":\"done\"},\"rules\":[{\"rule\":\"Billing Records\",\"purged\":1000,"
+    "\"anonymized\":0,\"blocked\":31,\"undecidable\":4,\"left\":0,\"lag_seconds\":0,\"last_success\":\"2026-11-23T01:12:04Z\"}],"
+    "\"stores\":[{\"store\":\"main\",\"state\":\"up\"}],\"findings\":[]}";
+
+static char folder[] = "/tmp/lapsed-status-XXXXXX";
+static struct schedule schedule;
+
+static void write_file(const char *name, const char *text) {
+    char path[256];
+    struct err err;
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    ck_assert_int_eq(text_write_file(path, text, strlen(text), 0600, &err), 0);
+}
+
+static void make_folder(void) {
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    schedule.settings.journal_folder = schedule.settings.run_folder = schedule.settings.state_folder = folder;
+}
+
+static void remove_folder(void) {
+    static const char *const names[] = {"lock", "status.json", "findings.json"};
+    char path[256];
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(folder);
+}
+
+/* Holds the lock as the daemon does: flock, and its process id in it. */
+static int hold_lock(pid_t pid) {
+    char path[256], text[32];
+    (void)snprintf(path, sizeof path, "%s/lock", folder);
+    (void)snprintf(text, sizeof text, "%d\n", (int)pid);
+    write_file("lock", text);
+    int file = open(path, O_RDWR);
+    ck_assert_int_eq(flock(file, LOCK_EX | LOCK_NB), 0);
+    return file;
+}
+
+static void write_status(const char *format, int pid) {
+    char text[4096];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    (void)snprintf(text, sizeof text, format, pid);
+#pragma GCC diagnostic pop
+    write_file("status.json", text);
+}
+
+static int64_t at(const char *text) {
+    int64_t us;
+    ck_assert(time_parse(text, &us));
+    return us;
+}
+
+static struct daemon_state read_state(void) {
+    struct daemon_state state;
+    struct err err;
+    ck_assert_int_eq(daemon_state_read(&schedule, &state, &err), 0);
+    return state;
+}
+
+static char *printed(const struct daemon_state *state, int64_t now_us) {
+    struct arena *arena = arena_new();
+    char *text;
+    size_t length;
+    FILE *to = open_memstream(&text, &length);
+    status_print(arena, state, now_us, to, false);
+    (void)fclose(to);
+    arena_free(arena);
+    return text;
+}
+
+START_TEST(a_daemon_that_is_well) {
+    make_folder();
+    int lock = hold_lock(getpid());
+    write_status(well, getpid());
+    struct daemon_state state = read_state();
+    ck_assert(daemon_state_is_current(&state));
+    int64_t now_us = at("2026-11-23T09:00:00Z");
+    ck_assert_int_eq(status_verdict(&state, now_us), STATUS_WELL);
+    char *text = printed(&state, now_us), expected[1024];
+    (void)snprintf(expected, sizeof expected,
+                   "lapsed is running (process %d), idle since 2026-11-23 01:12:04 UTC\n"
+                   "last sweep: 7, began 2026-11-23 01:00:00 UTC, done after 12 min 4 s\n"
+                   "next sweep: 2026-11-24 01:00:00 UTC\n"
+                   "\n"
+                   "RULE             PURGED  ANONYMIZED  BLOCKED  UNDECIDABLE  LEFT  LAG  LAST SUCCESS\n"
+                   "Billing Records   1,000           0       31            4     0    -  2026-11-23 01:12:04 UTC\n",
+                   (int)getpid());
+    ck_assert_str_eq(text, expected);
+    free(text);
+    daemon_state_free(&state);
+    (void)close(lock);
+    remove_folder();
+}
+END_TEST
+
+START_TEST(without_the_lock_it_is_not_running) {
+    make_folder();
+    (void)close(hold_lock(getpid()));
+    write_status(well, getpid());
+    struct daemon_state state = read_state();
+    ck_assert(!state.running);
+    ck_assert_int_eq(status_verdict(&state, at("2026-11-23T09:00:00Z")), STATUS_STOPPED);
+    char *text = printed(&state, 0);
+    ck_assert_ptr_nonnull(strstr(text, "lapsed is not running; start it: systemctl start lapsed\n"));
+    ck_assert_ptr_nonnull(strstr(text, "what it left behind"));
+    free(text);
+    daemon_state_free(&state);
+    remove_folder();
+}
+END_TEST
+
+START_TEST(a_daemon_that_never_ran_is_no_error) {
+    make_folder();
+    struct daemon_state state = read_state();
+    ck_assert(!state.running);
+    ck_assert_ptr_null(state.status);
+    ck_assert_int_eq(status_verdict(&state, 0), STATUS_STOPPED);
+    json_t *findings;
+    struct err err;
+    ck_assert_int_eq(daemon_findings_read(&schedule, &state, &findings, &err), 0);
+    ck_assert_int_eq(findings_verdict(findings), FINDINGS_UNKNOWN);
+    remove_folder();
+}
+END_TEST
+
+START_TEST(the_status_of_another_process_is_not_the_present_one) {
+    make_folder();
+    int lock = hold_lock(getpid());
+    write_status(well, getpid() + 1);
+    struct daemon_state state = read_state();
+    ck_assert(state.running);
+    ck_assert(!daemon_state_is_current(&state));
+    ck_assert_int_eq(status_verdict(&state, at("2026-11-23T09:00:00Z")), STATUS_ATTENTION);
+    daemon_state_free(&state);
+    (void)close(lock);
+    remove_folder();
+}
+END_TEST
+
+/* Each of these alone takes the status from well to attention. */
+START_TEST(what_needs_attention) {
+    static const struct { const char *path, *json; } changes[] = {
+        {"state", "\"waiting\""},
+        {"rules", "[{\"rule\":\"Billing Records\",\"lag_seconds\":60}]"},
+        {"rules", "[{\"rule\":\"Billing Records\",\"left\":1}]"},
+        {"stores", "[{\"store\":\"main\",\"state\":\"down\",\"error\":\"\"}]"},
+        {"findings", "[{\"code\":\"since-empty\",\"count\":1,\"text\":\"\"}]"},
+        {"next_sweep", "\"2026-11-23T08:00:00Z\""},
+    };
+    struct daemon_state state = {.running = true, .pid = 5};
+    int64_t now_us = at("2026-11-23T09:00:00Z");
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char text[4096];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        (void)snprintf(text, sizeof text, well, 5);
+#pragma GCC diagnostic pop
+        state.status = json_loads(text, 0, NULL);
+        ck_assert_int_eq(status_verdict(&state, now_us), STATUS_WELL);
+        ck_assert_int_eq(json_object_set_new(state.status, changes[i].path, json_loads(changes[i].json, JSON_DECODE_ANY, NULL)), 0);
+        ck_assert_msg(status_verdict(&state, now_us) == STATUS_ATTENTION, "change %zu", i);
+        daemon_state_free(&state);
+    }
+}
+END_TEST
+
+START_TEST(a_damaged_status_is_said) {
+    make_folder();
+    write_file("status.json", "{\"v\":1,");
+    struct daemon_state state;
+    struct err err;
+    ck_assert_int_eq(daemon_state_read(&schedule, &state, &err), -1);
+    ck_assert_int_eq(err.code, ERR_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, "status.json\" is not JSON"));
+    remove_folder();
+}
+END_TEST
+
+START_TEST(findings_are_those_of_the_last_sweep) {
+    make_folder();
+    write_file("findings.json", "[{\"code\":\"since-empty\",\"rule\":\"Website Analytics\",\"store\":\"main\","
+                                "\"place\":\"page_views.viewed_at\",\"tenant\":null,\"count\":4,\"text\":\"the anchor is empty\"}]");
+    struct daemon_state state = read_state();
+    struct arena *arena = arena_new();
+    json_t *findings;
+    struct err err;
+    ck_assert_int_eq(daemon_findings_read(&schedule, &state, &findings, &err), 0);
+    ck_assert_int_eq(findings_verdict(findings), FINDINGS_SOME);
+    char *text;
+    size_t length;
+    FILE *to = open_memstream(&text, &length);
+    findings_print(arena, findings, to, false);
+    (void)fclose(to);
+    ck_assert_str_eq(text, "since-empty  store main, page_views.viewed_at  under \"Website Analytics\"  4 times\n"
+                           "    the anchor is empty\n");
+    free(text);
+    arena_free(arena);
+    json_decref(findings);
+    remove_folder();
+}
+END_TEST
+
+UNIT_MAIN("status", a_daemon_that_is_well, without_the_lock_it_is_not_running, a_daemon_that_never_ran_is_no_error,
+          the_status_of_another_process_is_not_the_present_one, what_needs_attention, a_damaged_status_is_said,
+          findings_are_those_of_the_last_sweep)
