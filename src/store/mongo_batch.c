@@ -1,0 +1,360 @@
+/* A pass: orders one after the other, and within an order batches that tenants share fairly. A tenant with more than fits goes to
+ * the back of the queue after each of its batches; many small ones share one. Orders whose documents may be kept back (referenced,
+ * anonymized already) are read in the order of their keys instead, so that what stays is passed over once. */
+#include "base/time.h"
+#include "store/mongo_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct queued {
+    const char *id;
+    int64_t left; /* due documents, as counted when the order's turn came */
+    int64_t oldest_us;
+};
+
+struct excluded {
+    const struct order *order;
+    const char *tenant;
+};
+
+struct pass {
+    struct arena *arena; /* of the pass */
+    const struct order **orders;
+    size_t n_orders, current;
+    struct excluded *excluded;
+    size_t n_excluded;
+
+    /* Of the order whose turn it is. */
+    struct arena *order_arena;
+    const struct mongo_bound *bound; /* NULL: its turn has not begun */
+    struct queued *queue;            /* a ring; a target without tenants has one entry with the id "" */
+    size_t room, head, n_queue;
+    bool by_key;
+    const bson_t *last;              /* by_key: {_id} of the last document that was looked at; NULL: none */
+
+    /* Of the batch under way. */
+    struct arena *batch_arena;
+    struct queued *window;
+    size_t n_window;
+    bool window_done;                /* nothing of it is left behind this batch */
+    struct mongo_work work;
+    const bson_t *next_last;
+    mongoc_client_session_t *session; /* NULL: no transaction */
+};
+
+/* ---- begin, end ---- */
+
+int mongo_pass_begin(struct store *base, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err) {
+    struct mongo_store *store = mongo_of(base);
+    if (store->base.settings.read_only)
+        return err_set(err, ERR_BUG, "store \"%s\": was opened to read only", store->base.settings.conf->name);
+    for (size_t i = 0; i < n_orders; i++)
+        if (order_is_any(orders[i])) return err_set(err, ERR_BUG, "store \"%s\": an order that only asks cannot be carried out", store->base.settings.conf->name);
+    struct pass *pass = xcalloc(1, sizeof *pass);
+    pass->arena = arena_new();
+    pass->order_arena = arena_new();
+    pass->batch_arena = arena_new();
+    pass->orders = ARENA_ARRAY(pass->arena, const struct order *, n_orders);
+    for (size_t i = 0; i < n_orders; i++) pass->orders[i] = orders[i];
+    pass->n_orders = n_orders;
+    *ret_pass = pass;
+    return 0;
+}
+
+static void abandon(struct mongo_store *store, struct pass *pass) {
+    if (pass->session) {
+        bson_error_t error;
+        if (mongoc_client_session_in_transaction(pass->session)) (void)mongoc_client_session_abort_transaction(pass->session, &error);
+        mongoc_client_session_destroy(pass->session);
+        pass->session = NULL;
+    }
+    if (store->prepared == pass) store->prepared = NULL;
+}
+
+void mongo_pass_end(struct store *base, struct pass *pass) {
+    if (!pass) return;
+    abandon(mongo_of(base), pass);
+    arena_free(pass->batch_arena);
+    arena_free(pass->order_arena);
+    arena_free(pass->arena);
+    free(pass);
+}
+
+/* ---- the queue ---- */
+
+static void push(struct pass *pass, struct queued queued) {
+    assert(pass->n_queue < pass->room);
+    pass->queue[(pass->head + pass->n_queue++) % pass->room] = queued;
+}
+
+static struct queued pop(struct pass *pass) {
+    struct queued first = pass->queue[pass->head];
+    pass->head = (pass->head + 1) % pass->room;
+    pass->n_queue--;
+    return first;
+}
+
+static bool is_excluded(const struct pass *pass, const char *tenant) {
+    for (size_t i = 0; i < pass->n_excluded; i++)
+        if (pass->excluded[i].order == pass->orders[pass->current] && !strcmp(pass->excluded[i].tenant, tenant)) return true;
+    return false;
+}
+
+void mongo_pass_exclude(struct store *base, struct pass *pass, const struct order *order, const char *tenant) {
+    (void)base;
+    *ARENA_APPEND(pass->arena, pass->excluded, pass->n_excluded) = (struct excluded){order, arena_strdup(pass->arena, tenant)};
+    if (!pass->bound || pass->orders[pass->current] != order) return;
+    for (size_t i = pass->n_queue; i > 0; i--) {
+        struct queued queued = pop(pass);
+        if (strcmp(queued.id, tenant)) push(pass, queued);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < pass->n_window; i++)
+        if (strcmp(pass->window[i].id, tenant)) pass->window[kept++] = pass->window[i];
+    pass->n_window = kept;
+}
+
+/* The most overdue first. */
+static int by_oldest(const void *a, const void *b) {
+    const struct queued *left = a, *right = b;
+    if (left->oldest_us != right->oldest_us) return left->oldest_us < right->oldest_us ? -1 : 1;
+    return strcmp(left->id, right->id);
+}
+
+static int by_id(const void *a, const void *b) { return strcmp(((const struct queued *)a)->id, ((const struct queued *)b)->id); }
+
+static int start_order(struct mongo_store *store, struct pass *pass, struct err *err) {
+    const struct order *order = pass->orders[pass->current];
+    const struct mongo_bound *bound;
+    struct tally tally;
+    arena_clear(pass->order_arena);
+    pass->n_queue = pass->head = pass->n_window = 0;
+    pass->last = NULL;
+    if (mongo_usable(store, order->target, &bound, err) || mongo_tally(store, bound, order, pass->order_arena, &tally, err)) return -1;
+    pass->room = tally.n_tenants ? tally.n_tenants : 1;
+    pass->queue = ARENA_ARRAY(pass->order_arena, struct queued, pass->room);
+    pass->window = ARENA_ARRAY(pass->order_arena, struct queued, pass->room);
+    for (size_t i = 0; i < tally.n_tenants; i++)
+        if (!is_excluded(pass, tally.tenants[i].tenant))
+            push(pass, (struct queued){tally.tenants[i].tenant, tally.tenants[i].count, tally.tenants[i].oldest_us});
+    if (pass->n_queue) qsort(pass->queue, pass->n_queue, sizeof *pass->queue, by_oldest);
+    pass->by_key = false;
+    pass->bound = bound;
+    return 0;
+}
+
+static void next_order(struct pass *pass) {
+    pass->bound = NULL;
+    pass->current++;
+}
+
+/* As many tenants as fit into the batch by what was counted, at least one. */
+static void fill_window(struct pass *pass, size_t limit) {
+    int64_t expected = 0;
+    pass->last = NULL;
+    while (pass->n_queue && pass->n_window < MONGO_TENANTS_A_QUESTION) {
+        int64_t left = pass->queue[pass->head].left;
+        if (pass->n_window && !pass->by_key && expected + left > (int64_t)limit) break;
+        expected += left;
+        pass->window[pass->n_window++] = pop(pass);
+    }
+    qsort(pass->window, pass->n_window, sizeof *pass->window, by_id);
+}
+
+static void return_window(struct pass *pass) {
+    for (size_t i = 0; i < pass->n_window; i++) push(pass, pass->window[i]);
+    pass->n_window = 0;
+}
+
+/* After a batch was carried out: who has something left stands in the queue's back again. */
+static void settle_window(struct pass *pass) {
+    if (pass->by_key) {
+        pass->last = pass->next_last ? mongo_keep(pass->order_arena, pass->next_last) : pass->last;
+        if (!pass->window_done) return; /* the same tenants go on behind the last key */
+        pass->last = NULL;
+    }
+    for (size_t i = 0; i < pass->work.n_documents && !pass->window_done; i++) {
+        const struct queued key = {.id = pass->work.documents[i].tenant};
+        struct queued *queued = bsearch(&key, pass->window, pass->n_window, sizeof key, by_id);
+        if (queued) queued->left--;
+    }
+    for (size_t i = 0; i < pass->n_window && !pass->window_done; i++)
+        if (pass->window[i].left > 0) push(pass, pass->window[i]);
+    pass->n_window = 0;
+}
+
+/* ---- prepare ---- */
+
+static int begin_transaction(struct mongo_store *store, struct pass *pass, struct err *err) {
+    bson_error_t error;
+    if (!store->transactions) return 0;
+    pass->session = mongoc_client_start_session(store->client, NULL, &error);
+    if (!pass->session) return mongo_fail(store, &error, NULL, "start a session", err);
+    mongoc_transaction_opt_t *options = mongoc_transaction_opts_new();
+    mongoc_read_concern_t *snapshot = mongoc_read_concern_new();
+    mongoc_read_concern_set_level(snapshot, MONGOC_READ_CONCERN_LEVEL_SNAPSHOT);
+    mongoc_transaction_opts_set_read_concern(options, snapshot);
+    mongoc_transaction_opts_set_write_concern(options, mongoc_client_get_write_concern(store->client));
+    mongoc_transaction_opts_set_max_commit_time_ms(options, store->timeout_ms);
+    bool started = mongoc_client_session_start_transaction(pass->session, options, &error);
+    mongoc_read_concern_destroy(snapshot);
+    mongoc_transaction_opts_destroy(options);
+    return started ? 0 : mongo_fail(store, &error, NULL, "start a transaction", err);
+}
+
+/* {$and: [filter, {_id: {$ne: last}}]}: `min` is inclusive, but other than $gt it knows no type brackets. */
+static const bson_t *filter_of(struct pass *pass, const bson_t *filter) {
+    if (!pass->last) return mongo_keep(pass->batch_arena, filter);
+    bson_iter_t id;
+    if (!bson_iter_init_find(&id, pass->last, "_id")) return mongo_keep(pass->batch_arena, filter);
+    bson_t other = BSON_INITIALIZER;
+    bson_append_iter(&other, "$ne", -1, &id);
+    MONGO_BSON both = BCON_NEW("$and", "[", BCON_DOCUMENT(filter), "{", "_id", BCON_DOCUMENT(&other), "}", "]");
+    bson_destroy(&other);
+    return mongo_keep(pass->batch_arena, both);
+}
+
+static int choose(struct mongo_store *store, struct pass *pass, size_t limit, struct err *err) {
+    const char **ids = ARENA_ARRAY(pass->batch_arena, const char *, pass->n_window);
+    for (size_t i = 0; i < pass->n_window; i++) ids[i] = pass->window[i].id;
+    const struct order *order = pass->orders[pass->current];
+    MONGO_BSON filter = mongo_compile(pass->bound, order, ids, pass->n_window);
+    pass->work = (struct mongo_work){.arena = pass->batch_arena, .bound = pass->bound, .order = order};
+    pass->window_done = true;
+    pass->next_last = NULL;
+    if (!filter) return 0;
+    pass->work.filter = mongo_keep(pass->batch_arena, filter);
+    MONGO_BSON by_id_order = BCON_NEW("_id", BCON_INT32(1));
+    const bson_t *from_here = filter_of(pass, filter);
+    struct mongo_find find = {.filter = from_here, .limit = (int64_t)limit, .hint = pass->bound->index_tenant};
+    if (pass->by_key) {
+        find.hint = "_id_";
+        find.sort = by_id_order;
+        find.min = pass->last;
+    } else if (order->due.kind == SCOPE_WHOLE) {
+        find.hint = NULL;
+    }
+    if (mongo_work_choose(store, pass->session, &pass->work, &find, err)) return -1;
+    pass->window_done = pass->work.n_documents < limit;
+    return 0;
+}
+
+static void describe(const struct pass *pass, bool irrevocable, struct arena *arena, struct batch *batch) {
+    *batch = (struct batch){.order = pass->orders[pass->current], .irrevocable = irrevocable};
+    mongo_work_tenants(&pass->work, arena, batch);
+    for (size_t i = 0; i < pass->work.n_children; i++) batch->dependents += (int64_t)pass->work.children[i].count;
+}
+
+/* In the transaction everything is done now, and only the commit is left. */
+static int apply_now(struct mongo_store *store, struct pass *pass, const struct batch *batch, struct err *err) {
+    struct outcome outcome;
+    if (mongo_work_apply(store, pass->session, &pass->work, &outcome, err)) return -1;
+    if (outcome.records == batch->records && outcome.dependents == batch->dependents) return 0;
+    return err_set(err, ERR_UNAVAILABLE, "store \"%s\": documents of the batch changed under it", store->base.settings.conf->name);
+}
+
+/* One batch of the window; *ret_batch = NULL: there was nothing in it. */
+static int prepare_window(struct mongo_store *store, struct pass *pass, size_t limit, struct arena *arena, struct batch **ret_batch, struct err *err) {
+    struct batch *batch = ARENA_NEW(arena, struct batch);
+    arena_clear(pass->batch_arena);
+    if (begin_transaction(store, pass, err) || choose(store, pass, limit, err)) return -1;
+    if (!pass->work.n_documents && !pass->work.n_children) {
+        abandon(store, pass);
+        *ret_batch = NULL;
+        return 0;
+    }
+    describe(pass, !store->transactions, arena, batch);
+    if (store->transactions && apply_now(store, pass, batch, err)) return -1;
+    *ret_batch = batch;
+    return 0;
+}
+
+/* The next batch of the order whose turn it is; *ret_batch = NULL: it has none left. */
+static int prepare_order(struct mongo_store *store, struct pass *pass, size_t limit, struct arena *arena, struct batch **ret_batch, struct err *err) {
+    *ret_batch = NULL;
+    if (!pass->bound && start_order(store, pass, err)) return -1;
+    while (pass->n_queue || pass->n_window) {
+        if (!pass->n_window) fill_window(pass, limit);
+        if (prepare_window(store, pass, limit, arena, ret_batch, err)) return -1;
+        if (*ret_batch) return 0;
+        settle_window(pass);
+    }
+    return 0;
+}
+
+int mongo_pass_prepare(struct store *base, struct pass *pass, size_t limit, struct arena *arena, const struct batch **ret_batch,
+                       const struct order **ret_failed, struct err *err) {
+    struct mongo_store *store = mongo_of(base);
+    assert(!store->prepared && limit);
+    if (ret_failed) *ret_failed = NULL;
+    for (; pass->current < pass->n_orders; next_order(pass)) {
+        struct batch *batch;
+        if (mongo_connect(store, NULL, err)) return -1;
+        if (prepare_order(store, pass, limit, arena, &batch, err)) {
+            abandon(store, pass);
+            if (!pass->by_key && pass->bound) return_window(pass);
+            if (err->code == ERR_UNAVAILABLE) return -1;
+            if (ret_failed) *ret_failed = pass->orders[pass->current];
+            next_order(pass);
+            return -1;
+        }
+        if (!batch) continue;
+        store->prepared = pass;
+        *ret_batch = batch;
+        return 0;
+    }
+    *ret_batch = NULL;
+    return 0;
+}
+
+/* ---- finish ---- */
+
+/* A lost answer is asked for again in the same session, as long as the deadline allows: the server knows what it did. */
+static int commit_transaction(struct mongo_store *store, struct pass *pass, struct err *err) {
+    int64_t deadline_us = time_monotonic_us() + (int64_t)store->timeout_ms * 1000;
+    for (;;) {
+        bson_t reply;
+        bson_error_t error;
+        bool done = mongoc_client_session_commit_transaction(pass->session, &reply, &error);
+        bool unknown = !done && mongoc_error_has_label(&reply, "UnknownTransactionCommitResult");
+        int result = done ? 0 : mongo_fail(store, &error, &reply, "commit", err);
+        bson_destroy(&reply);
+        if (done) return 0;
+        if (!unknown) return result;
+        if (time_monotonic_us() >= deadline_us)
+            return err_set(err, ERR_UNKNOWN, "store \"%s\": the answer to the commit was lost", store->base.settings.conf->name);
+    }
+}
+
+/* Without transactions the listed documents are chosen anew, by key and by the whole filter, and what depends on them with them. */
+static int apply_listed(struct mongo_store *store, struct pass *pass, struct outcome *ret_outcome, struct err *err) {
+    if (mongo_connect(store, NULL, err)) return -1;
+    return mongo_work_again(store, &pass->work, ret_outcome, err);
+}
+
+int mongo_pass_finish(struct store *base, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err) {
+    struct mongo_store *store = mongo_of(base);
+    assert(store->prepared == pass);
+    struct outcome outcome = {.records = (int64_t)pass->work.n_documents};
+    for (size_t i = 0; i < pass->work.n_children; i++) outcome.dependents += (int64_t)pass->work.children[i].count;
+    int result = 0;
+    if (commit) result = pass->session ? commit_transaction(store, pass, err) : apply_listed(store, pass, &outcome, err);
+    abandon(store, pass);
+    if (commit && !result) settle_window(pass);
+    else if (!pass->by_key) return_window(pass);
+    if (result) return -1;
+    *ret_outcome = commit ? outcome : (struct outcome){0};
+    return 0;
+}
+
+/* A session does not outlive its connection: what it did not answer itself, nobody can be asked. */
+int mongo_settle(struct store *base, const char *transaction, const char *server, enum settled *ret_settled, struct err *err) {
+    (void)base;
+    (void)transaction;
+    (void)server;
+    (void)err;
+    *ret_settled = SETTLED_UNRESOLVED;
+    return 0;
+}

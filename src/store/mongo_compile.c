@@ -1,0 +1,210 @@
+/* The one function that turns an order into a filter. Type bracketing is part of the contract: {at: {$lt: date}} matches dates
+ * only, so that strings, null and missing values are never due. Arrays would match by any of their elements and are excluded. */
+#include "base/time.h"
+#include "store/mongo_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+unsigned mongo_forms(const struct mongo_bound *bound, const char *anchor, bool anchor_is_since) {
+    if (anchor_is_since && bound->target->unit != UNIT_NONE) return MONGO_COUNTED;
+    if (!strcmp(anchor, "_id")) return MONGO_ID_TIME;
+    return anchor_is_since && bound->since_object_id ? MONGO_DATE | MONGO_ID_TIME : MONGO_DATE;
+}
+
+static bool folds(const struct order *order, const struct scope *floor) {
+    const char *anchor = order->due.anchor;
+    return anchor && floor->anchor && !strcmp(anchor, floor->anchor) && order->due.kind != SCOPE_WHOLE && floor->kind != SCOPE_WHOLE &&
+           order->due.anchor_is_since == floor->anchor_is_since;
+}
+
+int64_t mongo_cutoff(const struct order *order, const char *tenant) {
+    int64_t cutoff_us = scope_cutoff(&order->due, tenant);
+    for (size_t i = 0; i < order->n_floors; i++) {
+        if (!folds(order, &order->floors[i])) continue;
+        int64_t floor_us = scope_cutoff(&order->floors[i], tenant);
+        if (floor_us < cutoff_us) cutoff_us = floor_us;
+    }
+    return cutoff_us;
+}
+
+/* ---- anchors ---- */
+
+/* The smallest number of units that is not before the instant: x * unit < cutoff if and only if x < this. */
+static int64_t round_up(int64_t us, int64_t unit_us) {
+    int64_t quotient = us / unit_us;
+    return us % unit_us > 0 ? quotient + 1 : quotient;
+}
+
+static void push_date_before(bson_t *alternatives, uint32_t *index, const char *anchor, int64_t cutoff_us) {
+    MONGO_BSON condition = BCON_NEW(anchor, "{", "$lt", BCON_DATE_TIME(round_up(cutoff_us, 1000)), "}");
+    mongo_push(alternatives, index, condition);
+}
+
+static void push_id_before(bson_t *alternatives, uint32_t *index, const char *anchor, int64_t cutoff_us) {
+    int64_t seconds = round_up(cutoff_us, TIME_SECOND_US);
+    if (seconds < 0) seconds = 0;
+    if (seconds > UINT32_MAX) seconds = UINT32_MAX;
+    bson_oid_t id;
+    memset(id.bytes, 0, sizeof id.bytes);
+    for (int i = 0; i < 4; i++) id.bytes[i] = (uint8_t)(seconds >> (24 - 8 * i));
+    MONGO_BSON condition = BCON_NEW(anchor, "{", "$lt", BCON_OID(&id), "}");
+    mongo_push(alternatives, index, condition);
+}
+
+/* 0 stands for "not set" in many schemas and is no instant. */
+static void push_number_before(bson_t *alternatives, uint32_t *index, const char *anchor, int64_t cutoff_us, enum since_unit unit) {
+    int64_t limit = round_up(cutoff_us, unit == UNIT_SECONDS ? TIME_SECOND_US : 1000);
+    MONGO_BSON condition = BCON_NEW(anchor, "{", "$gt", BCON_INT64(0), "$lt", BCON_INT64(limit), "}");
+    mongo_push(alternatives, index, condition);
+}
+
+static void push_anchor_before(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound, const char *anchor,
+                               bool anchor_is_since, int64_t cutoff_us) {
+    assert(cutoff_us != TIME_NEVER);
+    unsigned forms = mongo_forms(bound, anchor, anchor_is_since);
+    mongo_push_no_array(conditions, index, anchor);
+    if (forms == MONGO_COUNTED) push_number_before(conditions, index, anchor, cutoff_us, bound->target->unit);
+    else if (forms == MONGO_DATE) push_date_before(conditions, index, anchor, cutoff_us);
+    else if (forms == MONGO_ID_TIME) push_id_before(conditions, index, anchor, cutoff_us);
+    else {
+        bson_t alternatives = BSON_INITIALIZER;
+        uint32_t count = 0;
+        push_date_before(&alternatives, &count, anchor, cutoff_us);
+        push_id_before(&alternatives, &count, anchor, cutoff_us);
+        MONGO_BSON either = BCON_NEW("$or", BCON_ARRAY(&alternatives));
+        mongo_push(conditions, index, either);
+        bson_destroy(&alternatives);
+    }
+}
+
+/* ---- scopes ---- */
+
+struct cut {
+    const char *id;
+    int64_t cutoff_us;
+};
+
+static int by_cutoff(const void *a, const void *b) {
+    const struct cut *left = a, *right = b;
+    if (left->cutoff_us != right->cutoff_us) return left->cutoff_us < right->cutoff_us ? -1 : 1;
+    return strcmp(left->id, right->id);
+}
+
+static void push_tenants(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound, const struct cut *cuts, size_t n_cuts,
+                         bool guards) {
+    bson_t values = BSON_INITIALIZER;
+    uint32_t count = 0;
+    for (size_t i = 0; i < n_cuts; i++) mongo_append_values(&values, &count, guards ? bound->tenant_types : MONGO_ALL_TYPES, cuts[i].id);
+    MONGO_BSON condition = BCON_NEW(bound->target->tenant, "{", "$in", BCON_ARRAY(&values), "}");
+    mongo_push(conditions, index, condition);
+    if (guards) mongo_push_no_array(conditions, index, bound->target->tenant);
+    bson_destroy(&values);
+}
+
+/* The conditions of tenants with one cutoff, as an array. */
+static void push_group(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound, const struct scope *scope,
+                       const struct cut *cuts, size_t n_cuts, bool guards) {
+    push_tenants(conditions, index, bound, cuts, n_cuts, guards);
+    if (scope->anchor && cuts->cutoff_us != TIME_FOREVER)
+        push_anchor_before(conditions, index, bound, scope->anchor, scope->anchor_is_since, cuts->cutoff_us);
+}
+
+/* Cuts are sorted by cutoff: those with the same one share a branch. */
+static bool push_cuts(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound, const struct scope *scope,
+                      const struct cut *cuts, size_t n_cuts, bool guards) {
+    if (!n_cuts) return false;
+    if (cuts[0].cutoff_us == cuts[n_cuts - 1].cutoff_us) {
+        push_group(conditions, index, bound, scope, cuts, n_cuts, guards);
+        return true;
+    }
+    bson_t branches = BSON_INITIALIZER;
+    uint32_t n_branches = 0;
+    for (size_t from = 0, to; from < n_cuts; from = to) {
+        for (to = from + 1; to < n_cuts && cuts[to].cutoff_us == cuts[from].cutoff_us;) to++;
+        bson_t group = BSON_INITIALIZER;
+        uint32_t n_group = 0;
+        push_group(&group, &n_group, bound, scope, cuts + from, to - from, guards);
+        MONGO_BSON branch = BCON_NEW("$and", BCON_ARRAY(&group));
+        mongo_push(&branches, &n_branches, branch);
+        bson_destroy(&group);
+    }
+    MONGO_BSON any = BCON_NEW("$or", BCON_ARRAY(&branches));
+    mongo_push(conditions, index, any);
+    bson_destroy(&branches);
+    return true;
+}
+
+/* Pushes what makes a document of these tenants due under the scope; false (and nothing pushed): none is. `order` is given for its
+ * own scope, whose cutoffs its floors lower. */
+static bool push_scope(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound, const struct scope *scope,
+                       const struct order *order, const char *const *ids, size_t n_ids, bool guards) {
+    if (scope->kind == SCOPE_WHOLE) {
+        if (scope->cutoff_us == TIME_NEVER || !scope->anchor) return false;
+        push_anchor_before(conditions, index, bound, scope->anchor, scope->anchor_is_since, scope->cutoff_us);
+        return true;
+    }
+    if (!bound->target->tenant) return false;
+    struct cut *cuts = xcalloc(n_ids, sizeof *cuts);
+    size_t n_cuts = 0;
+    for (size_t i = 0; i < n_ids; i++) {
+        int64_t cutoff_us = order ? mongo_cutoff(order, ids[i]) : scope_cutoff(scope, ids[i]);
+        if (cutoff_us != TIME_NEVER) cuts[n_cuts++] = (struct cut){.id = ids[i], .cutoff_us = cutoff_us};
+    }
+    if (n_cuts) qsort(cuts, n_cuts, sizeof *cuts, by_cutoff);
+    bool any = push_cuts(conditions, index, bound, scope, cuts, n_cuts, guards);
+    free(cuts);
+    return any;
+}
+
+static void push_not_before(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound, const struct scope *before,
+                            const char *const *ids, size_t n_ids) {
+    bson_t inner = BSON_INITIALIZER;
+    uint32_t count = 0;
+    if (push_scope(&inner, &count, bound, before, NULL, ids, n_ids, true)) {
+        MONGO_BSON not = BCON_NEW("$nor", "[", "{", "$and", BCON_ARRAY(&inner), "}", "]");
+        mongo_push(conditions, index, not);
+    }
+    bson_destroy(&inner);
+}
+
+/* In an $and of its own, so that nothing in it can take part in our conditions. */
+static void push_only(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound) {
+    if (!bound->only) return;
+    MONGO_BSON wrapped = BCON_NEW("$and", "[", BCON_DOCUMENT(bound->only), "]");
+    mongo_push(conditions, index, wrapped);
+}
+
+static bool push_order(bson_t *conditions, const struct mongo_bound *bound, const struct order *order, const char *const *ids, size_t n_ids) {
+    uint32_t index = 0;
+    if (!push_scope(conditions, &index, bound, &order->due, order, ids, n_ids, !order_is_any(order))) return false;
+    for (size_t i = 0; i < order->n_floors; i++)
+        if (!folds(order, &order->floors[i]) && !push_scope(conditions, &index, bound, &order->floors[i], NULL, ids, n_ids, true)) return false;
+    for (size_t i = 0; i < order->n_before; i++) push_not_before(conditions, &index, bound, &order->before[i], ids, n_ids);
+    push_only(conditions, &index, bound);
+    return index > 0;
+}
+
+bson_t *mongo_compile(const struct mongo_bound *bound, const struct order *order, const char *const *ids, size_t n_ids) {
+    bson_t conditions = BSON_INITIALIZER;
+    bson_t *filter = push_order(&conditions, bound, order, ids, n_ids) ? BCON_NEW("$and", BCON_ARRAY(&conditions)) : NULL;
+    bson_destroy(&conditions);
+    return filter;
+}
+
+bson_t *mongo_compile_candidates(const struct mongo_bound *bound, const struct order *order) {
+    assert(order->due.kind == SCOPE_REST && order->due.anchor);
+    int64_t latest_us = order->due.cutoff_us;
+    for (size_t i = 0; i < order->due.n_tenants; i++)
+        if (order->due.tenants[i].cutoff_us > latest_us) latest_us = order->due.tenants[i].cutoff_us;
+    if (latest_us == TIME_NEVER) return NULL;
+    bson_t conditions = BSON_INITIALIZER;
+    uint32_t index = 0;
+    mongo_push_no_array(&conditions, &index, bound->target->tenant);
+    push_anchor_before(&conditions, &index, bound, order->due.anchor, order->due.anchor_is_since, latest_us);
+    push_only(&conditions, &index, bound);
+    bson_t *filter = BCON_NEW("$and", BCON_ARRAY(&conditions));
+    bson_destroy(&conditions);
+    return filter;
+}

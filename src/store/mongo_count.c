@@ -1,0 +1,230 @@
+#include "base/time.h"
+#include "store/mongo_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- one question ---- */
+
+static int by_id(const void *a, const void *b) {
+    return strcmp(((const struct tenant_count *)a)->tenant, ((const struct tenant_count *)b)->tenant);
+}
+
+/* [{$match}, {$group: {_id, n, oldest}}] */
+static bson_t *group_pipeline(const struct mongo_bound *bound, const struct order *order, const bson_t *filter) {
+    bson_t group = BSON_INITIALIZER;
+    char path[1024];
+    if (order->due.kind == SCOPE_WHOLE) BSON_APPEND_NULL(&group, "_id");
+    else {
+        (void)snprintf(path, sizeof path, "$%s", bound->target->tenant);
+        mongo_append_utf8(&group, "_id", path);
+    }
+    BCON_APPEND(&group, "n", "{", "$sum", BCON_INT32(1), "}");
+    if (order->due.anchor) {
+        (void)snprintf(path, sizeof path, "$%s", order->due.anchor);
+        if (mongo_forms(bound, order->due.anchor, order->due.anchor_is_since) == (MONGO_DATE | MONGO_ID_TIME))
+            BCON_APPEND(&group, "oldest", "{", "$min", "{", "$toDate", BCON_UTF8(path), "}", "}");
+        else
+            BCON_APPEND(&group, "oldest", "{", "$min", BCON_UTF8(path), "}");
+    }
+    bson_t *pipeline = BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$group", BCON_DOCUMENT(&group), "}", "]");
+    bson_destroy(&group);
+    return pipeline;
+}
+
+/* The tenant's end, for scopes that have no anchor of the record. */
+static int64_t end_of(const struct scope *scope, const char *id) {
+    for (size_t low = 0, high = scope->n_tenants; low < high;) {
+        size_t middle = (low + high) / 2;
+        int order = strcmp(scope->tenants[middle].id, id);
+        if (!order) return scope->tenants[middle].end_us;
+        if (order < 0) low = middle + 1;
+        else high = middle;
+    }
+    return TIME_FOREVER;
+}
+
+struct counting {
+    struct mongo_store *store;
+    const struct mongo_bound *bound;
+    const struct order *order;
+    struct arena *arena;
+    struct tenant_count *items;
+    size_t n_items;
+};
+
+static void read_group(struct counting *counting, const bson_t *document) {
+    const struct order *order = counting->order;
+    bson_iter_t iter;
+    struct tenant_count entry = {.tenant = "", .oldest_us = TIME_FOREVER};
+    if (order->due.kind != SCOPE_WHOLE) {
+        if (!bson_iter_init_find(&iter, document, "_id")) return;
+        entry.tenant = mongo_text(counting->arena, &iter);
+        if (!entry.tenant || !*entry.tenant) return; /* undecidable, never due; the filter does not match them */
+        entry.cutoff_us = mongo_cutoff(order, entry.tenant);
+    } else {
+        entry.cutoff_us = order->due.cutoff_us;
+    }
+    if (bson_iter_init_find(&iter, document, "n")) entry.count = bson_iter_as_int64(&iter);
+    enum since_unit unit = order->due.anchor_is_since ? counting->bound->target->unit : UNIT_NONE;
+    if (!order->due.anchor) entry.oldest_us = end_of(&order->due, entry.tenant);
+    else if (bson_iter_init_find(&iter, document, "oldest")) (void)mongo_instant(&iter, unit, &entry.oldest_us);
+    *ARENA_APPEND(counting->arena, counting->items, counting->n_items) = entry;
+}
+
+static int ask(struct counting *counting, const char *const *ids, size_t n_ids, struct err *err) {
+    MONGO_BSON filter = mongo_compile(counting->bound, counting->order, ids, n_ids);
+    if (!filter) return 0;
+    MONGO_BSON pipeline = group_pipeline(counting->bound, counting->order, filter);
+    MONGO_CURSOR cursor = NULL;
+    const char *hint = counting->order->due.kind == SCOPE_WHOLE ? NULL : counting->bound->index_tenant;
+    if (mongo_aggregate(counting->store, NULL, counting->bound->target->name, pipeline, hint, &cursor, err)) return -1;
+    for (const bson_t *document;;) {
+        if (mongo_next(counting->store, cursor, "count", &document, err)) return -1;
+        if (!document) return 0;
+        read_group(counting, document);
+    }
+}
+
+/* ---- all tenants ---- */
+
+/* One cutoff and at most 10,000 tenants a question: then an index on (tenant, since) answers by itself. */
+struct asked {
+    const char *id;
+    int64_t cutoff_us;
+};
+
+static int by_cutoff(const void *a, const void *b) {
+    const struct asked *left = a, *right = b;
+    if (left->cutoff_us != right->cutoff_us) return left->cutoff_us < right->cutoff_us ? -1 : 1;
+    return strcmp(left->id, right->id);
+}
+
+static int ask_all(struct counting *counting, struct asked *asked, size_t n_asked, struct err *err) {
+    if (!n_asked) return 0;
+    qsort(asked, n_asked, sizeof *asked, by_cutoff);
+    const char **ids = ARENA_ARRAY(counting->arena, const char *, MONGO_TENANTS_A_QUESTION);
+    for (size_t from = 0; from < n_asked;) {
+        size_t count = 0;
+        for (; from + count < n_asked && count < MONGO_TENANTS_A_QUESTION && asked[from + count].cutoff_us == asked[from].cutoff_us; count++)
+            ids[count] = asked[from + count].id;
+        if (ask(counting, ids, count, err)) return -1;
+        from += count;
+    }
+    return 0;
+}
+
+static int candidates(struct counting *counting, struct asked **ret_asked, size_t *ret_count, struct err *err) {
+    MONGO_BSON filter = mongo_compile_candidates(counting->bound, counting->order);
+    struct asked *asked = NULL;
+    size_t n_asked = 0;
+    if (filter) {
+        char path[1024];
+        (void)snprintf(path, sizeof path, "$%s", counting->bound->target->tenant);
+        MONGO_BSON pipeline = BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$group", "{", "_id", BCON_UTF8(path),
+                                       "}", "}", "]");
+        MONGO_CURSOR cursor = NULL;
+        const char *hint = counting->bound->index_since ? NULL : counting->bound->index_tenant;
+        if (mongo_aggregate(counting->store, NULL, counting->bound->target->name, pipeline, hint, &cursor, err)) return -1;
+        for (const bson_t *document;;) {
+            if (mongo_next(counting->store, cursor, "ask for tenants", &document, err)) return -1;
+            if (!document) break;
+            bson_iter_t iter;
+            const char *id = bson_iter_init_find(&iter, document, "_id") ? mongo_text(counting->arena, &iter) : NULL;
+            if (!id || !*id) continue;
+            int64_t cutoff_us = mongo_cutoff(counting->order, id);
+            if (cutoff_us != TIME_NEVER) *ARENA_APPEND(counting->arena, asked, n_asked) = (struct asked){.id = id, .cutoff_us = cutoff_us};
+        }
+    }
+    *ret_asked = asked;
+    *ret_count = n_asked;
+    return 0;
+}
+
+static int same_id(const void *a, const void *b) { return strcmp(((const struct asked *)a)->id, ((const struct asked *)b)->id); }
+
+/* The integer 7 and "7" are one tenant. */
+static size_t drop_doubles(struct asked *asked, size_t count) {
+    if (!count) return 0;
+    qsort(asked, count, sizeof *asked, same_id);
+    size_t kept = 1;
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(asked[i].id, asked[kept - 1].id)) asked[kept++] = asked[i];
+    return kept;
+}
+
+static int ask_order(struct counting *counting, struct err *err) {
+    const struct scope *due = &counting->order->due;
+    if (due->kind == SCOPE_WHOLE) return ask(counting, NULL, 0, err);
+    struct asked *asked = NULL;
+    size_t n_asked = 0;
+    if (due->kind == SCOPE_REST) {
+        if (candidates(counting, &asked, &n_asked, err)) return -1;
+        n_asked = drop_doubles(asked, n_asked);
+        return ask_all(counting, asked, n_asked, err);
+    }
+    asked = ARENA_ARRAY(counting->arena, struct asked, due->n_tenants);
+    for (size_t i = 0; i < due->n_tenants; i++) {
+        int64_t cutoff_us = mongo_cutoff(counting->order, due->tenants[i].id);
+        if (cutoff_us != TIME_NEVER) asked[n_asked++] = (struct asked){.id = due->tenants[i].id, .cutoff_us = cutoff_us};
+    }
+    return ask_all(counting, asked, n_asked, err);
+}
+
+/* Sorted by id, one entry a tenant. */
+static void merge(struct counting *counting, struct tally *tally) {
+    struct tenant_count *items = counting->items;
+    size_t kept = 0;
+    if (counting->n_items) qsort(items, counting->n_items, sizeof *items, by_id);
+    for (size_t i = 0; i < counting->n_items; i++) {
+        tally->records += items[i].count;
+        if (kept && !strcmp(items[kept - 1].tenant, items[i].tenant)) {
+            items[kept - 1].count += items[i].count;
+            if (items[i].oldest_us < items[kept - 1].oldest_us) items[kept - 1].oldest_us = items[i].oldest_us;
+        } else {
+            items[kept++] = items[i];
+        }
+    }
+    tally->tenants = items;
+    tally->n_tenants = kept;
+}
+
+int mongo_tally(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, struct arena *arena,
+                struct tally *ret_tally, struct err *err) {
+    struct tally tally = {0};
+    struct counting counting = {.store = store, .bound = bound, .order = order, .arena = arena};
+    if (bound->exists) {
+        if (ask_order(&counting, err)) return err_within(err, "collection \"%s\"", bound->target->name);
+        merge(&counting, &tally);
+    }
+    *ret_tally = tally;
+    return 0;
+}
+
+/* ---- the verbs ---- */
+
+static int tally_all(struct store *base, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, bool numbers,
+                     struct err *err) {
+    struct mongo_store *store = mongo_of(base);
+    if (mongo_connect(store, NULL, err)) return -1;
+    for (size_t i = 0; i < n_orders; i++) {
+        const struct mongo_bound *bound;
+        if (mongo_usable(store, orders[i]->target, &bound, err) || mongo_tally(store, bound, orders[i], arena, &tallies[i], err)) return -1;
+        if (numbers) continue;
+        struct tenant_count *items = tallies[i].n_tenants ? ARENA_ARRAY(arena, struct tenant_count, tallies[i].n_tenants) : NULL;
+        for (size_t j = 0; j < tallies[i].n_tenants; j++) {
+            items[j] = tallies[i].tenants[j];
+            items[j].count = 1;
+        }
+        tallies[i] = (struct tally){.tenants = items, .n_tenants = tallies[i].n_tenants};
+    }
+    return 0;
+}
+
+int mongo_probe(struct store *base, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err) {
+    return tally_all(base, orders, n_orders, arena, tallies, false, err);
+}
+
+int mongo_count(struct store *base, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err) {
+    return tally_all(base, orders, n_orders, arena, tallies, true, err);
+}

@@ -1,0 +1,201 @@
+/* What the MongoDB driver's files share. mongo.c: connection, errors, the driver table; mongo_bson.c: values and their text;
+ * mongo_tenants.c: the tenants pipeline; mongo_bind.c: targets bound to what the server holds; mongo_check.c: faults, advice;
+ * mongo_grants.c, mongo_draft.c; mongo_compile.c: the one function that turns an order into a filter; mongo_count.c: probe,
+ * count; mongo_undecidable.c; mongo_walk.c: the dependents of chosen documents; mongo_batch.c: passes, prepare, finish;
+ * mongo_drop.c: collections that are one tenant's; mongo_anonymize.c: strategies; mongo_explain.c.
+ *
+ * MongoDB has no catalog. A tenant's id is bound in every type it can have ("7" is the string, the integer and the double);
+ * a tenant or anchor in an array, or below one, belongs to several records at once and is undecidable. */
+#ifndef LAPSED_STORE_MONGO_INTERNAL_H
+#define LAPSED_STORE_MONGO_INTERNAL_H
+
+#include "store/store.h"
+
+#include <mongoc/mongoc.h>
+
+enum {
+    MONGO_TENANTS_A_QUESTION = 10000, /* ids in one $in */
+    MONGO_IDS_A_QUESTION = 1000,      /* parents whose dependents are asked for together */
+};
+
+/* The BSON types that a tenant of one collection can have. */
+enum mongo_types { MONGO_STRING = 1, MONGO_NUMBER = 2, MONGO_OBJECT_ID = 4, MONGO_UUID = 8, MONGO_ALL_TYPES = 15 };
+
+/* A target bound to the server. */
+struct mongo_bound {
+    const struct target *target;
+    bool bad;                     /* must not be compiled */
+    bool exists;                  /* its collection; those that do not exist (yet) hold nothing */
+    unsigned tenant_types;        /* enum mongo_types that may be in the tenant's path */
+    const char *index_tenant;     /* name of an index that begins with (tenant, since) else with the tenant; NULL */
+    bool index_both;              /* index_tenant has `since` too, or the target has none */
+    bool index_since;             /* an index that begins with since */
+    bool since_object_id;         /* documents with an ObjectId as `since` were found */
+    const bson_t *only;           /* NULL: none */
+};
+
+struct mongo_store {
+    struct store_base base; /* first */
+    mongoc_uri_t *uri;
+    mongoc_client_t *client; /* NULL: not made yet */
+    const char *database;    /* of the URI */
+    bool connected;          /* hello was answered */
+    bool transactions;       /* a replica set */
+    int32_t timeout_ms;
+    volatile int interrupted;
+    struct pass *prepared;   /* between prepare and finish: its pass */
+    struct arena *catalog;   /* what `bound` lives in: renewed by each check */
+    struct mongo_bound *bound; /* by target.number; entries of other stores' targets are zero; NULL: not checked yet */
+};
+
+/* For the cleanup attribute. */
+void mongo_bson_free(bson_t **bson);
+void mongo_cursor_free(mongoc_cursor_t **cursor);
+void mongo_collection_free(mongoc_collection_t **collection);
+#define MONGO_BSON __attribute__((cleanup(mongo_bson_free))) bson_t *
+#define MONGO_CURSOR __attribute__((cleanup(mongo_cursor_free))) mongoc_cursor_t *
+#define MONGO_COLLECTION __attribute__((cleanup(mongo_collection_free))) mongoc_collection_t *
+
+/* mongo.c */
+static inline struct mongo_store *mongo_of(struct store *store) { return (struct mongo_store *)(void *)store; }
+/* Connects unless connected. *ret_now_us (may be NULL) is the server's clock, asked anew when wanted. */
+int mongo_connect(struct mongo_store *store, int64_t *ret_now_us, struct err *err) MUST_CHECK;
+/* The library's error in our words; returns -1. reply may be NULL. A broken connection is made anew at the next verb. */
+int mongo_fail(struct mongo_store *store, const bson_error_t *error, const bson_t *reply, const char *what, struct err *err);
+/* ERR_UNAVAILABLE if somebody interrupted the store. */
+int mongo_go_on(struct mongo_store *store, struct err *err) MUST_CHECK;
+mongoc_collection_t *mongo_collection(struct mongo_store *store, const char *name);
+/* Options of an operation: the session's id if there is one, and maxTimeMS. */
+int mongo_options(struct mongo_store *store, mongoc_client_session_t *session, bson_t *options, struct err *err) MUST_CHECK;
+/* One document after the other; *ret_document = NULL at the end. Valid until the next call. */
+int mongo_next(struct mongo_store *store, mongoc_cursor_t *cursor, const char *what, const bson_t **ret_document, struct err *err) MUST_CHECK;
+/* Runs an aggregation; hint may be NULL. */
+int mongo_aggregate(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const bson_t *pipeline,
+                    const char *hint, mongoc_cursor_t **ret_cursor, struct err *err) MUST_CHECK;
+/* Runs a find; sort, projection and hint may be NULL, limit 0: all. */
+struct mongo_find {
+    const bson_t *filter, *projection, *sort, *min;
+    const char *hint;
+    int64_t limit;
+};
+int mongo_find(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const struct mongo_find *find,
+               mongoc_cursor_t **ret_cursor, struct err *err) MUST_CHECK;
+
+/* mongo_bson.c */
+/* The text of a tenant's or a key's value: the same for 7, 7.0 and "7". NULL: it is of no type that a tenant may have. */
+char *mongo_text(struct arena *arena, const bson_iter_t *value);
+/* Appends to a BSON array every value of `types` that has this text. */
+void mongo_append_values(bson_t *array, uint32_t *index, unsigned types, const char *text);
+/* The value as an instant: a date, the time of an ObjectId, or a positive number with its unit. */
+bool mongo_instant(const bson_iter_t *value, enum since_unit unit, int64_t *ret_us);
+/* Points at the value of a dotted path; false: missing, or an array is on the way or at its end. */
+bool mongo_scalar_at(const bson_t *document, const char *path, bson_iter_t *ret_value);
+void mongo_append_utf8(bson_t *to, const char *key, const char *text);
+void mongo_append_document(bson_t *to, const char *key, const bson_t *document);
+void mongo_append_array(bson_t *to, const char *key, const bson_t *array);
+/* {key: value} as the next element of an array. */
+void mongo_push(bson_t *array, uint32_t *index, const bson_t *document);
+/* A condition that no part of the path is an array, pushed as one or more elements of an $and. */
+void mongo_push_no_array(bson_t *conditions, uint32_t *index, const char *path);
+
+/* mongo_bind.c */
+struct mongo_entry {
+    const char *name, *type; /* "collection", "view", "timeseries" */
+    bool capped;
+};
+/* The collections of the database, sorted by name. */
+struct mongo_catalog {
+    struct mongo_entry *entries;
+    size_t count;
+};
+int mongo_list(struct mongo_store *store, struct arena *arena, struct mongo_catalog *ret_catalog, struct err *err) MUST_CHECK;
+const struct mongo_entry *mongo_entry_of(const struct mongo_catalog *catalog, const char *name); /* NULL: there is none */
+/* Neither a view nor capped nor the system's: documents can be deleted from it one by one, and it can be dropped. */
+bool mongo_is_plain(const struct mongo_entry *entry);
+/* Binds every target of this store; adds the faults of its `only`. */
+int mongo_bind(struct mongo_store *store, const struct mongo_catalog *catalog, struct faults *faults, struct err *err) MUST_CHECK;
+/* The bound target, or an error if it must not be compiled. */
+int mongo_usable(const struct mongo_store *store, const struct target *target, const struct mongo_bound **ret_bound, struct err *err) MUST_CHECK;
+
+/* mongo_compile.c */
+/* How an anchor's value may be stored. */
+enum mongo_forms { MONGO_DATE = 1, MONGO_ID_TIME = 2, MONGO_COUNTED = 4 };
+unsigned mongo_forms(const struct mongo_bound *bound, const char *anchor, bool anchor_is_since);
+/* The cutoff of this tenant under the order: its own and the floors on the same anchor, whichever is earlier. */
+int64_t mongo_cutoff(const struct order *order, const char *tenant);
+/* The filter of the order's documents that belong to these tenants (sorted; ignored for SCOPE_WHOLE); NULL: none can be due. */
+bson_t *mongo_compile(const struct mongo_bound *bound, const struct order *order, const char *const *ids, size_t n_ids);
+/* A superset for SCOPE_REST, to find out which tenants may have something due. */
+bson_t *mongo_compile_candidates(const struct mongo_bound *bound, const struct order *order);
+
+/* mongo_count.c */
+/* Who has how much of an order, from the server alone: blocked documents and those anonymized already are included. */
+int mongo_tally(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, struct arena *arena,
+                struct tally *ret_tally, struct err *err) MUST_CHECK;
+
+/* mongo_work.c */
+struct mongo_document {
+    const bson_t *found; /* as read: with _id */
+    const char *tenant;  /* "" where the target has none */
+};
+/* Documents of one dependent collection that go with the batch. */
+struct mongo_children {
+    const char *collection;
+    struct mongo_document *documents;
+    size_t count;
+};
+/* What one batch does. Everything lives in `arena`. */
+struct mongo_work {
+    struct arena *arena;
+    const struct mongo_bound *bound;
+    const struct order *order;
+    const bson_t *filter; /* the whole one, repeated by what destroys */
+    struct mongo_document *documents;
+    size_t n_documents;
+    struct mongo_children *children; /* children before parents */
+    size_t n_children;
+};
+/* A copy in the arena, as a view that needs no destroying. */
+const bson_t *mongo_keep(struct arena *arena, const bson_t *document);
+/* Adds the documents that are found to the work; the projection is set here. */
+int mongo_work_choose(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, const struct mongo_find *how,
+                      struct err *err) MUST_CHECK;
+/* Destroys them, children first, with the whole filter repeated. */
+int mongo_work_apply(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, struct outcome *ret_outcome,
+                     struct err *err) MUST_CHECK;
+/* The same for a work that was only listed: what is still due of it. */
+int mongo_work_again(struct mongo_store *store, const struct mongo_work *listed, struct outcome *ret_outcome, struct err *err) MUST_CHECK;
+/* Fills records and tenants of a batch. */
+void mongo_work_tenants(const struct mongo_work *work, struct arena *arena, struct batch *batch);
+/* Deletes documents by their _id and, unless it is NULL, a filter. */
+int mongo_delete(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const struct mongo_document *documents,
+                 size_t n_documents, const bson_t *filter, int64_t *ret_deleted, struct err *err) MUST_CHECK;
+
+/* mongo_anonymize.c */
+/* The conditions of a document that can be anonymized and, as far as the marker tells, was not: pushed to an $and. */
+void mongo_push_anonymizable(bson_t *conditions, uint32_t *index, const struct target *target);
+
+/* One function for each slot of the driver, in the file that the list at the top names. */
+int mongo_tenants(struct store *store, const char *const *ids, size_t n_ids, tenant_sink *sink, void *context, struct err *err);
+int mongo_tenants_tables(struct store *store, struct arena *arena, const char *const **ret_names, size_t *ret_count, struct err *err);
+int mongo_check(struct store *store, struct faults *faults, bool *bad, struct err *err);
+int mongo_advise(struct store *store, struct arena *arena, const struct finding **ret_findings, size_t *ret_count, struct err *err);
+int mongo_grants(struct store *store, const char *role, struct buf *to, struct err *err);
+int mongo_draft(struct store *store, struct buf *to, struct err *err);
+int mongo_probe(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies,
+                struct err *err);
+int mongo_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies,
+                struct err *err);
+int mongo_undecidable(struct store *store, const struct target *target, int64_t now_us, struct arena *arena,
+                      const struct undecidable **ret_items, size_t *ret_count, struct err *err);
+int mongo_pass_begin(struct store *store, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err);
+int mongo_pass_prepare(struct store *store, struct pass *pass, size_t limit, struct arena *arena, const struct batch **ret_batch,
+                       const struct order **ret_failed, struct err *err);
+int mongo_pass_finish(struct store *store, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err);
+void mongo_pass_exclude(struct store *store, struct pass *pass, const struct order *order, const char *tenant);
+void mongo_pass_end(struct store *store, struct pass *pass);
+int mongo_settle(struct store *store, const char *transaction, const char *server, enum settled *ret_settled, struct err *err);
+int mongo_explain(struct store *store, const struct target *target, const char *key, struct arena *arena, struct record_facts *ret_facts,
+                  struct err *err);
+
+#endif

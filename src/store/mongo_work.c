@@ -1,0 +1,137 @@
+/* What one batch does: documents chosen under an order's filter, and their destruction, which repeats that filter. */
+#include "base/time.h"
+#include "store/mongo_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_ID_BYTES = 4 << 20 }; /* of one $in; a command may have 16 MiB */
+
+const bson_t *mongo_keep(struct arena *arena, const bson_t *document) {
+    uint8_t *bytes = arena_alloc(arena, document->len);
+    memcpy(bytes, bson_get_data(document), document->len);
+    bson_t *view = arena_alloc(arena, sizeof *view);
+    return bson_init_static(view, bytes, document->len) ? view : NULL;
+}
+
+/* ---- choosing ---- */
+
+/* Only what has to be known of a document: its key, its tenant, what its dependents refer to; all of it to be anonymized. */
+static bson_t *projection_of(const struct mongo_work *work) {
+    if (work->order->action == ACTION_ANONYMIZE) return NULL;
+    const struct target *target = work->bound->target;
+    bson_t *projection = BCON_NEW("_id", BCON_INT32(1));
+    bool id_is_tenant = target->tenant && (!strcmp(target->tenant, "_id") || text_starts_with(target->tenant, "_id."));
+    if (target->tenant && !id_is_tenant) BSON_APPEND_INT32(projection, target->tenant, 1);
+    return projection;
+}
+
+int mongo_work_choose(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, const struct mongo_find *how,
+                      struct err *err) {
+    MONGO_BSON projection = projection_of(work);
+    MONGO_CURSOR cursor = NULL;
+    struct mongo_find find = *how;
+    find.projection = projection;
+    if (mongo_find(store, session, work->bound->target->name, &find, &cursor, err)) return -1;
+    for (const bson_t *found;;) {
+        bson_iter_t value;
+        if (mongo_next(store, cursor, "choose documents", &found, err)) return -1;
+        if (!found) return 0;
+        struct mongo_document *document = ARENA_APPEND(work->arena, work->documents, work->n_documents);
+        document->found = mongo_keep(work->arena, found);
+        document->tenant = "";
+        if (work->order->due.kind == SCOPE_WHOLE) continue;
+        const char *tenant = mongo_scalar_at(found, work->bound->target->tenant, &value) ? mongo_text(work->arena, &value) : NULL;
+        if (!tenant || !*tenant) return err_set(err, ERR_BUG, "chose a document without a tenant");
+        document->tenant = tenant;
+    }
+}
+
+/* ---- destroying ---- */
+
+static int delete_many(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const bson_t *selector, int64_t *deleted,
+                       struct err *err) {
+    MONGO_BSON options = bson_new();
+    bson_error_t error;
+    if (mongo_options(store, session, options, err)) return -1;
+    MONGO_COLLECTION handle = mongo_collection(store, collection);
+    bson_t reply;
+    bool done = mongoc_collection_delete_many(handle, selector, options, &reply, &error);
+    bson_iter_t count;
+    int result = 0;
+    if (!done) result = mongo_fail(store, &error, &reply, "delete documents", err);
+    else if (bson_iter_init_find(&count, &reply, "deletedCount")) *deleted += bson_iter_as_int64(&count);
+    bson_destroy(&reply);
+    return result;
+}
+
+int mongo_delete(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const struct mongo_document *documents,
+                 size_t n_documents, const bson_t *filter, int64_t *ret_deleted, struct err *err) {
+    int64_t deleted = 0;
+    for (size_t at = 0; at < n_documents;) {
+        bson_t ids = BSON_INITIALIZER;
+        for (uint32_t index = 0; at < n_documents && ids.len < MOST_ID_BYTES; at++) {
+            bson_iter_t id;
+            char room[16];
+            const char *key;
+            if (!bson_iter_init_find(&id, documents[at].found, "_id")) continue;
+            (void)bson_uint32_to_string(index++, &key, room, sizeof room);
+            bson_append_iter(&ids, key, -1, &id);
+        }
+        MONGO_BSON selector = filter ? BCON_NEW("$and", "[", "{", "_id", "{", "$in", BCON_ARRAY(&ids), "}", "}", BCON_DOCUMENT(filter), "]")
+                                     : BCON_NEW("_id", "{", "$in", BCON_ARRAY(&ids), "}");
+        bson_destroy(&ids);
+        if (delete_many(store, session, collection, selector, &deleted, err)) return -1;
+    }
+    *ret_deleted = deleted;
+    return 0;
+}
+
+/* Children before parents. */
+int mongo_work_apply(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, struct outcome *ret_outcome, struct err *err) {
+    struct outcome outcome = {0};
+    for (size_t i = 0; i < work->n_children; i++) {
+        int64_t deleted;
+        const struct mongo_children *children = &work->children[i];
+        if (mongo_delete(store, session, children->collection, children->documents, children->count, NULL, &deleted, err)) return -1;
+        outcome.dependents += deleted;
+    }
+    if (mongo_delete(store, session, work->bound->target->name, work->documents, work->n_documents, work->filter, &outcome.records, err)) return -1;
+    *ret_outcome = outcome;
+    return 0;
+}
+
+/* ---- by tenant ---- */
+
+static int by_tenant(const void *a, const void *b) {
+    return strcmp(((const struct tenant_count *)a)->tenant, ((const struct tenant_count *)b)->tenant);
+}
+
+void mongo_work_tenants(const struct mongo_work *work, struct arena *arena, struct batch *batch) {
+    struct tenant_count *items = ARENA_ARRAY(arena, struct tenant_count, work->n_documents);
+    size_t count = 0;
+    const struct scope *due = &work->order->due;
+    for (size_t i = 0; i < work->n_documents; i++) items[i] = (struct tenant_count){.tenant = work->documents[i].tenant, .count = 1};
+    if (work->n_documents) qsort(items, work->n_documents, sizeof *items, by_tenant);
+    for (size_t i = 0; i < work->n_documents; i++) {
+        if (count && !strcmp(items[count - 1].tenant, items[i].tenant)) items[count - 1].count++;
+        else items[count++] = items[i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        items[i].tenant = arena_strdup(arena, items[i].tenant);
+        items[i].cutoff_us = due->kind == SCOPE_WHOLE ? due->cutoff_us : mongo_cutoff(work->order, items[i].tenant);
+        items[i].oldest_us = TIME_FOREVER;
+    }
+    batch->tenants = items;
+    batch->n_tenants = count;
+    batch->records = (int64_t)work->n_documents;
+}
+
+/* ---- without transactions ---- */
+
+int mongo_work_again(struct mongo_store *store, const struct mongo_work *listed, struct outcome *ret_outcome, struct err *err) {
+    struct outcome outcome = {0};
+    if (mongo_delete(store, NULL, listed->bound->target->name, listed->documents, listed->n_documents, listed->filter, &outcome.records, err)) return -1;
+    *ret_outcome = outcome;
+    return 0;
+}
