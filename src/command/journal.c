@@ -1,0 +1,261 @@
+#include "command/journal.h"
+
+#include "base/time.h"
+#include "journal/show.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { JOURNAL_WELL = 0, JOURNAL_ALTERED = 1, JOURNAL_UNSIGNED = 2, JOURNAL_USAGE = 64, JOURNAL_FILES = 74 };
+
+static const char show_help[] =
+    "usage: lapsectl journal show [OPTION]...\n"
+    "\n"
+    "Tells what the journal says, one sentence an entry; times are UTC.\n"
+    "\n"
+    "      --tenant ID      only what concerns this tenant\n"
+    "      --rule NAME      only what this rule did\n"
+    "      --store NAME     only what was done in this store\n"
+    "      --sweep N        only this sweep\n"
+    "      --since TIME     from then on: 2026-11-23, \"2026-11-23 09:14\", with or without a zone\n"
+    "      --until TIME     before then\n"
+    "      --event NAME     only these entries (may be given several times): start, stop, schedule,\n"
+    "                       sweep-begin, sweep-end, intent, outcome, finding, recover\n"
+    "  -n, --last N         only the last N\n"
+    "      --json           the lines of the journal themselves\n"
+    "      --folder FOLDER  this journal instead of the configured one\n"
+    "  -h, --help           this text\n"
+    "\n"
+    "Exits 1 if the journal is damaged (what can be read is shown), 74 if a file cannot be read.\n";
+
+static const char verify_help[] =
+    "usage: lapsectl journal verify [OPTION]...\n"
+    "\n"
+    "Reads the whole journal, every line of it, and says whether it is as it was written.\n"
+    "\n"
+    "      --json           the answer as JSON\n"
+    "      --folder FOLDER  this journal instead of the configured one\n"
+    "  -h, --help           this text\n"
+    "\n"
+    "Exits 0 if it is whole and signed, 1 if entries were altered, removed or put in another order (each place is\n"
+    "listed), 2 if it is whole but unsigned, 74 if a file cannot be read.\n";
+
+struct options {
+    const char *folder;
+    struct journal_filter filter;
+    int64_t last; /* 0: all */
+    bool json, help;
+};
+
+enum { OPTION_FOLDER = 256, OPTION_JSON, OPTION_TENANT, OPTION_RULE, OPTION_STORE, OPTION_SWEEP, OPTION_SINCE, OPTION_UNTIL, OPTION_EVENT };
+
+static bool wrong(const char *option, const char *value, const char *right) {
+    (void)fprintf(stderr, "lapsectl: %s \"%s\" is not right; write %s\n", option, value, right);
+    return false;
+}
+
+static bool take_number(const char *option, const char *value, int64_t *ret_number) {
+    char *end;
+    long long number = strtoll(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end || number < 1 || number == LLONG_MAX) return wrong(option, value, "a number above 0");
+    *ret_number = number;
+    return true;
+}
+
+static bool take_time(const char *option, const char *value, int64_t *ret_us) {
+    return time_parse(value, ret_us) || wrong(option, value, "a time like 2026-11-23 or \"2026-11-23 09:14\"");
+}
+
+static bool take_event(const char *value, unsigned *events) {
+    for (enum entry_event event = 0; event < ENTRY_EVENTS; event++) {
+        if (strcmp(value, entry_event_name(event)) != 0) continue;
+        *events |= 1u << event;
+        return true;
+    }
+    return wrong("--event", value, "the name of an event, such as intent or sweep-end");
+}
+
+static bool take_option(int option, struct options *options) {
+    switch (option) {
+    case OPTION_FOLDER: options->folder = optarg; return true;
+    case OPTION_JSON: options->json = true; return true;
+    case OPTION_TENANT: options->filter.tenant = optarg; return true;
+    case OPTION_RULE: options->filter.rule = optarg; return true;
+    case OPTION_STORE: options->filter.store = optarg; return true;
+    case OPTION_SWEEP: return take_number("--sweep", optarg, &options->filter.sweep);
+    case OPTION_SINCE: return take_time("--since", optarg, &options->filter.since_us);
+    case OPTION_UNTIL: return take_time("--until", optarg, &options->filter.until_us);
+    case OPTION_EVENT: return take_event(optarg, &options->filter.events);
+    case 'n': return take_number("-n", optarg, &options->last);
+    case 'h': options->help = true; return true;
+    default: return false; /* getopt has said what is wrong */
+    }
+}
+
+/* Returns whether the options are right; says so if not. */
+static bool take_options(int argc, char **argv, const char *letters, const struct option *known, struct options *options) {
+    optind = 0; /* a fresh start, also inside one process of a test */
+    for (int option; (option = getopt_long(argc, argv, letters, known, NULL)) != -1;)
+        if (!take_option(option, options)) return false;
+    if (options->help) return true;
+    if (optind < argc) {
+        (void)fprintf(stderr, "lapsectl: \"%s\" is too much; see lapsectl journal %s --help\n", argv[optind], argv[0]);
+        return false;
+    }
+    if (!options->folder) (void)fprintf(stderr, "lapsectl: which journal? Give --folder FOLDER, or a configuration that names one\n");
+    return options->folder;
+}
+
+static int say_error(const struct err *err) {
+    (void)fprintf(stderr, "lapsectl: %s\n", err->text);
+    return JOURNAL_FILES;
+}
+
+/* ---- show ---- */
+
+/* Prints sentences, or keeps the last so many of them for the end. */
+struct printer {
+    bool raw;
+    int64_t day; /* of the last sentence */
+    struct kept { int64_t time_us; char *text; } *kept; /* a ring of `last` */
+    size_t last, count;
+};
+
+/* Names and ids come from databases: nothing that a terminal would obey goes out. */
+static void print_safely(const char *text) {
+    for (const char *c = text; *c; c++) {
+        bool c1 = (unsigned char)c[0] == 0xc2 && ((unsigned char)c[1] & 0xe0) == 0x80; /* U+0080 to U+009F */
+        (void)putchar((unsigned char)*c < 0x20 || *c == 0x7f || c1 ? '?' : *c);
+        if (c1) c++;
+    }
+}
+
+static void print_one(struct printer *printer, int64_t time_us, const char *text) {
+    if (!printer->raw) {
+        int64_t day = time_day_of(time_us);
+        if (day != printer->day) (void)printf("%s\n", time_format_day(time_us).text);
+        printer->day = day;
+        (void)printf("%.8s  ", strchr(time_format(time_us).text, 'T') + 1);
+    }
+    print_safely(text);
+    (void)putchar('\n');
+}
+
+static void print_or_keep(void *context, int64_t time_us, const char *text) {
+    struct printer *printer = context;
+    if (!printer->last) {
+        print_one(printer, time_us, text);
+        return;
+    }
+    struct kept *kept = &printer->kept[printer->count++ % printer->last];
+    free(kept->text);
+    *kept = (struct kept){time_us, xstrdup(text)};
+}
+
+static void print_kept(struct printer *printer) {
+    size_t n = printer->count < printer->last ? printer->count : printer->last;
+    for (size_t i = printer->count - n; i < printer->count; i++) {
+        struct kept *kept = &printer->kept[i % printer->last];
+        print_one(printer, kept->time_us, kept->text);
+        free(kept->text);
+    }
+    free(printer->kept);
+}
+
+int command_journal_show(const char *folder, int argc, char **argv) {
+    static const struct option known[] = {{"folder", required_argument, NULL, OPTION_FOLDER}, {"json", no_argument, NULL, OPTION_JSON},
+                                          {"tenant", required_argument, NULL, OPTION_TENANT}, {"rule", required_argument, NULL, OPTION_RULE},
+                                          {"store", required_argument, NULL, OPTION_STORE},   {"sweep", required_argument, NULL, OPTION_SWEEP},
+                                          {"since", required_argument, NULL, OPTION_SINCE},   {"until", required_argument, NULL, OPTION_UNTIL},
+                                          {"event", required_argument, NULL, OPTION_EVENT},   {"last", required_argument, NULL, 'n'},
+                                          {"help", no_argument, NULL, 'h'},                   {NULL, 0, NULL, 0}};
+    struct options options = {.folder = folder};
+    if (!take_options(argc, argv, "n:h", known, &options)) return JOURNAL_USAGE;
+    if (options.help) return fputs(show_help, stdout) < 0 ? JOURNAL_FILES : JOURNAL_WELL;
+    enum { MOST_LAST = 1000000 };
+    if (options.last > MOST_LAST) options.last = MOST_LAST;
+    struct printer printer = {.raw = options.json, .day = INT64_MIN, .last = (size_t)options.last};
+    if (printer.last) printer.kept = xcalloc(printer.last, sizeof *printer.kept);
+    struct scan_result result;
+    struct err err;
+    int failed = journal_show(options.folder, &(struct journal_show){options.filter, options.json, print_or_keep, &printer}, &result, &err);
+    print_kept(&printer);
+    if (fflush(stdout)) return JOURNAL_FILES;
+    if (failed) return say_error(&err);
+    if (!result.faults) return JOURNAL_WELL;
+    (void)fprintf(stderr, "lapsectl: the journal is damaged: %s (%s in all; \"lapsectl journal verify\" lists them)\n", result.first_fault,
+                  text_number(result.faults).text);
+    return JOURNAL_ALTERED;
+}
+
+/* ---- verify ---- */
+
+static void print_fault(void *context, const struct scan_fault *fault) {
+    (void)context;
+    if (fault->place.line)
+        (void)printf("%s line %" PRId64 " byte %" PRId64 " (entry %" PRId64 "): %s\n", fault->place.file, fault->place.line,
+                     fault->place.byte, fault->seq, fault->text);
+    else (void)printf("%s: %s\n", fault->place.file, fault->text);
+}
+
+static void list_fault(void *context, const struct scan_fault *fault) {
+    struct buf *list = context;
+    buf_add(list, list->length ? ",{\"file\":" : "{\"file\":");
+    buf_add_json(list, fault->place.file);
+    buf_printf(list, ",\"line\":%" PRId64 ",\"byte\":%" PRId64 ",\"seq\":%" PRId64 ",\"text\":", fault->place.line, fault->place.byte, fault->seq);
+    buf_add_json(list, fault->text);
+    buf_add_char(list, '}');
+}
+
+static void print_json(const struct scan_result *result, const struct buf *faults) {
+    (void)printf("{\"whole\":%s,\"signed\":false,\"entries\":%" PRId64 ",\"files\":%" PRId64 ",\"bytes\":%" PRId64 ",\"clock_back\":%" PRId64,
+                 result->faults ? "false" : "true", result->entries, result->segments, result->bytes, result->clock_back);
+    if (result->entries && !result->faults)
+        (void)printf(",\"first_seq\":%" PRId64 ",\"last_seq\":%" PRId64 ",\"first_time\":\"%s\",\"last_time\":\"%s\",\"last_hash\":\"%s\"",
+                     result->first_seq, result->last.seq, time_format(result->first_time_us).text, time_format(result->last.time_us).text,
+                     result->last.hash.text);
+    (void)printf(",\"faults\":[%s]}\n", buf_text(faults));
+}
+
+static void print_verdict(const struct scan_result *result) {
+    if (result->faults) {
+        (void)printf("not whole: %s fault%s; %s entries in %s file%s could be read\n", text_number(result->faults).text,
+                     result->faults == 1 ? "" : "s", text_number(result->entries).text, text_number(result->segments).text,
+                     result->segments == 1 ? "" : "s");
+        return;
+    }
+    (void)printf("whole: %s entr%s", text_number(result->entries).text, result->entries == 1 ? "y" : "ies");
+    if (result->entries)
+        (void)printf(", seq %" PRId64 " to %" PRId64 ", from %s to %s", result->first_seq, result->last.seq,
+                     time_format(result->first_time_us).text, time_format(result->last.time_us).text);
+    (void)printf("; unsigned: a journal cut off at its end, or written anew from some entry on, would look the same\n");
+    if (result->entries) (void)printf("last hash: %s (keep a copy of it elsewhere: it fixes everything before it)\n", result->last.hash.text);
+    if (result->clock_back)
+        (void)printf("note: the clock was set back %s time%s: those entries bear an earlier time than the one before them\n",
+                     text_number(result->clock_back).text, result->clock_back == 1 ? "" : "s");
+}
+
+int command_journal_verify(const char *folder, int argc, char **argv) {
+    static const struct option known[] = {{"folder", required_argument, NULL, OPTION_FOLDER}, {"json", no_argument, NULL, OPTION_JSON},
+                                          {"help", no_argument, NULL, 'h'},                   {NULL, 0, NULL, 0}};
+    struct options options = {.folder = folder};
+    if (!take_options(argc, argv, "h", known, &options)) return JOURNAL_USAGE;
+    if (options.help) return fputs(verify_help, stdout) < 0 ? JOURNAL_FILES : JOURNAL_WELL;
+    struct buf faults __attribute__((cleanup(buf_free))) = {.text = NULL};
+    const struct scan_visitor visitor = {.context = &faults, .wait = true, .fault = options.json ? list_fault : print_fault};
+    struct scan_result result;
+    struct err err;
+    if (journal_scan(options.folder, &visitor, &result, &err)) return say_error(&err);
+    if (!result.segments) {
+        (void)fprintf(stderr, "lapsectl: there is no journal in \"%s\"\n", options.folder);
+        return JOURNAL_FILES;
+    }
+    if (options.json) print_json(&result, &faults);
+    else print_verdict(&result);
+    if (fflush(stdout)) return JOURNAL_FILES;
+    return result.faults ? JOURNAL_ALTERED : JOURNAL_UNSIGNED;
+}
