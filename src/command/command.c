@@ -212,8 +212,6 @@ static int pass_rest(struct invocation *invocation, struct reader *reader) {
         int status = 0;
         if (is_option(word, "config", &value)) {
             status = take_common(invocation, reader, COMMON_CONFIG, value);
-        } else if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
-            status = take_common(invocation, reader, COMMON_HELP, NULL);
         } else if (!strncmp(word, "-c", 2)) {
             status = take_letter(invocation, reader, word);
         } else {

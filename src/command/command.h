@@ -34,7 +34,7 @@ struct verb {
     const char *notes;    /* more for its --help, lines of at most 80 columns; NULL: none */
     const struct option *options; /* its own, beside --config, --json and --help */
     size_t n_options;
-    bool passes_rest; /* reads its options itself: all but --config and --help is handed over as it came */
+    bool passes_rest; /* reads its options itself: all but --config is handed over as it came */
     int (*run)(const struct invocation *invocation); /* gives the exit status */
 };
 
