@@ -40,7 +40,7 @@ static void check_unlisted(const struct loader *loader, const struct target *tar
 
 static void check_columns(const struct loader *loader, const struct rule *rule, const struct target *target) {
     bool by_time = rule->n_anonymize, blocked = rule->anonymize_blocked;
-    bool needed = by_time || (blocked && target->kind == TARGET_TABLE);
+    bool needed = by_time || (blocked && target->kind != TARGET_KEYS && !target->tenant_in_name);
     if (needed && !target->n_columns)
         load_fault_at(loader, target->place, "columns is missing; say what becomes of every column: columns = ( \"null: …\", \"as-is: …\" )");
     if (target->n_columns && !by_time && !(blocked && target->kind != TARGET_KEYS))

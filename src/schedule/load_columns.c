@@ -2,10 +2,6 @@
 
 #include <string.h>
 
-static const char *const strategy_names[] = {"null", "fixed", "truncate-ip", "truncate-time", "strip-url", "host",
-                                             "browser-family", "pseudonymize", "as-is", NULL};
-static const size_t n_strategies = sizeof strategy_names / sizeof *strategy_names - 1;
-
 /* "fixed(closed): name, email" divided at the first ':' behind the argument. */
 struct line {
     const char *strategy, *argument, *paths;
@@ -82,12 +78,15 @@ static void read_line(const struct loader *loader, const struct load_text *from,
         load_fault(loader, from->setting, "columns: \"%s\" is not understood; write \"STRATEGY: column, column\"", from->text);
         return;
     }
+    enum { STRATEGIES = 9 };
+    const char *names[STRATEGIES + 1] = {NULL};
     size_t known = 0;
-    while (known < n_strategies && strcmp(strategy_names[known], line.strategy) != 0) known++;
-    if (known == n_strategies) {
-        const char *nearest = load_nearest(line.strategy, strategy_names);
+    for (size_t i = 0; i < STRATEGIES; i++) names[i] = schedule_strategy_name((enum strategy)i);
+    while (known < STRATEGIES && strcmp(names[known], line.strategy) != 0) known++;
+    if (known == STRATEGIES) {
+        const char *nearest = load_nearest(line.strategy, names);
         load_fault(loader, from->setting, "columns: unknown strategy \"%s\"%s%s%s; known are %s", line.strategy, nearest ? "; did you mean \"" : "",
-                   nearest ? nearest : "", nearest ? "\"?" : "", load_choices(loader, strategy_names, n_strategies));
+                   nearest ? nearest : "", nearest ? "\"?" : "", load_choices(loader, names, STRATEGIES));
         return;
     }
     enum strategy strategy = (enum strategy)known;
