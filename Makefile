@@ -80,6 +80,8 @@ check-store: $(STORE_TESTS)
 	@scripts/servers.py run $(B)/servers-store -- sh -c 'set -e; for t in $(STORE_TESTS); do $$t; done'
 check-daemon: $(PROGRAMS)
 	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q tests/daemon
+demo: $(PROGRAMS)
+	@demo/run.py --build $(B) $(if $(KEEP),--keep) $(if $(COPIES),--copies $(COPIES))
 
 deps:
 	scripts/deps.sh test
