@@ -1,0 +1,75 @@
+#include "store/redis_internal.h"
+
+#include "base/time.h"
+
+#include <string.h>
+
+struct counting {
+    struct redis_tally **tallies; /* by order */
+};
+
+static int count_item(void *context, size_t order_number, const struct redis_item *item, struct err *err) {
+    (void)err;
+    const struct counting *counting = context;
+    redis_tally_add(counting->tallies[order_number], item->tenant, item->count, item->cutoff_us, item->anchor_us);
+    return 0;
+}
+
+/* The end of a tenant that an order lists, for records without an anchor of their own. */
+static int64_t listed_end(const struct order *order, const char *tenant) {
+    for (size_t low = 0, high = order->due.n_tenants; low < high;) {
+        size_t middle = (low + high) / 2;
+        int order_of = strcmp(order->due.tenants[middle].id, tenant);
+        if (order_of == 0) return order->due.tenants[middle].end_us;
+        if (order_of < 0) low = middle + 1;
+        else high = middle;
+    }
+    return TIME_FOREVER;
+}
+
+void redis_fill_ends(const struct order *order, struct tenant_count *tenants, size_t n_tenants) {
+    for (size_t i = 0; !order->due.anchor && i < n_tenants; i++) tenants[i].oldest_us = listed_end(order, tenants[i].tenant);
+}
+
+static void fill_tally(const struct order *order, const struct redis_tally *counts, struct arena *arena, bool probe, struct tally *ret_tally) {
+    struct tally tally = {0};
+    struct tenant_count *tenants = redis_tally_list(counts, arena, &tally.n_tenants);
+    redis_fill_ends(order, tenants, tally.n_tenants);
+    for (size_t i = 0; i < tally.n_tenants; i++) {
+        if (probe) tenants[i].count = 1;
+        else tally.records += tenants[i].count;
+    }
+    tally.tenants = tenants;
+    *ret_tally = tally;
+}
+
+/* Probe and count are the same pass over the keyspace; prepare makes it too. */
+static int count_all(struct redis_store *store, const struct order *const *orders, size_t n_orders, bool probe, struct arena *arena, struct tally *tallies,
+                     struct err *err) {
+    struct redis_order *compiled;
+    if (redis_compile(store, arena, orders, n_orders, &compiled, err) < 0) return -1;
+    struct redis_scan scan;
+    redis_scan_begin(&scan, store, arena, compiled, n_orders);
+    scan.exact = !probe;
+    struct counting counting = {.tallies = ARENA_ARRAY(arena, struct redis_tally *, n_orders)};
+    for (size_t i = 0; i < n_orders; i++) counting.tallies[i] = redis_tally_new();
+    int result = 0;
+    while (result == 0 && !scan.over) {
+        const struct order *failed;
+        result = redis_scan_page(&scan, count_item, &counting, &failed, err);
+    }
+    for (size_t i = 0; i < n_orders; i++) {
+        if (result == 0) fill_tally(orders[i], counting.tallies[i], arena, probe, &tallies[i]);
+        redis_tally_free(counting.tallies[i]);
+    }
+    redis_scan_end(&scan);
+    return result;
+}
+
+int redis_probe(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err) {
+    return count_all(redis_of(store), orders, n_orders, true, arena, tallies, err);
+}
+
+int redis_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err) {
+    return count_all(redis_of(store), orders, n_orders, false, arena, tallies, err);
+}

@@ -1,0 +1,268 @@
+#include "store/redis_internal.h"
+
+#include "base/time.h"
+
+#include <string.h>
+
+enum { PAGE_KEYS = 1000, STREAM_CHUNK = 1000 };
+
+/* A key that an order may want, in the sequence in which the lookups were sent. */
+struct candidate {
+    size_t key, order;
+    struct redis_owner owner;
+    struct redis_item item;
+};
+
+struct page {
+    struct redis_scan *scan;
+    const redisReply *keys;
+    struct candidate *candidates;
+    size_t n_candidates;
+    bool *taken; /* by key: an earlier order has the whole key */
+};
+
+void redis_scan_begin(struct redis_scan *scan, struct redis_store *store, struct arena *arena, struct redis_order *orders, size_t n_orders) {
+    *scan = (struct redis_scan){.store = store, .orders = orders, .n_orders = n_orders, .cursor = "0", .page = arena_new()};
+    const struct keypattern **patterns = ARENA_ARRAY(arena, const struct keypattern *, n_orders + 1);
+    size_t n_patterns = 0;
+    for (size_t i = 0; i < n_orders; i++) {
+        if (n_patterns > 0 && patterns[n_patterns - 1] == &orders[i].bound->pattern) continue;
+        patterns[n_patterns++] = &orders[i].bound->pattern;
+    }
+    scan->over = n_patterns == 0;
+    scan->glob = n_patterns > 0 ? keypattern_common_glob(arena, patterns, n_patterns) : "*";
+}
+
+void redis_scan_end(struct redis_scan *scan) {
+    arena_free(scan->page);
+    scan->page = NULL;
+}
+
+/* --- which keys, and what is asked about them ---------------------------------------------------------------------- */
+
+static int send_look(struct page *page, const struct candidate *candidate, struct err *err) {
+    const struct redis_order *order = &page->scan->orders[candidate->order];
+    const redisReply *key = page->keys->element[candidate->key];
+    struct redis_command command = {.arena = page->scan->page};
+    if (order->look == REDIS_LOOK_NONE) return 0;
+    if (order->look == REDIS_LOOK_FIELDS) {
+        redis_word(&command, "HMGET");
+        redis_word_n(&command, key->str, key->len);
+        for (size_t i = 0; i < order->n_fields; i++) redis_word(&command, order->fields[i]);
+        return redis_send(page->scan->store, &command, err);
+    }
+    redis_words_eval(&command, REDIS_MEMBERS_LOOK, 1);
+    redis_word_n(&command, key->str, key->len);
+    redis_word(&command, order->member_type);
+    redis_word(&command, candidate->item.lower);
+    redis_word(&command, candidate->item.upper);
+    redis_word_number(&command, STREAM_CHUNK);
+    return redis_send(page->scan->store, &command, err);
+}
+
+/* Adds the key to the page's candidates unless it is plain already that the order does not want it. */
+static int consider(struct page *page, size_t key, size_t order_number, const struct redis_owner *owner, struct err *err) {
+    const struct redis_order *order = &page->scan->orders[order_number];
+    int64_t cutoff_us = scope_cutoff(order->due.scope, owner->tenant);
+    if (cutoff_us == TIME_NEVER) return 0;
+    struct candidate candidate = {.key = key, .order = order_number, .owner = *owner};
+    if (order->look == REDIS_LOOK_MEMBERS && !redis_members_due(page->scan->page, order, owner, &candidate.item)) return 0;
+    if (order->look == REDIS_LOOK_NONE && !redis_key_due(order, owner, NULL, &candidate.item.anchor_us)) return 0;
+    candidate.item.key = page->keys->element[key]->str;
+    candidate.item.key_length = page->keys->element[key]->len;
+    candidate.item.tenant = owner->tenant;
+    candidate.item.cutoff_us = cutoff_us;
+    *ARENA_APPEND(page->scan->page, page->candidates, page->n_candidates) = candidate;
+    return send_look(page, &candidate, err);
+}
+
+static int consider_key(struct page *page, size_t key, struct err *err) {
+    const struct redis_scan *scan = page->scan;
+    const struct redis_bound *bound = NULL;
+    struct redis_owner owner = {0};
+    for (size_t i = 0; i < scan->n_orders; i++) {
+        if (scan->orders[i].out) continue;
+        if (scan->orders[i].bound != bound) {
+            bound = scan->orders[i].bound;
+            owner = redis_owner_of(scan->store, scan->page, bound, scan->orders, scan->n_orders, page->keys->element[key]->str,
+                                   page->keys->element[key]->len);
+        }
+        if (owner.kind == REDIS_OWNER_OK && consider(page, key, i, &owner, err) < 0) return -1;
+    }
+    return 0;
+}
+
+/* --- what the answers mean ----------------------------------------------------------------------------------------- */
+
+static struct redis_value *values_of(struct arena *arena, const redisReply *reply) {
+    struct redis_value *values = ARENA_ARRAY(arena, struct redis_value, reply->elements);
+    for (size_t i = 0; i < reply->elements; i++) {
+        if (reply->element[i]->type != REDIS_REPLY_STRING) continue;
+        char *bytes = arena_alloc(arena, reply->element[i]->len + 1);
+        memcpy(bytes, reply->element[i]->str, reply->element[i]->len);
+        values[i] = (struct redis_value){.bytes = bytes, .length = reply->element[i]->len};
+    }
+    return values;
+}
+
+static int fields_answer(struct page *page, struct candidate *candidate, const redisReply *reply, bool *ret_due, struct err *err) {
+    const struct redis_order *order = &page->scan->orders[candidate->order];
+    if (redis_is_error(reply, "WRONGTYPE")) {
+        /* Not a hash: only a rule that reads no field of it can want it. */
+        candidate->item.act = REDIS_ACT_UNLINK;
+        *ret_due = order->n_fields == 0 || (order->due.anchor.kind != REDIS_ANCHOR_FIELD && redis_key_due(order, &candidate->owner, NULL, &candidate->item.anchor_us));
+        return 0;
+    }
+    if (reply->type == REDIS_REPLY_ERROR) return redis_refusal(page->scan->store, reply, err);
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != order->n_fields) return redis_misshapen(page->scan->store, "HMGET", err);
+    candidate->item.act = REDIS_ACT_UNLINK_IF;
+    candidate->item.values = values_of(page->scan->page, reply);
+    candidate->item.n_values = reply->elements;
+    *ret_due = redis_key_due(order, &candidate->owner, candidate->item.values, &candidate->item.anchor_us);
+    return 0;
+}
+
+/* The oldest one's instant: a score as text, or the id of an entry. */
+static int64_t oldest_instant(const struct redis_order *order, const redisReply *text) {
+    char number[64];
+    int64_t us;
+    if (text->type != REDIS_REPLY_STRING || text->len == 0) return TIME_FOREVER;
+    size_t length = 0;
+    while (length < text->len && text->str[length] != (order->member_type[0] == 's' ? '-' : '\0')) length++;
+    if (length >= sizeof number) return TIME_FOREVER;
+    memcpy(number, text->str, length);
+    enum since_unit unit = order->member_type[0] == 's' ? UNIT_MILLISECONDS : order->order->target->unit;
+    return redis_instant(number, length, unit, &us) ? us : TIME_FOREVER;
+}
+
+/* {type, how many, the oldest, the last id}. */
+static int members_answer(struct page *page, struct candidate *candidate, const redisReply *reply, bool *ret_due, struct err *err) {
+    const struct redis_order *order = &page->scan->orders[candidate->order];
+    if (reply->type == REDIS_REPLY_ERROR) return redis_refusal(page->scan->store, reply, err);
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4 || reply->element[0]->type != REDIS_REPLY_STRING)
+        return redis_misshapen(page->scan->store, "EVAL", err);
+    *ret_due = false;
+    if (text_equal(reply->element[0]->str, "none")) return 0;
+    if (!text_equal(reply->element[0]->str, order->member_type)) {
+        /* Of another type: a whole record of its tenant's, undecidable under a rule by age. */
+        candidate->item.act = REDIS_ACT_UNLINK;
+        *ret_due = !order->order->due.anchor && redis_key_due(order, &candidate->owner, NULL, &candidate->item.anchor_us);
+        candidate->item.count = 1;
+        return 0;
+    }
+    candidate->item.count = reply->element[1]->integer;
+    candidate->item.anchor_us = order->order->due.anchor ? oldest_instant(order, reply->element[2]) : TIME_FOREVER;
+    *ret_due = candidate->item.count > 0;
+    return 0;
+}
+
+/* The rest of a stream that has more due entries than one look shows. */
+static int count_stream(struct page *page, struct candidate *candidate, const redisReply *first_look, struct err *err) {
+    struct redis_item *item = &candidate->item;
+    char *last = arena_strndup(page->scan->page, first_look->element[3]->str, first_look->element[3]->len);
+    for (int64_t found = item->count; found == STREAM_CHUNK;) {
+        struct redis_command command = {.arena = page->scan->page};
+        redis_words_eval(&command, REDIS_MEMBERS_LOOK, 1);
+        redis_word_n(&command, item->key, item->key_length);
+        redis_word(&command, "stream");
+        redis_word(&command, arena_printf(page->scan->page, "(%s", last));
+        redis_word(&command, item->upper);
+        redis_word_number(&command, STREAM_CHUNK);
+        REDIS_REPLY reply = NULL;
+        if (redis_ask(page->scan->store, &command, &reply, err) < 0) return -1;
+        if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) return redis_misshapen(page->scan->store, "EVAL", err);
+        found = reply->element[1]->integer;
+        item->count += found;
+        last = arena_strndup(page->scan->page, reply->element[3]->str, reply->element[3]->len);
+    }
+    return 0;
+}
+
+static int judge(struct page *page, struct candidate *candidate, const redisReply *reply, bool *ret_due, struct err *err) {
+    candidate->item.count = 1;
+    switch (page->scan->orders[candidate->order].look) {
+    case REDIS_LOOK_NONE: *ret_due = true; return 0;
+    case REDIS_LOOK_FIELDS: return fields_answer(page, candidate, reply, ret_due, err);
+    case REDIS_LOOK_MEMBERS: return members_answer(page, candidate, reply, ret_due, err);
+    case REDIS_LOOK_HASH: break;
+    }
+    return err_set(err, ERR_BUG, "a look at a key has no meaning");
+}
+
+/* --- a page -------------------------------------------------------------------------------------------------------- */
+
+static int next_keys(struct redis_scan *scan, redisReply **ret_reply, struct err *err) {
+    struct redis_command command = {.arena = scan->page};
+    redis_word(&command, "SCAN");
+    redis_word(&command, scan->cursor);
+    redis_word(&command, "MATCH");
+    redis_word(&command, scan->glob);
+    redis_word(&command, "COUNT");
+    redis_word_number(&command, PAGE_KEYS);
+    REDIS_REPLY reply = NULL;
+    if (redis_ask(scan->store, &command, &reply, err) < 0) return -1;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_ARRAY || reply->element[0]->len >= sizeof scan->cursor)
+        return redis_misshapen(scan->store, "SCAN", err);
+    *ret_reply = reply;
+    reply = NULL;
+    return 0;
+}
+
+/* Reads the answers to all lookups, so that the pipeline is in step whatever they say. */
+static int receive_all(struct page *page, redisReply **replies, struct err *err) {
+    for (size_t i = 0; i < page->n_candidates; i++) {
+        if (page->scan->orders[page->candidates[i].order].look == REDIS_LOOK_NONE) continue;
+        if (redis_receive(page->scan->store, &replies[i], err) < 0) return -1;
+    }
+    return 0;
+}
+
+static int emit(struct page *page, redisReply *const *replies, redis_item_sink *sink, void *context, const struct order **ret_failed, struct err *err) {
+    int result = 0;
+    for (size_t i = 0; i < page->n_candidates; i++) {
+        struct candidate *candidate = &page->candidates[i];
+        struct redis_order *order = &page->scan->orders[candidate->order];
+        bool due = false;
+        if (order->out || page->taken[candidate->key]) continue;
+        if (judge(page, candidate, replies[i], &due, err) < 0) {
+            if (err->code == ERR_UNAVAILABLE) return -1;
+            order->out = true;
+            *ret_failed = order->order;
+            result = -1;
+            continue;
+        }
+        if (!due) continue;
+        if (candidate->item.act == REDIS_ACT_MEMBERS) {
+            if (page->scan->exact && order->member_type[0] == 's' && count_stream(page, candidate, replies[i], err) < 0) return -1;
+        } else page->taken[candidate->key] = true;
+        if (sink(context, candidate->order, &candidate->item, err) < 0) return -1;
+    }
+    return result;
+}
+
+static int work_on(struct page *page, redis_item_sink *sink, void *context, const struct order **ret_failed, struct err *err) {
+    page->taken = ARENA_ARRAY(page->scan->page, bool, page->keys->elements);
+    for (size_t i = 0; i < page->keys->elements; i++) {
+        if (consider_key(page, i, err) < 0) return -1;
+    }
+    redisReply **replies = ARENA_ARRAY(page->scan->page, redisReply *, page->n_candidates);
+    int result = receive_all(page, replies, err);
+    if (result == 0) result = emit(page, replies, sink, context, ret_failed, err);
+    for (size_t i = 0; i < page->n_candidates; i++) redis_reply_free(&replies[i]);
+    return result;
+}
+
+int redis_scan_page(struct redis_scan *scan, redis_item_sink *sink, void *context, const struct order **ret_failed, struct err *err) {
+    arena_clear(scan->page);
+    REDIS_REPLY reply = NULL;
+    if (next_keys(scan, &reply, err) < 0) return -1;
+    struct page page = {.scan = scan, .keys = reply->element[1]};
+    *ret_failed = NULL;
+    int result = work_on(&page, sink, context, ret_failed, err);
+    /* Only a page that was worked on is behind us: after a lost connection it comes again. */
+    if (result < 0 && !*ret_failed) return -1;
+    memcpy(scan->cursor, reply->element[0]->str, reply->element[0]->len + 1);
+    scan->over = text_equal(scan->cursor, "0");
+    return result;
+}
