@@ -72,6 +72,7 @@ const struct store_driver redis_driver = {
     .know = redis_know,
     .probe = redis_probe,
     .count = redis_count,
+    .undecidable = redis_undecidable,
     .begin = redis_pass_begin,
     .prepare = redis_pass_prepare,
     .finish = redis_pass_finish,

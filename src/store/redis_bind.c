@@ -85,11 +85,11 @@ static void check_foreign_settings(const struct target *target, struct faults *f
         fault_add(faults, target->place, "keys \"%s\": zone = \"%s\", but days in keys and hashes are read as UTC; leave `zone` out", target->name, target->zone);
 }
 
-static bool has_tenant_end(const struct rule *rule) {
+static bool only_by_tenant_end(const struct rule *rule) {
     for (size_t i = 0; i < rule->n_keep; i++) {
-        if (rule->keep[i].kind == KEEP_END && rule->keep[i].tenant_end >= 0) return true;
+        if (rule->keep[i].kind != KEEP_END || rule->keep[i].tenant_end < 0) return false;
     }
-    return false;
+    return rule->n_keep > 0;
 }
 
 static void check_columns(const struct redis_bound *bound, struct faults *faults) {
@@ -106,7 +106,7 @@ static void check_columns(const struct redis_bound *bound, struct faults *faults
 
 static void bind_target(struct redis_store *store, const struct target *target, struct redis_bound *bound, struct faults *faults) {
     struct err err;
-    *bound = (struct redis_bound){.target = target, .by_tenant_end = has_tenant_end(target->rule)};
+    *bound = (struct redis_bound){.target = target, .only_by_tenant_end = only_by_tenant_end(target->rule)};
     if (target->kind != TARGET_KEYS) {
         fault_add(faults, target->place, "%s \"%s\": Redis has only keys; write keys = \"…\"", schedule_target_word(target->kind), target->name);
         return;

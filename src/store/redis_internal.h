@@ -1,7 +1,7 @@
 /* What the Redis driver's files share. redis.c: the driver table, open and close; redis_connection.c: address, connection,
  * deadlines, commands, replies; redis_bind.c: targets bound to their patterns; redis_compile.c: the one place that turns an
- * order into what is asked of a key; redis_scan.c: one pass over the keyspace for all orders; redis_count.c: probe, count,
- * undecidable; redis_batch.c: passes, prepare, finish; redis_destroy.c: the scripts that test and destroy in one step;
+ * order into what is asked of a key; redis_scan.c: one pass over the keyspace for all orders; redis_count.c: probe and count;
+ * redis_undecidable.c; redis_batch.c: passes, prepare, finish; redis_destroy.c: the scripts that test and destroy in one step;
  * redis_anonymize.c; redis_check.c: check, advise; redis_grants.c: grants, draft; redis_explain.c.
  *
  * What a record is: of a target whose `since` is "score" or "stream-id" a member of its sorted sets or an entry of its
@@ -36,7 +36,7 @@ struct redis_bound {
     struct keypattern pattern;
     struct redis_anchor since;
     struct redis_anchor ends[MOST_ENDS];
-    bool by_tenant_end; /* its rule has an alternative by a tenant's end: keys of unknown tenants are orphans */
+    bool only_by_tenant_end; /* nothing but a tenant's end makes its keys due: those of unknown tenants are orphans */
 };
 
 struct redis_store {
@@ -187,6 +187,8 @@ typedef int redis_item_sink(void *context, size_t order_number, const struct red
 void redis_scan_begin(struct redis_scan *scan, struct redis_store *store, struct arena *arena, struct redis_order *orders, size_t n_orders);
 /* One page of keys. An order whose keys the server refuses to show is put `out` and told in *ret_failed with the error. */
 int redis_scan_page(struct redis_scan *scan, redis_item_sink *sink, void *context, const struct order **ret_failed, struct err *err) MUST_CHECK;
+/* Only the next keys ({cursor, keys}, as SCAN answers), for those who judge them by themselves. */
+int redis_scan_keys(struct redis_scan *scan, redisReply **ret_reply, struct err *err) MUST_CHECK;
 void redis_scan_end(struct redis_scan *scan);
 
 /* redis_count.c */
@@ -212,6 +214,8 @@ struct tenant_count *redis_tally_list(const struct redis_tally *tally, struct ar
 int redis_check(struct store *store, struct faults *faults, bool *bad, struct err *err);
 int redis_probe(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
 int redis_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
+int redis_undecidable(struct store *store, const struct target *target, int64_t now_us, struct arena *arena, const struct undecidable **ret_items,
+                      size_t *ret_count, struct err *err);
 int redis_pass_begin(struct store *store, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err);
 int redis_pass_prepare(struct store *store, struct pass *pass, size_t limit, struct arena *arena, const struct batch **ret_batch,
                        const struct order **ret_failed, struct err *err);

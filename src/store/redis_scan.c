@@ -253,6 +253,18 @@ static int work_on(struct page *page, redis_item_sink *sink, void *context, cons
     return result;
 }
 
+static void advance(struct redis_scan *scan, const redisReply *reply) {
+    memcpy(scan->cursor, reply->element[0]->str, reply->element[0]->len + 1);
+    scan->over = text_equal(scan->cursor, "0");
+}
+
+int redis_scan_keys(struct redis_scan *scan, redisReply **ret_reply, struct err *err) {
+    arena_clear(scan->page);
+    if (next_keys(scan, ret_reply, err) < 0) return -1;
+    advance(scan, *ret_reply);
+    return 0;
+}
+
 int redis_scan_page(struct redis_scan *scan, redis_item_sink *sink, void *context, const struct order **ret_failed, struct err *err) {
     arena_clear(scan->page);
     REDIS_REPLY reply = NULL;
@@ -262,7 +274,6 @@ int redis_scan_page(struct redis_scan *scan, redis_item_sink *sink, void *contex
     int result = work_on(&page, sink, context, ret_failed, err);
     /* Only a page that was worked on is behind us: after a lost connection it comes again. */
     if (result < 0 && !*ret_failed) return -1;
-    memcpy(scan->cursor, reply->element[0]->str, reply->element[0]->len + 1);
-    scan->over = text_equal(scan->cursor, "0");
+    advance(scan, reply);
     return result;
 }
