@@ -23,7 +23,7 @@ static void close_folder(DIR **folder) {
  * says so. */
 static int destroy(int folder, const char *name, struct err *err) {
     static const unsigned char zeros[KEY_BYTES];
-    (void)fchmodat(folder, name, 0600, 0); /* it was made for reading only */
+    (void)!fchmodat(folder, name, 0600, 0); /* it was made for reading only */
     int fd = openat(folder, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd >= 0) {
         (void)!write(fd, zeros, sizeof zeros);
