@@ -45,7 +45,7 @@ STORE_TESTS   := $(patsubst tests/store/%.c,$(B)/store/%,$(wildcard tests/store/
 STORE_SHARED  := $(patsubst %.c,$(B)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
 PYTHON = /usr/bin/python3
 
-.PHONY: all check check-unit check-store check-daemon check-includes demo install clean distclean deps
+.PHONY: all check check-unit check-store check-daemon check-includes check-docs demo install clean distclean deps
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -70,9 +70,11 @@ $(B)/store/%: $(B)/tests/store/%.o $(STORE_SHARED) $(B)/liblapsed.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
-check: check-includes check-unit check-store check-daemon
+check: check-includes check-docs check-unit check-store check-daemon
 check-includes:
 	scripts/check-includes.sh
+check-docs:
+	mandoc -Tlint -W warning doc/*.[1-9]
 check-unit: $(UNIT_TESTS)
 	@set -e; for t in $(UNIT_TESTS); do $$t; done
 # Against real servers, started for the run: their addresses are in the environment (scripts/servers.py says which).
