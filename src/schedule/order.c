@@ -47,10 +47,18 @@ struct order order_any(const struct target *target, const struct scope_tenant *t
 
 bool order_is_any(const struct order *order) { return !order->keep; }
 
-int64_t scope_cutoff(const struct scope *scope, const char *tenant) {
+static const struct scope_tenant *find(const struct scope *scope, const char *tenant) {
     const struct scope_tenant key = {.id = tenant};
-    const struct scope_tenant *listed =
-        scope->n_tenants ? bsearch(&key, scope->tenants, scope->n_tenants, sizeof key, by_id) : NULL;
+    return scope->n_tenants ? bsearch(&key, scope->tenants, scope->n_tenants, sizeof key, by_id) : NULL;
+}
+
+int64_t scope_cutoff(const struct scope *scope, const char *tenant) {
+    const struct scope_tenant *listed = find(scope, tenant);
     if (listed) return listed->cutoff_us;
     return scope->kind == SCOPE_LISTED ? TIME_NEVER : scope->cutoff_us;
+}
+
+int64_t scope_end(const struct scope *scope, const char *tenant) {
+    const struct scope_tenant *listed = find(scope, tenant);
+    return listed ? listed->end_us : TIME_FOREVER;
 }

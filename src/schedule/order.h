@@ -66,5 +66,7 @@ bool order_is_any(const struct order *order);
 
 /* The cutoff that holds for this tenant in this scope (TIME_NEVER: nothing is due). */
 int64_t scope_cutoff(const struct scope *scope, const char *tenant);
+/* The tenant's end that a listed tenant's cutoff stands for; TIME_FOREVER where it is not listed. */
+int64_t scope_end(const struct scope *scope, const char *tenant);
 
 #endif

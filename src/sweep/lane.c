@@ -231,7 +231,7 @@ static void enter_intent(struct lane *lane) {
     for (size_t i = 0; i < batch->n_tenants; i++) {
         const struct tenant_count *tenant = &batch->tenants[i];
         tenants[i] = (struct entry_tenant){.id = tenant->tenant, .records = tenant->count,
-                                           .cutoff_us = order->due.anchor ? tenant->cutoff_us : tenant->oldest_us};
+                                           .cutoff_us = order->due.anchor ? tenant->cutoff_us : scope_end(&order->due, tenant->tenant)};
     }
     lane->batch_number = ++sweep->batches;
     const struct entry entry = {
@@ -259,23 +259,12 @@ static int run_reread(struct job *job, struct store *store, struct err *err) {
     return failed;
 }
 
-static int64_t planned_end(const struct order *order, const char *id) {
-    for (size_t low = 0, high = order->due.n_tenants; low < high;) {
-        size_t middle = low + (high - low) / 2;
-        int compared = strcmp(order->due.tenants[middle].id, id);
-        if (!compared) return order->due.tenants[middle].end_us;
-        if (compared < 0) low = middle + 1;
-        else high = middle;
-    }
-    return TIME_NEVER;
-}
-
 /* The end that the plan saw still stands (or an earlier one); a tenant that resubscribed, or vanished from the list, stops. */
 static bool still_ended(const struct lane *lane, const char *id) {
     const struct order *order = lane->batch->order;
     const struct tenant *tenant = tenants_find(lane->reread, id);
     if (!tenant || tenant->undecidable_parent || tenant->undecidable_ends & 1U << order->keep->tenant_end) return false;
-    return tenant->ends[order->keep->tenant_end] <= planned_end(order, id);
+    return tenant->ends[order->keep->tenant_end] <= scope_end(&order->due, id);
 }
 
 static void on_reread(struct job *job) {

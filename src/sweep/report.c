@@ -38,11 +38,15 @@ static const char *undecidable_text(const char *code) {
 
 /* How long the oldest of what is left has been due. */
 static int64_t lag(const struct sweep *sweep, const struct order *order, const struct tenant_count *tenant) {
-    int64_t oldest_us = tenant->oldest_us;
-    if (oldest_us == TIME_FOREVER || oldest_us == TIME_NEVER) return 0;
-    int64_t due_us = order->due.anchor ? sweep->plan->now_us - (tenant->cutoff_us - oldest_us)
-                                       : order->keep->period.count ? period_after(oldest_us, order->keep->period) : oldest_us;
-    return sweep->plan->now_us > due_us ? sweep->plan->now_us - due_us : 0;
+    int64_t now_us = sweep->plan->now_us, due_us;
+    if (order->due.anchor) {
+        if (tenant->oldest_us == TIME_FOREVER) return 0; /* the store did not say */
+        due_us = now_us - (tenant->cutoff_us - tenant->oldest_us);
+    } else {
+        int64_t end_us = scope_end(&order->due, tenant->tenant);
+        due_us = order->keep->period.count ? period_after(end_us, order->keep->period) : end_us;
+    }
+    return now_us > due_us ? now_us - due_us : 0;
 }
 
 static void note_left(struct sweep *sweep, const struct order *order, const struct tally *tally) {
