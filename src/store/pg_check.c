@@ -9,8 +9,8 @@ static void check_anchor(struct binding *binding, const struct pg_bound *bound, 
     const struct target *target = bound->target;
     if (column->time == PG_TIME_NONE || (column->time == PG_TIME_INTEGER && !is_since)) {
         bool only_time = column->type_oid == TIME || column->type_oid == TIMETZ;
-        pg_fault(binding, target, target->place, "%s: column \"%s\" is of type %s%s; name a timestamp%s date column%s", what, column->name, column->type,
-                 only_time ? ", a time of day without its date" : "", is_since ? "," : " or", is_since ? " or integer" : "");
+        pg_fault(binding, target, target->place, "%s: column \"%s\" is of type %s%s; name a %s column", what, column->name, column->type,
+                 only_time ? ", a time of day without its date" : "", is_since ? "timestamp, date or integer" : "timestamp or date");
     } else if (column->time == PG_TIME_INTEGER && target->unit == UNIT_NONE) {
         pg_fault(binding, target, target->place, "%s: column \"%s\" is of type %s; add unit = \"s\" or unit = \"ms\"", what, column->name, column->type);
     } else if (column->time == PG_TIME_INTEGER && target->unit == UNIT_MILLISECONDS && (column->type_oid == INT2 || column->type_oid == INT4)) {

@@ -1,0 +1,171 @@
+/* Counts the records that no rule can decide: an anchor that is empty, lies in the future or at no time at all, a tenant
+ * that is empty. One statement a leaf; conditions that an index serves are asked by themselves, the others together in one
+ * reading of the table. */
+#include "store/pg_internal.h"
+
+#include "base/time.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_REASONS = 4 };
+
+struct reason {
+    const char *code, *column;
+    const char *condition; /* on t */
+    bool indexed;
+    int64_t count;
+};
+
+/* What is to be asked, and the parameters that every statement gets: $1 = now, $2 = the zone. */
+struct question {
+    struct arena *arena;
+    const struct pg_bound *bound;
+    struct reason reasons[MOST_REASONS];
+    size_t n_reasons;
+    const char *parameters[2];
+};
+
+static void add_reason(struct question *question, const char *code, const char *column, bool indexed, const char *condition) {
+    assert(question->n_reasons < MOST_REASONS);
+    question->reasons[question->n_reasons++] = (struct reason){.code = code, .column = column, .condition = condition, .indexed = indexed};
+}
+
+/* `now` as the anchor's column would hold it; a date or time without a zone lies ahead only once it does so in its zone. */
+static const char *now_for(const struct question *question, const struct pg_column *anchor) {
+    switch (anchor->time) {
+    case PG_TIME_TIMESTAMP: return "($1::timestamptz AT TIME ZONE $2)";
+    case PG_TIME_DATE: return "($1::timestamptz AT TIME ZONE $2)::date";
+    case PG_TIME_INTEGER:
+        return question->bound->target->unit == UNIT_MILLISECONDS ? "(extract(epoch FROM $1::timestamptz) * 1000)::bigint"
+                                                                  : "extract(epoch FROM $1::timestamptz)::bigint";
+    case PG_TIME_TIMESTAMPTZ:
+    case PG_TIME_NONE: break;
+    }
+    return "$1::timestamptz";
+}
+
+static void ask_since(struct question *question) {
+    const struct pg_column *since = question->bound->since;
+    if (!since) return;
+    struct arena *arena = question->arena;
+    bool indexed = question->bound->index_since;
+    if (!since->not_null) add_reason(question, "since-empty", since->name, indexed, arena_printf(arena, "t.%s IS NULL", since->quoted));
+    add_reason(question, "since-future", since->name, indexed, arena_printf(arena, "t.%s > %s", since->quoted, now_for(question, since)));
+    if (since->time != PG_TIME_INTEGER)
+        add_reason(question, "since-type", since->name, indexed, arena_printf(arena, "t.%s = '-infinity'", since->quoted));
+}
+
+/* Along `via` a record also has no tenant where the chain breaks off. */
+static const char *no_tenant_over_via(const struct question *question) {
+    const struct pg_bound *bound = question->bound;
+    struct arena *arena = question->arena;
+    const char *from = "", *ties = "";
+    for (size_t i = 0; i < bound->n_via; i++) {
+        const struct pg_link *link = &bound->via[i];
+        from = arena_printf(arena, "%s%s%s AS v%zu", from, i ? ", " : "", link->parent->quoted, i + 1);
+        for (size_t j = 0; j < link->n_columns; j++) {
+            const char *child = link->child->columns[link->child_columns[j]].quoted, *parent = link->parent->columns[link->parent_columns[j]].quoted;
+            ties = i ? arena_printf(arena, "%sv%zu.%s = v%zu.%s AND ", ties, i, child, i + 1, parent)
+                     : arena_printf(arena, "%st.%s = v1.%s AND ", ties, child, parent);
+        }
+    }
+    return arena_printf(arena, "NOT EXISTS (SELECT FROM %s WHERE %sv%zu.%s::text <> '')", from, ties, bound->n_via, bound->tenant->quoted);
+}
+
+static void ask_tenant(struct question *question) {
+    const struct pg_bound *bound = question->bound;
+    if (!bound->tenant) return;
+    if (bound->n_via) {
+        add_reason(question, "tenant-empty", bound->tenant->name, false, no_tenant_over_via(question));
+        return;
+    }
+    const struct pg_column *tenant = bound->tenant;
+    enum { TEXT = 25, BPCHAR = 1042, VARCHAR = 1043 };
+    bool text = tenant->type_oid == TEXT || tenant->type_oid == BPCHAR || tenant->type_oid == VARCHAR;
+    if (tenant->not_null && !text) return;
+    add_reason(question, "tenant-empty", tenant->name, bound->index_tenant_since,
+               text ? arena_printf(question->arena, "(t.%s IS NULL OR t.%s = '')", tenant->quoted, tenant->quoted)
+                    : arena_printf(question->arena, "t.%s IS NULL", tenant->quoted));
+}
+
+/* "t" is this leaf, restricted to what the target's `only` lets in. */
+static void add_source(const struct question *question, const struct pg_table *leaf, struct buf *sql) {
+    const char *only = question->bound->target->only;
+    if (only) buf_printf(sql, "(SELECT * FROM ONLY %s WHERE (%s\n)) AS t", leaf->quoted, only);
+    else buf_printf(sql, "ONLY %s AS t", leaf->quoted);
+}
+
+/* SELECT with one count for each reason, in their order. */
+static void compile(const struct question *question, const struct pg_table *leaf, struct buf *sql) {
+    bool together = false;
+    buf_add(sql, "WITH given AS (SELECT $1::timestamptz, $2::text) SELECT ");
+    for (size_t i = 0; i < question->n_reasons; i++) {
+        const struct reason *reason = &question->reasons[i];
+        if (i) buf_add(sql, ", ");
+        if (!reason->indexed) {
+            together = true;
+            buf_printf(sql, "rest.c%zu", i);
+            continue;
+        }
+        buf_add(sql, "(SELECT count(*) FROM ");
+        add_source(question, leaf, sql);
+        buf_printf(sql, " WHERE %s)", reason->condition);
+    }
+    if (!together) return;
+    const char *comma = "";
+    buf_add(sql, " FROM (SELECT ");
+    for (size_t i = 0; i < question->n_reasons; i++) {
+        if (question->reasons[i].indexed) continue;
+        buf_printf(sql, "%scount(*) FILTER (WHERE %s) AS c%zu", comma, question->reasons[i].condition, i);
+        comma = ", ";
+    }
+    buf_add(sql, " FROM ");
+    add_source(question, leaf, sql);
+    buf_add(sql, ") AS rest");
+}
+
+static int count_leaf(struct pg_store *store, struct question *question, const struct pg_table *leaf, struct err *err) {
+    __attribute__((cleanup(buf_free))) struct buf sql = {0};
+    compile(question, leaf, &sql);
+    PG_RESULT result = NULL;
+    if (pg_query(store, buf_text(&sql), 2, question->parameters, &result, err)) return -1;
+    for (size_t i = 0; i < question->n_reasons; i++) question->reasons[i].count += strtoll(PQgetvalue(result, 0, (int)i), NULL, 10);
+    return 0;
+}
+
+static int count_leaves(struct pg_store *store, struct question *question, struct err *err) {
+    const struct pg_table *table = question->bound->table;
+    if (pg_begin(store, false, err)) return -1;
+    for (size_t i = 0; i < table->n_leaves; i++)
+        if (count_leaf(store, question, table->leaves[i], err)) {
+            struct err ignored;
+            if (pg_rollback(store, &ignored)) pg_disconnect(store);
+            return -1;
+        }
+    return pg_rollback(store, err);
+}
+
+int pg_undecidable(struct store *base, const struct target *target, int64_t now_us, struct arena *arena, const struct undecidable **ret_items,
+                   size_t *ret_count, struct err *err) {
+    struct pg_store *store = (struct pg_store *)(void *)base;
+    const struct pg_bound *bound = pg_bound_of(store, target);
+    if (!bound || !bound->table || bound->bad)
+        return err_set(err, ERR_CONFIG, "table \"%s\" does not fit the schedule; lapsectl check says why", target->name);
+    struct time_text now = time_format(now_us);
+    struct question question = {.arena = arena, .bound = bound, .parameters = {now.text, target->zone ? target->zone : "UTC"}};
+    ask_since(&question);
+    ask_tenant(&question);
+    if (question.n_reasons && count_leaves(store, &question, err)) return -1;
+    struct undecidable *items = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < question.n_reasons; i++) {
+        const struct reason *reason = &question.reasons[i];
+        if (reason->count) *ARENA_APPEND(arena, items, count) = (struct undecidable){.code = reason->code, .column = reason->column, .count = reason->count};
+    }
+    *ret_items = items;
+    *ret_count = count;
+    return 0;
+}
