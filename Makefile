@@ -45,7 +45,7 @@ STORE_TESTS   := $(patsubst tests/store/%.c,$(B)/store/%,$(wildcard tests/store/
 STORE_SHARED  := $(patsubst %.c,$(B)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
 PYTHON = /usr/bin/python3
 
-.PHONY: all check check-unit check-store check-daemon check-includes check-docs demo install clean distclean deps
+.PHONY: all check check-unit check-store check-daemon check-includes check-docs tests demo install clean distclean deps
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -84,6 +84,24 @@ check-daemon: $(PROGRAMS)
 	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q tests/daemon
 demo: $(PROGRAMS)
 	@demo/run.py --build $(B) $(if $(KEEP),--keep) $(if $(COPIES),--copies $(COPIES))
+
+tests: $(PROGRAMS) $(UNIT_TESTS) $(STORE_TESTS)
+
+MANUAL = $(wildcard doc/*.[158])
+INSTALL = install -D
+install: $(PROGRAMS)
+	$(INSTALL) -m 0755 $(B)/lapsed $(DESTDIR)$(prefix)/sbin/lapsed
+	$(INSTALL) -m 0755 $(B)/lapsectl $(DESTDIR)$(prefix)/bin/lapsectl
+	for page in $(MANUAL); do \
+	  $(INSTALL) -m 0644 $$page $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/} || exit; done
+	for file in etc/*.conf etc/*/*; do \
+	  $(INSTALL) -m 0644 $$file $(DESTDIR)$(prefix)/share/doc/lapsed/examples/$${file#etc/} || exit; done
+	for file in etc/lapsed.conf etc/schedule.conf; do \
+	  [ -e $(DESTDIR)/etc/lapsed/$${file#etc/} ] || $(INSTALL) -m 0644 $$file $(DESTDIR)/etc/lapsed/$${file#etc/} || exit; done
+	$(INSTALL) -d $(DESTDIR)$(prefix)/lib/systemd/system
+	sed 's,@PREFIX@,$(prefix),' systemd/lapsed.service >$(DESTDIR)$(prefix)/lib/systemd/system/lapsed.service
+	$(INSTALL) -m 0644 systemd/lapsed.sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/lapsed.conf
+	$(INSTALL) -m 0644 systemd/lapsed.tmpfiles $(DESTDIR)$(prefix)/lib/tmpfiles.d/lapsed.conf
 
 deps:
 	scripts/deps.sh test
