@@ -172,6 +172,8 @@ int redis_pass_finish(struct store *base, struct pass *pass, bool commit, struct
     struct outcome outcome = {0};
     int result = 0;
     if (commit) result = redis_destroy(store, &pass->compiled[pass->prepared_order], pass->prepared, pass->n_prepared, &outcome.records, err);
+    /* Rolled back they come again, for the scan is past them: without those whose tenant is excluded meanwhile. */
+    for (size_t i = 0; !commit && i < pass->n_prepared; i++) bucket_add(&pass->buckets[pass->prepared_order], &pass->prepared[i]);
     arena_free(pass->prepared_arena);
     pass->prepared_arena = NULL;
     pass->prepared = NULL;
