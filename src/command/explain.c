@@ -21,7 +21,19 @@ static bool same_name(const struct target *target, const char *name) {
     return dot && !strchr(name, '.') && !strcmp(dot + 1, name);
 }
 
+/* The target whose dependent it is, NULL: none. */
+static const struct target *goes_with(const struct schedule *schedule, const char *name) {
+    for (size_t i = 0; i < schedule->n_targets; i++)
+        for (size_t j = 0; j < schedule->targets[i]->n_dependents; j++)
+            if (!strcmp(schedule->targets[i]->dependents[j].join.child_table, name)) return schedule->targets[i];
+    return NULL;
+}
+
 static int no_such_target(const struct invocation *invocation, struct arena *arena, const struct schedule *schedule, const char *name) {
+    const struct target *with = goes_with(schedule, name);
+    if (with)
+        return command_fail(invocation, EXIT_USAGE, "records of \"%s\" are dependents of \"%s\" and go with the one that they refer to; "
+                            "explain that one: lapsectl explain %s KEY", name, with->name, with->name);
     const char **names = ARENA_ARRAY(arena, const char *, schedule->n_targets);
     for (size_t i = 0; i < schedule->n_targets; i++) names[i] = schedule->targets[i]->name;
     const char *nearest = nearest_word(name, names, schedule->n_targets);
