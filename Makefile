@@ -79,7 +79,7 @@ check-unit: $(UNIT_TESTS)
 	@set -e; for t in $(UNIT_TESTS); do $$t; done
 # Against real servers, started for the run: their addresses are in the environment (scripts/servers.py says which).
 check-store: $(STORE_TESTS)
-	@scripts/servers.py run $(B)/servers-store -- sh -c 'set -e; for t in $(STORE_TESTS); do $$t; done'
+	@scripts/servers.py --standalone run $(B)/servers-store -- sh -c 'set -e; for t in $(STORE_TESTS); do $$t; done'
 check-daemon: $(PROGRAMS)
 	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q tests/daemon
 demo: $(PROGRAMS)

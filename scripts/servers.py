@@ -9,7 +9,7 @@ The servers listen on loopback ports below 32768 only and ask for passwords; the
 temporary storage under a short path (unix sockets allow no long one), their logs stay in FOLDER. MongoDB is a
 replica set of one node. Works as root (PostgreSQL then runs as the user postgres) and as anybody else.
 
-Variables in FOLDER/env (NAME is POSTGRESQL, MONGODB, REDIS):
+Variables in FOLDER/env (NAME is POSTGRESQL, MONGODB, REDIS, and with --standalone MONGODB_STANDALONE):
     LAPSED_TEST_NAME         URL for the user "lapsed", without a password, as it stands in a lapsed.conf
     LAPSED_TEST_PASSWORD     the password of "lapsed" in all three
     LAPSED_TEST_NAME_ADMIN   URL of an administrator, password included: for loaders and tests
@@ -184,10 +184,10 @@ class Redis:
 
 
 class Mongodb:
-    name = "MONGODB"
+    name, replica = "MONGODB", True
 
     def __init__(self, folder, data, passwords):
-        self.data, self.log, self.passwords = data / "mongodb", folder / "mongodb.log", passwords
+        self.data, self.log, self.passwords = data / self.name.lower(), folder / f"{self.name.lower()}.log", passwords
         self.program = shutil.which("mongod") or fetch_mongod()
 
     def start(self):
@@ -198,25 +198,35 @@ class Mongodb:
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
                 [self.program, "--dbpath", str(self.data), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket",
-                 "--replSet", "rs0", "--auth", "--keyFile", str(key), "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128",
+                 *(["--replSet", "rs0", "--keyFile", str(key), "--oplogSize", "128"] if self.replica else []),
+                 "--auth", "--wiredTigerCacheSizeGB", "0.25",
                  "--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
+        self.wait(process)
+        return process.pid
+
+    def wait(self, process):
         import pymongo
         # Nobody exists yet: the first user may be made over loopback without one.
         with pymongo.MongoClient("127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=500) as client:
             wait_for("MongoDB", lambda: client.admin.command("ping"), process, self.log)
-            client.admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]})
-            wait_for("MongoDB's replica set", lambda: client.admin.command("hello")["isWritablePrimary"], process, self.log)
+            if self.replica:
+                client.admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]})
+            wait_for("MongoDB's primary", lambda: client.admin.command("hello")["isWritablePrimary"], process, self.log)
             client.admin.command("createUser", "admin", pwd=self.passwords["admin"], roles=["root"])
         with pymongo.MongoClient(self.urls()[1]) as client:
             client.admin.command("createUser", "lapsed", pwd=self.passwords["lapsed"],
                                  roles=[{"role": "dbOwner", "db": "test"}])
-        return process.pid
 
     def urls(self):
-        options = "authSource=admin&replicaSet=rs0"
+        options = "authSource=admin" + ("&replicaSet=rs0" if self.replica else "")
         return (f"mongodb://lapsed@127.0.0.1:{self.port}/test?{options}",
                 f"mongodb://admin:{self.passwords['admin']}@127.0.0.1:{self.port}/test?{options}")
+
+
+class StandaloneMongodb(Mongodb):
+    """Without a replica set there are no transactions."""
+    name, replica = "MONGODB_STANDALONE", False
 
 
 def fetch_mongod():
@@ -242,7 +252,7 @@ def fetch_mongod():
     return str(program)
 
 
-def start(folder):
+def start(folder, standalone=False):
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "servers.json"
     if state.exists():
@@ -252,7 +262,7 @@ def start(folder):
     running = {"data": str(data), "pids": {}}
     variables = {"LAPSED_TEST_PASSWORD": passwords["lapsed"]}
     try:
-        for kind in (Postgresql, Redis, Mongodb):
+        for kind in (Postgresql, Redis, Mongodb) + ((StandaloneMongodb,) if standalone else ()):
             server = kind(folder, data, passwords)
             # Known before it is ready, so that a failure half-way stops what was started.
             running["pids"][kind.name] = server.start()
@@ -302,13 +312,13 @@ def stop(folder):
     state.unlink()
 
 
-def run(folder, command):
+def run(folder, command, standalone):
     # A signal becomes an exception, so that the servers are stopped on the way out.
     def interrupted(number, _frame):
         raise SystemExit(128 + number)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
-    variables = start(folder)
+    variables = start(folder, standalone)
     try:
         return subprocess.call(command, env={**os.environ, **variables})
     finally:
@@ -317,6 +327,7 @@ def run(folder, command):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--standalone", action="store_true", help="also a MongoDB without a replica set")
     parser.add_argument("action", choices=["start", "stop", "run"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("command", nargs=argparse.REMAINDER)
@@ -324,7 +335,7 @@ def main():
     folder = arguments.folder.resolve()
     try:
         if arguments.action == "start":
-            start(folder)
+            start(folder, arguments.standalone)
             print(f"servers are up; their addresses: . {folder}/env")
         elif arguments.action == "stop":
             stop(folder)
@@ -332,7 +343,7 @@ def main():
             command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
             if not command:
                 parser.error("run needs a command")
-            return run(folder, command)
+            return run(folder, command, arguments.standalone)
     except Failure as failure:
         print(f"servers.py: {failure}", file=sys.stderr)
         return 1

@@ -1,5 +1,5 @@
 /* What the MongoDB driver's tests share: a database of their own on a real server, documents written as JSON, and schedules, targets
- * and orders made by hand. LAPSED_TEST_MONGO_URL names a replica set of one, LAPSED_TEST_MONGO_STANDALONE_URL a server without. */
+ * and orders made by hand. LAPSED_TEST_MONGODB_ADMIN names a replica set of one, LAPSED_TEST_MONGODB_STANDALONE_ADMIN a server without. */
 #ifndef LAPSED_TESTS_STORE_MONGO_FIXTURE_H
 #define LAPSED_TESTS_STORE_MONGO_FIXTURE_H
 

@@ -3,7 +3,7 @@
 
 #include <signal.h>
 
-#define SERVER "LAPSED_TEST_MONGO_URL"
+#define SERVER "LAPSED_TEST_MONGODB_ADMIN"
 
 static const char *const anna[] = {"anna", NULL};
 
