@@ -74,7 +74,6 @@ void load_per_tenant(struct loader *loader, const config_setting_t *group, struc
 const struct column *load_columns(const struct loader *loader, const config_setting_t *group, size_t *ret_count);
 
 /* load_joins.c */
-/* false: a fault. by_key: "child.column" alone, which stands for the target's key, is allowed. */
 void load_dependents(struct loader *loader, const config_setting_t *group, struct target *target);
 void load_via(struct loader *loader, const config_setting_t *group, struct target *target);
 /* "invoices" and "public.invoices" are the same table. */
@@ -82,6 +81,8 @@ bool load_same_table(const char *a, const char *b);
 
 /* load_target.c */
 void load_targets(struct loader *loader, const config_setting_t *group, struct rule *rule);
+/* The rule's subject with the target behind it. */
+const char *load_subject(const struct loader *loader, const char *rule_subject, const struct target *target);
 
 /* Only while it is loaded is a target changed through its rule. */
 static inline struct target *load_mutable(const struct target *target) { return (struct target *)(uintptr_t)target; }
@@ -90,7 +91,7 @@ static inline struct target *load_mutable(const struct target *target) { return 
 void load_rules(struct loader *loader, const config_setting_t *list);
 
 /* load_check.c: what only the whole rule and the whole schedule show. */
-void load_check_rule(struct loader *loader, struct rule *rule);
+void load_check_rule(struct loader *loader, const config_setting_t *group, struct rule *rule);
 void load_check_schedule(struct loader *loader);
 
 #endif

@@ -3,62 +3,77 @@
 
 #include <string.h>
 
-static bool target_has_end(const struct target *target, const char *end) {
-    for (size_t i = 0; i < target->n_ends; i++)
-        if (!strcmp(target->ends[i].name, end)) return true;
-    return false;
+/* A rule or a target, and the group it was read from: a setting that is given, but had a fault, is not missing. */
+struct checking {
+    const struct loader *loader;
+    const config_setting_t *rule_group, *group;
+    const struct rule *rule;
+    const struct target *target;
+};
+
+static bool is_given(const config_setting_t *group, const char *name) { return config_setting_get_member(group, name); }
+static bool anonymizes_by_time(const struct checking *checking) { return is_given(checking->rule_group, "anonymize"); }
+
+static bool target_has_end(const struct checking *checking, const char *end) {
+    const config_setting_t *ends = config_setting_get_member(checking->group, "ends");
+    return ends && (!config_setting_is_group(ends) || is_given(ends, end));
 }
 
-static void check_keep(const struct loader *loader, const struct target *target, const char *what, const struct keep *keep) {
-    if (keep->kind == KEEP_AGE && !target->since)
-        load_fault_at(loader, target->place, "%s = \"%s\" counts from the record's birth, and since is missing; name its column, such as since = \"created_at\"",
-                      what, schedule_keep_text(loader->arena, keep, 1));
+static void check_keep(const struct checking *checking, const char *what, const struct keep *keep) {
+    const struct loader *loader = checking->loader;
+    const struct target *target = checking->target;
+    const char *text = schedule_keep_text(loader->arena, keep, 1);
+    if (keep->kind == KEEP_AGE && !is_given(checking->group, "since"))
+        load_fault_at(loader, target->place, "%s = \"%s\" counts from the record's birth, and since is missing; name its column, such as since = \"created_at\"", what, text);
     if (keep->kind != KEEP_END) return;
     if (keep->tenant_end >= 0 && target->no_tenant)
-        load_fault_at(loader, target->place, "%s = \"%s\" counts from a tenant's end, which tenant = \"none\" cannot have; name the tenant's column",
-                      what, schedule_keep_text(loader->arena, keep, 1));
-    if (keep->tenant_end < 0 && !target_has_end(target, keep->end))
-        load_fault_at(loader, target->place, "%s = \"%s\", but this target has no end \"%s\"; name its column: ends = { %s = \"…\"; }", what,
-                      schedule_keep_text(loader->arena, keep, 1), keep->end, keep->end);
+        load_fault_at(loader, target->place, "%s = \"%s\" counts from a tenant's end, which tenant = \"none\" cannot have; name the tenant's column", what, text);
+    if (keep->tenant_end < 0 && !target_has_end(checking, keep->end))
+        load_fault_at(loader, target->place, "%s = \"%s\", but this target has no end \"%s\"; name its column: ends = { %s = \"…\"; }", what, text, keep->end, keep->end);
+}
+
+/* "field:NAME" of a hash is its field NAME. */
+static const char *field_of(const struct target *target, const char *anchor) {
+    return target->kind == TARGET_KEYS && !strncmp(anchor, "field:", 6) ? anchor + 6 : anchor;
 }
 
 static void check_unlisted(const struct loader *loader, const struct target *target) {
-    const char *since = target->since;
-    if (since && target->kind == TARGET_KEYS) since = strncmp(since, "field:", 6) ? NULL : since + 6;
     for (size_t i = 0; i < target->n_columns; i++) {
         const char *path = target->columns[i].path, *role = NULL;
         if (target->tenant && !target->n_via && !strcmp(path, target->tenant)) role = "tenant";
-        else if (since && !strcmp(path, since)) role = "since";
+        else if (target->since && !strcmp(path, field_of(target, target->since))) role = "since";
         else if (target->marker && !strcmp(path, target->marker)) role = "marker";
         else if (target->kind == TARGET_COLLECTION && (!strcmp(path, "_id") || !strncmp(path, "_id.", 4))) role = "key";
         for (size_t j = 0; j < target->n_ends && !role; j++)
-            if (!strcmp(path, target->ends[j].column)) role = "end";
+            if (!strcmp(path, field_of(target, target->ends[j].column))) role = "end";
         if (role)
             load_fault_at(loader, target->columns[i].place, "columns: \"%s\" is the target's %s, which stays as it is; take it out of the list", path, role);
     }
 }
 
-static void check_columns(const struct loader *loader, const struct rule *rule, const struct target *target) {
-    bool by_time = rule->n_anonymize, blocked = rule->anonymize_blocked;
-    bool needed = by_time || (blocked && target->kind != TARGET_KEYS && !target->tenant_in_name);
-    if (needed && !target->n_columns)
+static void check_columns(const struct checking *checking) {
+    const struct loader *loader = checking->loader;
+    const struct target *target = checking->target;
+    bool by_time = anonymizes_by_time(checking), blocked = checking->rule->anonymize_blocked, given = is_given(checking->group, "columns");
+    if (!given && (by_time || (blocked && target->kind != TARGET_KEYS && !target->tenant_in_name)))
         load_fault_at(loader, target->place, "columns is missing; say what becomes of every column: columns = ( \"null: …\", \"as-is: …\" )");
-    if (target->n_columns && !by_time && !(blocked && target->kind != TARGET_KEYS))
-        load_fault_at(loader, target->columns[0].place, "columns says how to anonymize, but the rule never does; add anonymize = \"…\" or if_blocked = \"anonymize\", or take it out");
-    if (target->marker && !by_time && !blocked)
-        load_fault_at(loader, target->place, "marker says what is anonymized, but the rule never anonymizes; take it out");
+    if (given && !by_time && !(blocked && target->kind != TARGET_KEYS))
+        load_fault(loader, config_setting_get_member(checking->group, "columns"),
+                   "columns says how to anonymize, but the rule never does; add anonymize = \"…\" or if_blocked = \"anonymize\", or take it out");
+    if (is_given(checking->group, "marker") && !by_time && !blocked)
+        load_fault(loader, config_setting_get_member(checking->group, "marker"), "marker says what is anonymized, but the rule never anonymizes; take it out");
     check_unlisted(loader, target);
 }
 
-static void check_dependents(const struct loader *loader, const struct rule *rule, const struct target *target) {
-    bool anonymizes = rule->n_anonymize || rule->anonymize_blocked;
-    for (size_t i = 0; i < target->n_dependents; i++) {
-        const struct dependent *dependent = &target->dependents[i];
+static void check_dependents(const struct checking *checking) {
+    bool anonymizes = anonymizes_by_time(checking) || checking->rule->anonymize_blocked;
+    for (size_t i = 0; i < checking->target->n_dependents; i++) {
+        const struct dependent *dependent = &checking->target->dependents[i];
         if (anonymizes && dependent->when_anonymized == WHEN_ANONYMIZED_UNSET)
-            load_fault_at(loader, dependent->place, "dependents: the rule anonymizes, and it is not said what becomes of \"%s\" then; "
+            load_fault_at(checking->loader, dependent->place, "dependents: the rule anonymizes, and it is not said what becomes of \"%s\" then; "
                           "write { join = \"…\"; when_anonymized = \"purge\"; }, \"as-is\", or columns = ( … )", dependent->join.child_table);
         if (!anonymizes && dependent->when_anonymized != WHEN_ANONYMIZED_UNSET)
-            load_fault_at(loader, dependent->place, "dependents: \"%s\" says what becomes of it when the target is anonymized, but the rule never anonymizes; take that out",
+            load_fault_at(checking->loader, dependent->place, "dependents: \"%s\" says what becomes of it when the target is anonymized, but the rule never anonymizes; take that out",
                           dependent->join.child_table);
     }
 }
@@ -73,24 +88,36 @@ static void check_twice(const struct loader *loader, const struct rule *rule, si
     }
 }
 
-static void check_at_least(const struct loader *loader, const struct rule *rule, const struct target *target) {
-    if (rule->at_least.count && !target->since)
-        load_fault_at(loader, target->place, "at_least counts from the record's birth, and since is missing; name its column, such as since = \"created_at\"");
-    if (rule->per_tenant && target->no_tenant)
-        load_fault_at(loader, target->place, "per_tenant gives tenants periods of their own, which tenant = \"none\" cannot have; name the tenant's column");
+static void check_birth(const struct checking *checking) {
+    const struct rule *rule = checking->rule;
+    bool by_age = false; /* then since is asked for already */
+    for (size_t i = 0; i < rule->n_keep; i++) by_age |= rule->keep[i].kind == KEEP_AGE;
+    for (size_t i = 0; i < rule->n_anonymize; i++) by_age |= rule->anonymize[i].kind == KEEP_AGE;
+    if (rule->at_least.count && !by_age && !is_given(checking->group, "since"))
+        load_fault_at(checking->loader, checking->target->place, "at_least counts from the record's birth, and since is missing; name its column, such as since = \"created_at\"");
+    if (rule->per_tenant && checking->target->no_tenant)
+        load_fault_at(checking->loader, checking->target->place, "per_tenant gives tenants periods of their own, which tenant = \"none\" cannot have; name the tenant's column");
 }
 
-void load_check_rule(struct loader *loader, struct rule *rule) {
+static void check_target(const struct checking *checking) {
+    const struct rule *rule = checking->rule;
+    for (size_t i = 0; i < rule->n_keep; i++) check_keep(checking, "keep", &rule->keep[i]);
+    for (size_t i = 0; i < rule->n_anonymize; i++) check_keep(checking, "anonymize", &rule->anonymize[i]);
+    check_birth(checking);
+    if (is_given(checking->rule_group, "if_blocked") && !rule->anonymize_blocked) return; /* who knows what was meant */
+    check_columns(checking);
+    check_dependents(checking);
+}
+
+void load_check_rule(struct loader *loader, const config_setting_t *group, struct rule *rule) {
     const char *outer = loader->subject;
     for (size_t i = 0; i < rule->n_targets; i++) {
         struct target *target = load_mutable(&rule->targets[i]);
         if (!target->name) continue;
-        loader->subject = arena_printf(loader->arena, "%.*s, %s \"%s\": ", (int)(strlen(outer) - 2), outer, schedule_target_word(target->kind), target->name);
-        for (size_t j = 0; j < rule->n_keep; j++) check_keep(loader, target, "keep", &rule->keep[j]);
-        for (size_t j = 0; j < rule->n_anonymize; j++) check_keep(loader, target, "anonymize", &rule->anonymize[j]);
-        check_at_least(loader, rule, target);
-        check_columns(loader, rule, target);
-        check_dependents(loader, rule, target);
+        loader->subject = load_subject(loader, outer, target);
+        struct checking checking = {.loader = loader, .rule_group = group, .rule = rule, .target = target,
+                                    .group = config_setting_get_elem(config_setting_get_member(group, "targets"), (unsigned)i)};
+        check_target(&checking);
         check_twice(loader, rule, i);
         target->drop = target->kind == TARGET_COLLECTION && target->tenant_in_name && !target->only && !rule->at_least.count;
     }

@@ -77,7 +77,10 @@ static void load_when_anonymized(const struct loader *loader, const config_setti
         load_fault(loader, setting, "dependents: \"%s\" has both when_anonymized and columns, which says how it is anonymized; leave one", dependent->join.child_table);
     else if (when && !strcmp(when, "purge")) dependent->when_anonymized = WHEN_ANONYMIZED_PURGE;
     else if (when && !strcmp(when, "as-is")) dependent->when_anonymized = WHEN_ANONYMIZED_AS_IS;
-    else if (when) load_fault(loader, setting, "when_anonymized = \"%s\" is unknown; write \"purge\", \"as-is\", or columns = ( … ) instead of it", when);
+    else if (setting) {
+        dependent->when_anonymized = WHEN_ANONYMIZED_PURGE; /* so that it is not also called silent */
+        if (when) load_fault(loader, setting, "when_anonymized = \"%s\" is unknown; write \"purge\", \"as-is\", or columns = ( … ) instead of it", when);
+    }
 }
 
 static bool load_dependent(const struct loader *loader, const config_setting_t *setting, enum target_kind kind, struct dependent *dependent) {

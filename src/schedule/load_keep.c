@@ -46,7 +46,7 @@ static bool read_keep(const struct loader *loader, const struct rule *rule, cons
         keep->kind = KEEP_FOREVER;
         return true;
     }
-    if (!strncmp(text, "until ", 6)) return read_end(loader, rule, what, from, load_trim(loader, text + 6, strlen(text + 6)), keep);
+    if (!strncmp(text, "until ", 6) || !strcmp(text, "until")) return read_end(loader, rule, what, from, load_trim(loader, text + 5, strlen(text + 5)), keep);
     if (isdigit((unsigned char)*text) || *text == '-' || *text == '+') return read_period(loader, what, from, text, keep);
     if (plus) {
         bool end = read_end(loader, rule, what, from, load_trim(loader, text, (size_t)(plus - text)), keep);

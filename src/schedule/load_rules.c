@@ -1,5 +1,6 @@
 #include "schedule/load.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static void load_if_blocked(const struct loader *loader, const config_setting_t *group, struct rule *rule) {
@@ -7,6 +8,15 @@ static void load_if_blocked(const struct loader *loader, const config_setting_t 
     if (text && strcmp(text, "anonymize") != 0)
         load_fault(loader, config_setting_get_member(group, "if_blocked"), "if_blocked = \"%s\" is unknown; write \"anonymize\", or leave it out to keep the record as it is", text);
     rule->anonymize_blocked = text && !strcmp(text, "anonymize");
+}
+
+/* They stand in tables, journals and messages. */
+static void check_printable(const struct loader *loader, const config_setting_t *group, const char *name, const char *text) {
+    for (; text && *text; text++) {
+        if (!iscntrl((unsigned char)*text)) continue;
+        load_fault(loader, config_setting_get_member(group, name), "%s holds a line break or another control character; write it in one line", name);
+        return;
+    }
 }
 
 static void load_rule(struct loader *loader, const config_setting_t *group, struct rule *rule) {
@@ -19,18 +29,15 @@ static void load_rule(struct loader *loader, const config_setting_t *group, stru
     loader->subject = "a rule: ";
     rule->data = load_required(loader, group, "data", "data = \"…\", its name in the published table");
     loader->subject = rule->data ? arena_printf(loader->arena, "\"%s\": ", rule->data) : arena_printf(loader->arena, "rule %zu: ", rule->number + 1);
-    for (const char *c = rule->data; c && *c; c++) {
-        if ((unsigned char)*c >= 0x20) continue;
-        load_fault(loader, group, "the name holds a line break or another control character; write it in one line");
-        break;
-    }
     load_known(loader, group, known);
     rule->basis = load_required(loader, group, "basis", "basis = \"…\", why the data is kept that long");
+    check_printable(loader, group, "data", rule->data);
+    check_printable(loader, group, "basis", rule->basis);
     load_if_blocked(loader, group, rule);
     load_targets(loader, group, rule);
     load_periods(loader, group, rule);
     load_per_tenant(loader, group, rule);
-    load_check_rule(loader, rule);
+    load_check_rule(loader, group, rule);
 }
 
 static void check_names(const struct loader *loader, const struct rule *rules, size_t count) {

@@ -13,13 +13,15 @@ struct unit {
 };
 
 static const struct unit duration_units[] = {
-    {"ms", 1000}, {"millisecond", 1000}, {"s", TIME_SECOND_US}, {"second", TIME_SECOND_US}, {"minute", 60 * TIME_SECOND_US},
+    {"ms", 1000}, {"millisecond", 1000}, {"second", TIME_SECOND_US}, {"s", TIME_SECOND_US}, {"minute", 60 * TIME_SECOND_US},
     {"hour", 3600 * TIME_SECOND_US}, {"day", TIME_DAY_US}, {"week", 7 * TIME_DAY_US}, {NULL, 0}};
 static const struct unit size_units[] = {{"B", 1}, {"byte", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
 
+static bool has_plural(const char *unit) { return strlen(unit) > 2 && !strchr(unit, 'B'); }
+
 static bool same_unit(const char *text, size_t length, const char *unit) {
     size_t n = strlen(unit);
-    if (n > 2 && strcmp(unit, "KiB") && length == n + 1 && text[n] == 's') length--; /* "days" */
+    if (has_plural(unit) && length == n + 1 && text[n] == 's') length--;
     return length == n && !strncmp(text, unit, n);
 }
 
@@ -66,7 +68,7 @@ static const char *amount_text(const struct loader *loader, const struct amount 
     for (; units->name; units++)
         if (value % units->factor == 0 && units->factor > best->factor) best = units;
     return arena_printf(loader->arena, "%lld %s%s", (long long)(value / best->factor), best->name,
-                        strlen(best->name) > 3 && value != best->factor ? "s" : "");
+                        has_plural(best->name) && value != best->factor ? "s" : "");
 }
 
 static void load_amount(struct loader *loader, const config_setting_t *root, const struct amount *amount) {

@@ -48,7 +48,7 @@ static void load_url(struct loader *loader, const config_setting_t *group, struc
         if (has_password(url))
             load_fault(loader, setting, "the URL holds a password, and this file may be read by others; take it out and put it into "
                        "the credential \"%s\" (/etc/lapsed/credentials/%s)", store->name, store->name);
-        else store->url = url;
+        store->url = url;
         return;
     }
     if (!strncmp(url, "rediss://", 9))
@@ -93,7 +93,7 @@ static const char *store_names(const struct loader *loader, enum store_kind kind
     const char **names = ARENA_ARRAY(loader->arena, const char *, schedule->n_stores);
     size_t count = 0;
     for (size_t i = 0; i < schedule->n_stores; i++)
-        if (all || schedule->stores[i].kind == kind) names[count++] = schedule->stores[i].name;
+        if (all || (schedule->stores[i].url && schedule->stores[i].kind == kind)) names[count++] = schedule->stores[i].name;
     return load_choices(loader, names, count);
 }
 
@@ -115,7 +115,7 @@ const struct store_conf *load_store(const struct loader *loader, const config_se
     bool faulty = false;
     for (size_t i = 0; i < schedule->n_stores; i++) {
         faulty |= !schedule->stores[i].url;
-        if (schedule->stores[i].kind != kind) continue;
+        if (!schedule->stores[i].url || schedule->stores[i].kind != kind) continue;
         found = &schedule->stores[i];
         count++;
     }

@@ -12,28 +12,34 @@ static size_t occurrences(const char *text, const char *part) {
     return count;
 }
 
-/* {tenant} ends at a literal character or at the end, so that it is known where the id stops. */
-static void check_pattern(const struct loader *loader, const config_setting_t *setting, struct target *target) {
-    const char *name = target->name, *at = strstr(name, "{tenant}"), *behind = at ? at + strlen("{tenant}") : NULL;
-    target->tenant_in_name = at;
-    if (occurrences(name, "{tenant}") > 1) load_fault(loader, setting, "\"%s\" has {tenant} twice; write it once", name);
-    else if (at && target->kind == TARGET_KEYS && (*behind == '*' || *behind == '?' || *behind == '[' || *behind == '{'))
-        load_fault(loader, setting, "\"%s\" does not show where {tenant} ends; put a literal character behind it, such as \"{tenant}:*\"", name);
-    else if (at && target->kind == TARGET_KEYS && at > name && strchr("*?}", at[-1]) && strcspn(name, "*?") < (size_t)(at - name))
-        load_fault(loader, setting, "\"%s\" does not show where {tenant} begins; put a literal character before it, such as \"*:{tenant}\"", name);
-    if (occurrences(name, "{date}") + occurrences(name, "{date:") > 1) load_fault(loader, setting, "\"%s\" has {date} twice; write it once", name);
-    const char *format = strstr(name, "{date:");
-    if (format && !strchr(format, '}')) load_fault(loader, setting, "\"%s\" does not close {date:…}; write {date:%%Y%%m%%d}", name);
-    for (const char *c = format ? format + 6 : ""; *c && *c != '}'; c++) {
-        if (*c != '%') continue;
-        c++;
-        if (*c && strchr("YmdHMS", *c)) continue;
-        load_fault(loader, setting, "\"%s\" has a date format that is not known; write %%Y, %%m, %%d, %%H, %%M, %%S in it", name);
-        break;
+/* Formats of {date:…} that stand for one stretch of time: %Y, then %m, and so on. */
+static bool is_date_format(const char *format, const char *end) {
+    const char *units = "YmdHMS";
+    for (; format < end; format++) {
+        if (*format != '%') continue;
+        if (!*units || *++format != *units++) return false;
     }
-    if (target->kind == TARGET_KEYS && !strspn(name, "*") && !*name) return;
-    if (target->kind == TARGET_KEYS && !name[strspn(name, "*?")])
-        load_fault(loader, setting, "keys = \"%s\" takes every key of the store; write a literal prefix", name);
+    return *units != 'Y';
+}
+
+/* "{tenant}" and "{date}" stand for something; '*' for anything; every other character for itself. */
+static bool begins_placeholder(const char *at) {
+    return *at == '*' || !strncmp(at, "{tenant}", 8) || !strncmp(at, "{date}", 6) || !strncmp(at, "{date:", 6);
+}
+
+static void check_pattern(const struct loader *loader, const config_setting_t *setting, const struct target *target) {
+    const char *name = target->name, *tenant = strstr(name, "{tenant}"), *format = strstr(name, "{date:"), *close = format ? strchr(format, '}') : NULL;
+    if (tenant && begins_placeholder(tenant + 8))
+        load_fault(loader, setting, "\"%s\" does not show where {tenant} ends; put a literal character behind it, such as \"{tenant}:*\"", name);
+    if (occurrences(name, "{date}") + occurrences(name, "{date:") > 1) load_fault(loader, setting, "\"%s\" has {date} twice; write it once", name);
+    if (format && !close) load_fault(loader, setting, "\"%s\" does not close {date:…}; write {date:%%Y%%m%%d}", name);
+    else if (format && !is_date_format(format + 6, close))
+        load_fault(loader, setting, "\"%s\" has a date format that is not %%Y, %%m, %%d, %%H, %%M, %%S in this sequence from %%Y on; write {date:%%Y%%m%%d}", name);
+    if (strstr(name, "\\{tenant}") || strstr(name, "\\{date"))
+        load_fault(loader, setting, "\"%s\" has a backslash before a placeholder; literal ones cannot be written", name);
+    const char *at = name;
+    while (begins_placeholder(at)) at += *at == '*' ? 1 : strcspn(at, "}") + (strchr(at, '}') != NULL);
+    if (!*at) load_fault(loader, setting, "\"%s\" has no literal text and would be every key; begin it with your keys' prefix", name);
 }
 
 /* The kind and the name; false: a fault. */
@@ -53,7 +59,10 @@ static bool load_place_of_data(const struct loader *loader, const config_setting
     }
     target->name = target->kind == TARGET_KEYS ? load_string(loader, group, "keys") : load_name(loader, group, kind_settings[target->kind]);
     if (!target->name) return false;
-    if (target->kind != TARGET_TABLE) check_pattern(loader, found, target);
+    target->tenant_in_name = target->kind != TARGET_TABLE && strstr(target->name, "{tenant}");
+    if (target->kind != TARGET_TABLE && occurrences(target->name, "{tenant}") > 1)
+        load_fault(loader, found, "\"%s\" has {tenant} twice; write it once", target->name);
+    else if (target->kind == TARGET_KEYS) check_pattern(loader, found, target);
     const char *dot = strchr(target->name, '.');
     if (target->kind == TARGET_TABLE && dot && (dot == target->name || !dot[1] || strchr(dot + 1, '.')))
         load_fault(loader, found, "table = \"%s\" is not a name; write \"table\" or \"schema.table\"", target->name);
@@ -82,17 +91,16 @@ static void load_tenant_of(const struct loader *loader, const config_setting_t *
     
 }
 
-static void check_key_since(const struct loader *loader, const config_setting_t *setting, const struct target *target, bool has_unit) {
-    const char *since = target->since;
-    if (!strcmp(since, "{date}")) {
+/* Where a key says its time. */
+static void check_key_anchor(const struct loader *loader, const config_setting_t *setting, const struct target *target, const char *what, const char *anchor) {
+    if (!strcmp(anchor, "{date}")) {
         if (!strstr(target->name, "{date}") && !strstr(target->name, "{date:"))
-            load_fault(loader, setting, "since = \"{date}\", but the pattern holds no {date}; write one, such as \"stats:{date:%%Y%%m%%d}\"");
-        return;
+            load_fault(loader, setting, "%s = \"{date}\", but the pattern holds no {date}; write one, such as \"stats:{date:%%Y%%m%%d}\"", what);
+    } else if (!strcmp(anchor, "score")) {
+        if (target->unit == UNIT_NONE) load_fault(loader, setting, "%s = \"score\" does not say what the score counts; add unit = \"s\" or unit = \"ms\"", what);
+    } else if (strcmp(anchor, "stream-id") != 0 && (strncmp(anchor, "field:", 6) != 0 || !anchor[6])) {
+        load_fault(loader, setting, "%s = \"%s\" is unknown for keys; write \"score\", \"stream-id\", \"field:NAME\" or \"{date}\"", what, anchor);
     }
-    if (!strcmp(since, "score") && !has_unit)
-        load_fault(loader, setting, "since = \"score\" does not say what the score counts; add unit = \"s\" or unit = \"ms\"");
-    if (!strcmp(since, "score") || !strcmp(since, "stream-id") || (!strncmp(since, "field:", 6) && since[6])) return;
-    load_fault(loader, setting, "since = \"%s\" is unknown for keys; write \"score\", \"stream-id\", \"field:NAME\" or \"{date}\"", since);
 }
 
 static bool is_zone(const char *zone) {
@@ -112,20 +120,18 @@ static void load_since(const struct loader *loader, const config_setting_t *grou
     else if (unit && !strcmp(unit, "ms")) target->unit = UNIT_MILLISECONDS;
     else if (unit) load_fault(loader, unit_setting, "unit = \"%s\" is unknown; write \"s\" or \"ms\"", unit);
     if (unit_setting && !config_setting_get_member(group, "since")) load_fault(loader, unit_setting, "unit belongs to since, and there is none; take it out");
-    if (target->kind == TARGET_KEYS && target->since && target->name)
-        check_key_since(loader, config_setting_get_member(group, "since"), target, unit_setting);
+    if (target->kind == TARGET_KEYS && target->since)
+        check_key_anchor(loader, config_setting_get_member(group, "since"), target, "since", target->since);
     target->zone = load_string(loader, group, "zone");
     if (target->zone && !is_zone(target->zone))
         load_fault(loader, config_setting_get_member(group, "zone"), "zone = \"%s\" is not the name of a time zone; write \"UTC\" or a name such as \"Europe/Berlin\"", target->zone);
+    else if (target->zone && target->kind == TARGET_KEYS && strcmp(target->zone, "UTC") != 0)
+        load_fault(loader, config_setting_get_member(group, "zone"), "keys are read in UTC; take zone out, and make the period a day longer if they are not written so");
 }
 
 static void load_record_ends(const struct loader *loader, const config_setting_t *group, struct target *target) {
     const config_setting_t *member = load_group(loader, group, "ends");
     if (!member) return;
-    if (target->kind == TARGET_KEYS) {
-        load_fault(loader, member, "keys have no ends of their own; take it out");
-        return;
-    }
     unsigned count = (unsigned)config_setting_length(member);
     if (!count) load_fault(loader, member, "ends is empty; write ends = { deletion = \"deleted_at\"; }, or leave it out");
     struct record_end *ends = ARENA_ARRAY(loader->arena, struct record_end, count);
@@ -137,7 +143,10 @@ static void load_record_ends(const struct loader *loader, const config_setting_t
         else if (load_tenant_end(loader->schedule, name) >= 0)
             load_fault(loader, element, "the end \"%s\" is already one of the tenants'; give the record's end another name", name);
         else if (target->n_ends == MOST_ENDS) load_fault(loader, element, "there are more than %d ends; take some out", MOST_ENDS);
-        else if (end.column) ends[target->n_ends++] = end;
+        else if (end.column) {
+            if (target->kind == TARGET_KEYS) check_key_anchor(loader, element, target, name, end.column);
+            ends[target->n_ends++] = end;
+        }
     }
     target->ends = ends;
 }
@@ -159,6 +168,10 @@ static void load_key(const struct loader *loader, const config_setting_t *group,
                    target->kind == TARGET_KEYS ? "a key is" : "a document's _id is");
 }
 
+const char *load_subject(const struct loader *loader, const char *rule_subject, const struct target *target) {
+    return arena_printf(loader->arena, "%.*s, %s \"%s\": ", (int)(strlen(rule_subject) - 2), rule_subject, kind_settings[target->kind], target->name);
+}
+
 static void load_target(struct loader *loader, const config_setting_t *group, const struct rule *rule, struct target *target) {
     static const char *const known[] = {"table", "collection", "keys", "store", "tenant", "via", "since", "zone", "unit",
                                         "ends", "only", "key", "marker", "columns", "dependents", NULL};
@@ -171,7 +184,7 @@ static void load_target(struct loader *loader, const config_setting_t *group, co
     }
     load_known(loader, group, known);
     if (!load_place_of_data(loader, group, target)) return;
-    loader->subject = arena_printf(loader->arena, "%.*s, %s \"%s\": ", (int)(strlen(outer) - 2), outer, kind_settings[target->kind], target->name);
+    loader->subject = load_subject(loader, outer, target);
     target->store = load_store(loader, group, stores[target->kind]);
     load_tenant_of(loader, group, target);
     load_via(loader, group, target);

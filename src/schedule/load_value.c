@@ -50,7 +50,10 @@ static size_t distance(const char *a, const char *b, size_t most) {
 
 const char *load_nearest(const char *text, const char *const *known) {
     const char *best = NULL;
-    size_t most = strlen(text) / 3 + 1, best_distance = most + 1;
+    if (!*text) return NULL;
+    size_t length = strlen(text), most = length < 9 ? 2 : length / 3;
+    if (most >= length) most = length - 1;
+    size_t best_distance = most + 1;
     for (; *known; known++) {
         size_t d = distance(text, *known, most);
         if (d < best_distance) {
