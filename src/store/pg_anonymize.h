@@ -1,0 +1,25 @@
+/* Anonymization in PostgreSQL: which records are not done yet, and the statements that change them. */
+#ifndef LAPSED_STORE_PG_ANONYMIZE_H
+#define LAPSED_STORE_PG_ANONYMIZE_H
+
+#include "store/pg_compile.h"
+
+/* True for a row t that has something left to anonymize: by the marker, else by cheap guards on the values. */
+void pg_add_not_done(struct pg_sql *sql, const struct pg_bound *bound);
+/* Columns of a table with a strategy, as pg_bound.columns goes with target.columns. */
+struct pg_fields {
+    const struct column *columns;
+    const struct pg_column *const *bound;
+    size_t count;
+};
+/* True for a row of this alias that has a value left to anonymize. */
+void pg_add_fields_left(struct pg_sql *sql, const struct pg_fields *fields, const char *alias);
+/* Anonymizes these rows of the order's table (ctids: an array literal; they are locked) with the order's predicate
+ * `choose` repeated, in as many statements as it takes; *ret_result: a row for each changed record, by `returning`. */
+int pg_anonymize_rows(struct pg_store *store, const struct pg_due *due, const char *ctids, const struct scope *scope, const char *returning,
+                      struct arena *arena, PGresult **ret_result, struct err *err) MUST_CHECK;
+/* What when_anonymized says of this dependent's rows, for these rows of the target. */
+int pg_anonymize_dependent(struct pg_store *store, const struct pg_due *due, const struct pg_dependent *dependent, const char *ctids,
+                           struct arena *arena, int64_t *ret_count, struct err *err) MUST_CHECK;
+
+#endif

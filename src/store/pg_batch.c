@@ -1,0 +1,604 @@
+/* Batches: choose, look again under the lock, destroy children before parents, all in one transaction that waits for
+ * finish. Every destroyed record passes through note_record or note_dependent. */
+#include "store/pg_anonymize.h"
+#include "store/pg_run.h"
+
+#include "base/time.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct exclusion {
+    const struct order *order;
+    const char *tenant;
+};
+
+struct pass {
+    struct arena *arena;      /* of the pass */
+    struct arena *run_arena;  /* of the run */
+    const struct order *const *orders;
+    size_t n_orders, order, leaf; /* whose turn it is */
+    bool open;                /* run is */
+    struct pg_run run;
+    size_t parents;           /* how many records to begin with where dependents count, too; 0: as many as the limit */
+    struct exclusion *exclusions;
+    size_t n_exclusions;
+    /* The prepared batch, until finish. */
+    const struct batch *batch;
+    const struct pg_record *chosen;
+    size_t n_chosen;
+    bool full, drained;
+};
+
+/* A batch under construction. */
+struct making {
+    struct pg_store *store;
+    struct pass *pass;
+    struct arena *arena; /* the caller's, for the batch; results are kept for as long */
+    size_t limit;
+    struct pg_record *records; /* destroyed */
+    size_t n_records;
+    struct pg_record *chosen;  /* in the order of choice, for the next batch */
+    size_t n_chosen;
+    bool full, drained;
+    int64_t dependents;
+    const char *drained_tenant;
+};
+
+/* ---- what was destroyed ---- */
+
+static void note_record(struct making *making, struct pg_record record) {
+    *ARENA_APPEND(making->arena, making->records, making->n_records) = record;
+}
+
+static void note_dependent(struct making *making) { making->dependents++; }
+
+/* Strings of a record that must outlive its result. */
+static struct pg_record kept(struct arena *arena, struct pg_record record) {
+    record.tenant = arena_strdup(arena, record.tenant);
+    record.anchor = arena_strdup(arena, record.anchor);
+    record.ctid = arena_strdup(arena, record.ctid);
+    return record;
+}
+
+static void note_records(struct making *making, const PGresult *result) {
+    for (int i = 0; i < PQntuples(result); i++)
+        note_record(making, kept(making->arena, pg_run_record(&making->pass->run, result, i)));
+}
+
+static void note_dependents(struct making *making, const PGresult *result) {
+    for (int i = 0; i < PQntuples(result); i++) note_dependent(making);
+}
+
+/* ", key::text, …": the identity of what is destroyed. */
+static void add_key(struct pg_sql *sql, const struct pg_table *table, const char *alias) {
+    for (size_t i = 0; i < table->n_key; i++) {
+        buf_add(&sql->text, ", ");
+        pg_add_column(sql, alias, &table->columns[table->key[i]]);
+        buf_add(&sql->text, "::text");
+    }
+}
+
+/* " RETURNING …" of the target's rows. */
+static void add_returning(struct pg_sql *sql, const struct pg_run *run) {
+    buf_add(&sql->text, " RETURNING ");
+    pg_run_add_record(sql, run);
+    add_key(sql, run->due.bound->table, "t");
+}
+
+static const char *ctid_array(struct arena *arena, const struct pg_record *records, size_t count) {
+    struct buf array __attribute__((cleanup(buf_free))) = {0};
+    buf_add_char(&array, '{');
+    for (size_t i = 0; i < count; i++) pg_add_array_item(&array, records[i].ctid);
+    buf_add_char(&array, '}');
+    return arena_strdup(arena, buf_text(&array));
+}
+
+/* ---- the fast way: one statement, for records that nothing hangs on ---- */
+
+static int destroy_at_once(struct making *making, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    pg_add_delete(&sql, &run->due);
+    buf_add(&sql.text, "t.ctid = ANY(ARRAY(");
+    pg_run_add_choice(&sql, run, "t.ctid", making->limit, false);
+    buf_add(&sql.text, ")) AND ");
+    pg_add_scope(&sql, &run->due, &run->scope);
+    buf_add(&sql.text, " AND ");
+    pg_add_rest(&sql, &run->due, PG_BLOCKED_NOT);
+    add_returning(&sql, run);
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    note_records(making, result);
+    making->chosen = making->records;
+    making->n_chosen = making->n_records;
+    making->full = making->n_records >= making->limit;
+    return 0;
+}
+
+/* ---- the careful way ---- */
+
+static int choose(struct making *making, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    PG_SQL columns = {.arena = making->arena};
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    pg_run_add_record(&columns, run);
+    assert(!columns.n_parameters);
+    /* Columns of a subquery need names of their own. */
+    pg_run_add_choice(&sql, run, buf_text(&columns.text), making->limit, true);
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    making->n_chosen = (size_t)PQntuples(result);
+    making->chosen = ARENA_ARRAY(making->arena, struct pg_record, making->n_chosen);
+    for (size_t i = 0; i < making->n_chosen; i++) making->chosen[i] = kept(making->arena, pg_run_record(run, result, (int)i));
+    making->full = making->n_chosen >= making->limit;
+    return 0;
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* Which of the locked records still meet the whole predicate, seen anew: what refers to them may have come meanwhile; from
+ * now on a foreign key has to wait for our lock. */
+static int look_again(struct making *making, struct pg_record *records, size_t *count, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    buf_add(&sql.text, "SELECT t.ctid::text FROM ");
+    pg_add_source(&sql, &run->due);
+    buf_add(&sql.text, " WHERE t.ctid = ANY(");
+    pg_add_parameter(&sql, ctid_array(making->arena, records, *count), "tid[]");
+    buf_add(&sql.text, ") AND ");
+    pg_add_scope(&sql, &run->due, &run->scope);
+    buf_add(&sql.text, " AND ");
+    pg_add_rest(&sql, &run->due, pg_blocked_of(&run->order));
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    size_t n_good = (size_t)PQntuples(result), left = 0;
+    const char **good = ARENA_ARRAY(making->arena, const char *, n_good);
+    for (size_t i = 0; i < n_good; i++) good[i] = PQgetvalue(result, (int)i, 0);
+    if (n_good) qsort(good, n_good, sizeof *good, by_text);
+    for (size_t i = 0; i < *count; i++)
+        if (n_good && bsearch(&records[i].ctid, good, n_good, sizeof *good, by_text)) records[left++] = records[i];
+    *count = left;
+    return 0;
+}
+
+/* "FROM …path…, ONLY leaf AS t WHERE tie AND t.ctid = ANY($n)" from the path's table `from` on. */
+static void add_dependents_of(struct pg_sql *sql, const struct pg_run *run, const struct pg_dependent *dependent, size_t from, const char *ctids) {
+    if (from < dependent->n_path) {
+        pg_add_path(sql, dependent, from);
+        buf_add(&sql->text, ", ");
+    }
+    buf_printf(&sql->text, "ONLY %s AS t WHERE ", run->due.leaf->quoted);
+    if (from == 1 && dependent->n_path > 1) {
+        pg_add_link(sql, &dependent->path[0], "d0", "d1");
+        buf_add(&sql->text, " AND ");
+    }
+    pg_add_path_tie(sql, dependent);
+    buf_add(&sql->text, " AND t.ctid = ANY(");
+    pg_add_parameter(sql, ctids, "tid[]");
+    buf_add_char(&sql->text, ')');
+}
+
+static void add_tree_of(struct pg_sql *sql, const struct pg_run *run, const struct pg_dependent *dependent, const char *ctids) {
+    PG_SQL condition = {.arena = sql->arena};
+    *ARENA_APPEND(sql->arena, sql->parameters, sql->n_parameters) = ctids;
+    buf_printf(&condition.text, "t.ctid = ANY($%zu::tid[])", sql->n_parameters);
+    pg_add_tree(sql, dependent, arena_printf(sql->arena, "ONLY %s AS t", run->due.leaf->quoted), buf_text(&condition.text));
+}
+
+/* How many dependents these records have, counted up to `most`. */
+static int count_dependents(struct making *making, const char *ctids, size_t most, size_t *ret_count, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    size_t total = 0;
+    for (size_t i = 0; i < run->due.bound->n_dependents && total < most; i++) {
+        const struct pg_dependent *dependent = &run->due.bound->dependents[i];
+        if (dependent->own_target) continue;
+        PG_SQL sql = {.arena = making->arena};
+        PG_RESULT result = NULL;
+        if (dependent->self) {
+            add_tree_of(&sql, run, dependent, ctids);
+            buf_printf(&sql.text, "SELECT count(*) FROM (SELECT FROM tree LIMIT %zu) AS s", most - total);
+        } else {
+            buf_add(&sql.text, "SELECT count(*) FROM (SELECT FROM ");
+            add_dependents_of(&sql, run, dependent, 0, ctids);
+            buf_printf(&sql.text, " LIMIT %zu) AS s", most - total);
+        }
+        if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+        total += (size_t)strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+    }
+    *ret_count = total;
+    return 0;
+}
+
+/* Takes so many of the records that they and their dependents fit into the batch; *count 0: not even one does. */
+static int fit(struct making *making, const struct pg_record *records, size_t *count, struct err *err) {
+    struct pass *pass = making->pass;
+    size_t take = pass->parents && pass->parents < *count ? pass->parents : *count;
+    for (;;) {
+        size_t most = making->limit - take + 1, found;
+        if (count_dependents(making, ctid_array(making->arena, records, take), most, &found, err) < 0) return -1;
+        if (take + found <= making->limit) {
+            pass->parents = take + found < making->limit / 2 ? take * 2 : take;
+            *count = take;
+            return 0;
+        }
+        if (take == 1) break;
+        take /= 2;
+    }
+    pass->parents = 1;
+    *count = 0;
+    return 0;
+}
+
+static int destroy_dependent(struct making *making, const struct pg_dependent *dependent, const char *ctids, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    const char *alias = dependent->self ? "z" : "d0";
+    if (dependent->self) {
+        add_tree_of(&sql, run, dependent, ctids);
+        buf_printf(&sql.text, "DELETE FROM %s AS z USING tree WHERE z.tableoid = tree.o AND z.ctid = tree.c::tid", dependent->table->quoted);
+    } else {
+        buf_printf(&sql.text, "DELETE FROM %s AS d0 USING ", dependent->table->quoted);
+        add_dependents_of(&sql, run, dependent, 1, ctids);
+    }
+    buf_printf(&sql.text, " RETURNING %s.tableoid", alias);
+    add_key(&sql, dependent->table, alias);
+    if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
+    note_dependents(making, result);
+    return 0;
+}
+
+/* At most `limit` rows of a dependent, leaves of a tree first. */
+static int drain_dependent(struct making *making, const struct pg_dependent *dependent, const char *ctids, size_t limit, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    if (dependent->self) {
+        const struct pg_link *step = &dependent->path[0];
+        add_tree_of(&sql, run, dependent, ctids);
+        buf_printf(&sql.text, "DELETE FROM %s AS z USING (SELECT tree.o, tree.c::tid AS c FROM tree WHERE NOT EXISTS (SELECT FROM %s AS x WHERE ",
+                   dependent->table->quoted, dependent->table->quoted);
+        for (size_t i = 0; i < step->n_columns; i++) {
+            pg_add_column(&sql, "x", &step->child->columns[step->child_columns[i]]);
+            buf_printf(&sql.text, " = tree.k%zu AND ", i);
+        }
+        buf_add(&sql.text, "(x.tableoid, x.ctid::text) <> (tree.o, tree.c))");
+    } else {
+        buf_printf(&sql.text, "DELETE FROM %s AS z USING (SELECT d0.tableoid AS o, d0.ctid AS c FROM ", dependent->table->quoted);
+        add_dependents_of(&sql, run, dependent, 0, ctids);
+    }
+    buf_printf(&sql.text, " LIMIT %zu) AS s WHERE z.tableoid = s.o AND z.ctid = s.c RETURNING z.tableoid", limit);
+    add_key(&sql, dependent->table, "z");
+    if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
+    note_dependents(making, result);
+    return 0;
+}
+
+/* A record with more dependents than a batch: a batch of dependents alone. */
+static int drain(struct making *making, const struct pg_record *record, struct err *err) {
+    const struct pg_bound *bound = making->pass->run.due.bound;
+    const char *ctids = ctid_array(making->arena, record, 1);
+    for (size_t i = 0; i < bound->n_dependents; i++) {
+        if (bound->dependents[i].own_target || (size_t)making->dependents >= making->limit) continue;
+        if (drain_dependent(making, &bound->dependents[i], ctids, making->limit - (size_t)making->dependents, err) < 0) return -1;
+    }
+    if (!making->dependents)
+        return err_set(err, ERR_REFUSED, "dependents of a record refer to each other in a circle; they must be deleted by hand");
+    making->drained = true;
+    making->drained_tenant = record->tenant;
+    return 0;
+}
+
+/* Of a tree of its own, records may have gone as dependents of others in the same batch. */
+static int count_left(struct making *making, const char *ctids, size_t *ret_left, struct err *err) {
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    buf_printf(&sql.text, "SELECT count(*) FROM ONLY %s AS t WHERE t.ctid = ANY(", making->pass->run.due.leaf->quoted);
+    pg_add_parameter(&sql, ctids, "tid[]");
+    buf_add_char(&sql.text, ')');
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    *ret_left = (size_t)strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+    return 0;
+}
+
+static int destroy_records(struct making *making, const char *ctids, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    pg_add_delete(&sql, &run->due);
+    buf_add(&sql.text, "t.ctid = ANY(");
+    pg_add_parameter(&sql, ctids, "tid[]");
+    buf_add(&sql.text, ") AND ");
+    pg_add_scope(&sql, &run->due, &run->scope);
+    buf_add(&sql.text, " AND ");
+    pg_add_rest(&sql, &run->due, PG_BLOCKED_NOT);
+    add_returning(&sql, run);
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    note_records(making, result);
+    return 0;
+}
+
+static int destroy(struct making *making, const struct pg_record *records, size_t count, struct err *err) {
+    const struct pg_bound *bound = making->pass->run.due.bound;
+    size_t expected = count;
+    if (bound->n_dependents && fit(making, records, &count, err) < 0) return -1;
+    if (!count) return drain(making, &records[0], err);
+    if (count < expected) making->full = true; /* the others wait for the next batch */
+    expected = count;
+    const char *ctids = ctid_array(making->arena, records, count);
+    bool tree = false;
+    for (size_t i = 0; i < bound->n_dependents; i++) {
+        const struct pg_dependent *dependent = &bound->dependents[i];
+        if (dependent->own_target) continue;
+        if (destroy_dependent(making, dependent, ctids, err) < 0) return -1;
+        tree = tree || dependent->table == bound->table;
+    }
+    if (tree && count_left(making, ctids, &expected, err) < 0) return -1;
+    if (destroy_records(making, ctids, err) < 0) return -1;
+    if (making->dependents && making->n_records != expected)
+        return err_set(err, ERR_REFUSED, "table \"%s\" keeps records whose dependents were deleted (a trigger?); nothing was deleted",
+                       bound->table->name);
+    return 0;
+}
+
+static int anonymize(struct making *making, const struct pg_record *records, size_t count, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    const struct pg_bound *bound = run->due.bound;
+    PG_SQL returning = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    const char *ctids = ctid_array(making->arena, records, count);
+    for (size_t i = 0; i < bound->n_dependents; i++) {
+        const struct pg_dependent *dependent = &bound->dependents[i];
+        if (dependent->conf->when_anonymized == WHEN_ANONYMIZED_PURGE && !dependent->own_target) {
+            if (destroy_dependent(making, dependent, ctids, err) < 0) return -1;
+        } else if (dependent->conf->when_anonymized == WHEN_ANONYMIZED_COLUMNS) {
+            int64_t changed = 0;
+            if (pg_anonymize_dependent(making->store, &run->due, dependent, ctids, making->arena, &changed, err) < 0) return -1;
+            making->dependents += changed;
+        }
+    }
+    add_returning(&returning, run);
+    if (pg_anonymize_rows(making->store, &run->due, ctids, &run->scope, buf_text(&returning.text), making->arena, &result, err) < 0) return -1;
+    note_records(making, result);
+    return 0;
+}
+
+/* The planner is on the run's path for the choice alone: what follows joins with tables that may need another. */
+static const char unpin[] = "SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_sort = on;"
+                            "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
+
+static int carefully(struct making *making, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    if (choose(making, err) < 0) return -1;
+    if (!making->n_chosen) return 0;
+    if (run->shape != PG_BY_BLOCK && pg_script(making->store, unpin, err) < 0) return -1;
+    size_t count = making->n_chosen;
+    struct pg_record *records = arena_grow(making->arena, making->chosen, count, count, sizeof *records);
+    if (look_again(making, records, &count, err) < 0) return -1;
+    if (!count) return 0;
+    if (run->order.action == ACTION_ANONYMIZE) return anonymize(making, records, count, err);
+    if (destroy(making, records, count, err) < 0) return -1;
+    /* Where fewer were taken, the queue goes on behind those. */
+    if (making->full && making->n_records < count) {
+        making->chosen = making->records;
+        making->n_chosen = making->n_records;
+    }
+    return 0;
+}
+
+/* ---- the batch ---- */
+
+static int by_tenant(const void *a, const void *b) {
+    return strcmp(((const struct tenant_count *)a)->tenant, ((const struct tenant_count *)b)->tenant);
+}
+
+static void fill_tenants(const struct making *making, struct batch *batch) {
+    const struct pg_run *run = &making->pass->run;
+    size_t n = making->n_records + making->drained, kept_count = 0;
+    struct tenant_count *all = ARENA_ARRAY(making->arena, struct tenant_count, n);
+    for (size_t i = 0; i < making->n_records; i++)
+        all[i] = (struct tenant_count){.tenant = making->records[i].tenant, .count = 1, .oldest_us = making->records[i].instant_us};
+    if (making->drained) all[n - 1] = (struct tenant_count){.tenant = making->drained_tenant, .oldest_us = TIME_FOREVER};
+    qsort(all, n, sizeof *all, by_tenant);
+    for (size_t i = 0; i < n; i++) {
+        struct tenant_count *last = kept_count ? &all[kept_count - 1] : NULL;
+        if (!last || strcmp(last->tenant, all[i].tenant) != 0) {
+            all[kept_count++] = all[i];
+            continue;
+        }
+        last->count += all[i].count;
+        if (all[i].oldest_us < last->oldest_us) last->oldest_us = all[i].oldest_us;
+    }
+    for (size_t i = 0; i < kept_count; i++) {
+        const struct scope *scope = &run->order.due;
+        all[i].cutoff_us = scope_cutoff(scope, all[i].tenant);
+        for (size_t j = 0; all[i].oldest_us == TIME_FOREVER && j < run->scope.n_tenants; j++)
+            if (!strcmp(run->scope.tenants[j].id, all[i].tenant)) {
+                all[i].oldest_us = run->scope.tenants[j].end_us;
+                break;
+            }
+    }
+    batch->tenants = all;
+    batch->n_tenants = kept_count;
+}
+
+static int fill_transaction(struct pg_store *store, struct batch *batch, struct err *err) {
+    PG_RESULT result = NULL;
+    if (pg_query(store, "SELECT pg_current_xact_id()", 0, NULL, &result, err) < 0) return -1;
+    (void)text_copy(batch->transaction, sizeof batch->transaction, PQgetvalue(result, 0, 0));
+    (void)text_copy(batch->server, sizeof batch->server, store->server_start);
+    return 0;
+}
+
+static int explain_refusal(const struct pg_store *store, const struct order *order, struct err *err) {
+    if (!strcmp(err->detail, "23503"))
+        return err_set(err, ERR_REFUSED, "rows of \"%s\" still refer to records of \"%s\"; declare it under dependents (lapsectl check prints the line)",
+                      pg_refused_table(store), order->target->name);
+    return err_within(err, "table \"%s\"", order->target->name);
+}
+
+/* One batch, in a transaction that is left open if there is one (*ret_batch). */
+static int make_batch(struct making *making, const struct batch **ret_batch, struct err *err) {
+    struct pass *pass = making->pass;
+    struct pg_store *store = making->store;
+    if (pg_begin_with(store, pg_run_pins(&pass->run), err) < 0) return -1;
+    int result = pass->run.careful ? carefully(making, err) : destroy_at_once(making, err);
+    struct batch *batch = ARENA_NEW(making->arena, struct batch);
+    if (result == 0 && (making->n_records || making->dependents)) {
+        batch->order = pass->orders[pass->order];
+        batch->records = (int64_t)making->n_records;
+        batch->dependents = making->dependents;
+        fill_tenants(making, batch);
+        result = fill_transaction(store, batch, err);
+    }
+    if (result == 0 && batch->order) {
+        pass->batch = batch;
+        pass->chosen = making->chosen;
+        pass->n_chosen = making->n_chosen;
+        pass->full = making->full;
+        pass->drained = making->drained;
+        store->prepared = pass;
+        *ret_batch = batch;
+        return 0;
+    }
+    struct err ignored;
+    if (pg_rollback(store, result < 0 ? &ignored : err) < 0) return -1;
+    return result;
+}
+
+/* ---- the pass ---- */
+
+int pg_pass_begin(struct store *base, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err) {
+    struct pg_store *store = (struct pg_store *)(void *)base;
+    if (pg_connect(store, err) < 0) return -1;
+    struct pass *pass = xcalloc(1, sizeof *pass);
+    pass->arena = arena_new();
+    pass->run_arena = arena_new();
+    pass->orders = orders;
+    pass->n_orders = n_orders;
+    *ret_pass = pass;
+    return 0;
+}
+
+static void close_run(struct pass *pass) {
+    pass->open = false;
+    pass->leaf++;
+}
+
+static void leave_order(struct pass *pass) {
+    pass->open = false;
+    pass->order++;
+    pass->leaf = 0;
+}
+
+static int open_run(struct pg_store *store, struct pass *pass, const struct pg_bound *bound, struct err *err) {
+    const struct order *order = pass->orders[pass->order];
+    arena_clear(pass->run_arena);
+    pass->parents = 0;
+    if (pg_begin(store, false, err) < 0) return -1;
+    int result = pg_run_open(store, &pass->run, order, bound->table->leaves[pass->leaf], pass->run_arena, err);
+    struct err ignored;
+    if (pg_rollback(store, result < 0 ? &ignored : err) < 0) return -1;
+    if (result < 0) return -1;
+    pass->open = true;
+    if (!pass->run.over)
+        for (size_t i = 0; i < pass->n_exclusions; i++)
+            if (pass->exclusions[i].order == order) pg_run_exclude(&pass->run, pass->exclusions[i].tenant);
+    return 0;
+}
+
+/* Opens the run whose turn it is; *ret_over: there is none any more. */
+static int turn(struct pg_store *store, struct pass *pass, bool *ret_over, struct err *err) {
+    *ret_over = false;
+    while (!pass->open && pass->order < pass->n_orders) {
+        const struct order *order = pass->orders[pass->order];
+        if (order_is_any(order)) return err_set(err, ERR_BUG, "an order that only asks was to be carried out");
+        const struct pg_bound *bound = pg_bound_of(store, order->target);
+        if (!bound || !bound->table || bound->bad)
+            return err_set(err, ERR_CONFIG, "table \"%s\" does not fit the schedule; lapsectl check says why", order->target->name);
+        if (pass->leaf < bound->table->n_leaves) return open_run(store, pass, bound, err);
+        leave_order(pass);
+    }
+    *ret_over = !pass->open;
+    return 0;
+}
+
+static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, struct arena *arena, const struct batch **ret_batch,
+                      struct err *err) {
+    *ret_batch = NULL;
+    for (;;) {
+        bool over;
+        if (turn(store, pass, &over, err) < 0) return -1;
+        if (over) return 0;
+        if (!pg_run_next(&pass->run)) {
+            close_run(pass);
+            continue;
+        }
+        struct making making = {.store = store, .pass = pass, .arena = arena, .limit = limit};
+        if (make_batch(&making, ret_batch, err) < 0) {
+            pg_run_put_back(&pass->run);
+            bool locked = !strcmp(err->detail, "55P03") && !pass->run.careful;
+            if (!locked) return -1;
+            pass->run.careful = true; /* someone sits on a record: take the others */
+            continue;
+        }
+        if (*ret_batch) return 0;
+        pg_run_advance(&pass->run, making.chosen, making.n_chosen, making.full, false);
+    }
+}
+
+int pg_pass_prepare(struct store *base, struct pass *pass, size_t limit, struct arena *arena, const struct batch **ret_batch,
+                    const struct order **ret_failed, struct err *err) {
+    struct pg_store *store = (struct pg_store *)(void *)base;
+    assert(!store->prepared && limit);
+    if (next_batch(store, pass, limit, arena, ret_batch, err) == 0) return 0;
+    const struct order *order = pass->order < pass->n_orders ? pass->orders[pass->order] : NULL;
+    if (order) (void)explain_refusal(store, order, err);
+    if (ret_failed) *ret_failed = order;
+    if (err->code != ERR_UNAVAILABLE && order) leave_order(pass);
+    return -1;
+}
+
+/* Where the batch took place, the run goes on behind it. */
+static void go_on(struct pass *pass) {
+    if (!pass->open) return;
+    if (pass->drained) pg_run_put_back(&pass->run);
+    else pg_run_advance(&pass->run, pass->chosen, pass->n_chosen, pass->full, pass->batch->records > 0);
+}
+
+int pg_pass_finish(struct store *base, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err) {
+    struct pg_store *store = (struct pg_store *)(void *)base;
+    assert(store->prepared == pass && pass->batch);
+    store->prepared = NULL;
+    int result = commit ? pg_commit(store, err) : pg_rollback(store, err);
+    if (result == 0) *ret_outcome = commit ? (struct outcome){pass->batch->records, pass->batch->dependents} : (struct outcome){0, 0};
+    bool gone = commit && (result == 0 || err->code == ERR_UNKNOWN);
+    if (gone) go_on(pass);
+    else pg_run_put_back(&pass->run);
+    if (result < 0 && err->code == ERR_REFUSED) leave_order(pass); /* it would be refused again */
+    pass->batch = NULL;
+    return result;
+}
+
+void pg_pass_exclude(struct store *store, struct pass *pass, const struct order *order, const char *tenant) {
+    (void)store;
+    assert(!pass->batch);
+    *ARENA_APPEND(pass->arena, pass->exclusions, pass->n_exclusions) =
+        (struct exclusion){.order = order, .tenant = arena_strdup(pass->arena, tenant)};
+    if (pass->open && pass->orders[pass->order] == order) pg_run_exclude(&pass->run, pass->exclusions[pass->n_exclusions - 1].tenant);
+}
+
+void pg_pass_end(struct store *base, struct pass *pass) {
+    struct pg_store *store = (struct pg_store *)(void *)base;
+    struct err ignored;
+    if (store->prepared == pass) {
+        store->prepared = NULL;
+        if (pg_rollback(store, &ignored) < 0) pg_disconnect(store);
+    }
+    arena_free(pass->run_arena);
+    arena_free(pass->arena);
+    free(pass);
+}

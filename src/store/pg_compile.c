@@ -1,0 +1,515 @@
+#include "store/pg_compile.h"
+
+#include "base/time.h"
+#include "store/pg_anonymize.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- statements ---- */
+
+void pg_sql_free(struct pg_sql *sql) { buf_free(&sql->text); }
+
+void pg_sql_clear(struct pg_sql *sql) {
+    buf_clear(&sql->text);
+    sql->n_parameters = 0;
+}
+
+/* Its number. */
+static size_t add_value(struct pg_sql *sql, const char *value) {
+    *ARENA_APPEND(sql->arena, sql->parameters, sql->n_parameters) = value;
+    return sql->n_parameters;
+}
+
+void pg_add_parameter(struct pg_sql *sql, const char *value, const char *type) {
+    buf_printf(&sql->text, "$%zu::%s", add_value(sql, value), type);
+}
+
+int pg_run(struct pg_store *store, const struct pg_sql *sql, PGresult **ret_result, struct err *err) {
+    if (sql->text.overflow) return err_set(err, ERR_BUG, "a statement grew too long");
+    return pg_query(store, buf_text(&sql->text), (int)sql->n_parameters, sql->parameters, ret_result, err);
+}
+
+void pg_add_column(struct pg_sql *sql, const char *alias, const struct pg_column *column) {
+    buf_printf(&sql->text, "%s.%s", alias, column->quoted);
+}
+
+/* ---- tenants ---- */
+
+enum { OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25, OID_BPCHAR = 1042, OID_VARCHAR = 1043, OID_UUID = 2950 };
+
+struct pg_tenant_type pg_tenant_type(Oid oid) {
+    switch (oid) {
+    case OID_INT2: return (struct pg_tenant_type){.oid = oid, .element = "smallint"};
+    case OID_INT4: return (struct pg_tenant_type){.oid = oid, .element = "integer"};
+    case OID_INT8: return (struct pg_tenant_type){.oid = oid, .element = "bigint"};
+    case OID_UUID: return (struct pg_tenant_type){.oid = oid, .element = "uuid"};
+    case OID_BPCHAR: return (struct pg_tenant_type){.oid = oid, .element = "bpchar"};
+    case OID_TEXT:
+    case OID_VARCHAR: return (struct pg_tenant_type){.oid = oid, .element = "text"};
+    default: return (struct pg_tenant_type){.oid = oid, .element = "text", .as_text = true};
+    }
+}
+
+/* The number as the server would write it, within the type's range. */
+static bool is_canonical_integer(const char *id, int64_t least, int64_t most) {
+    char again[24];
+    char *end;
+    if (strlen(id) >= sizeof again) return false;
+    long long number = strtoll(id, &end, 10);
+    (void)snprintf(again, sizeof again, "%lld", number);
+    return !*end && !strcmp(again, id) && number >= least && number <= most;
+}
+
+static bool is_canonical_uuid(const char *id) {
+    if (strlen(id) != 36) return false;
+    for (size_t i = 0; i < 36; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? id[i] != '-' : !strchr("0123456789abcdef", id[i])) return false;
+    }
+    return true;
+}
+
+bool pg_tenant_fits(const struct pg_tenant_type *type, const char *id) {
+    switch (type->oid) {
+    case OID_INT2: return is_canonical_integer(id, INT16_MIN, INT16_MAX);
+    case OID_INT4: return is_canonical_integer(id, INT32_MIN, INT32_MAX);
+    case OID_INT8: return is_canonical_integer(id, INT64_MIN, INT64_MAX);
+    case OID_UUID: return is_canonical_uuid(id);
+    case OID_BPCHAR: return text_is_utf8(id, strlen(id)) && *id && id[strlen(id) - 1] != ' ';
+    default: return text_is_utf8(id, strlen(id));
+    }
+}
+
+static int by_cutoff(const void *a, const void *b) {
+    const struct scope_tenant *x = a, *y = b;
+    if (x->cutoff_us != y->cutoff_us) return x->cutoff_us < y->cutoff_us ? -1 : 1;
+    return strcmp(x->id, y->id);
+}
+
+const struct pg_group *pg_groups(struct arena *arena, const struct pg_tenant_type *type, const struct scope_tenant *tenants,
+                                 size_t n_tenants, size_t *ret_count) {
+    struct scope_tenant *sorted = ARENA_ARRAY(arena, struct scope_tenant, n_tenants);
+    size_t count = 0, n_groups = 0;
+    for (size_t i = 0; i < n_tenants; i++)
+        if (tenants[i].cutoff_us != TIME_NEVER && pg_tenant_fits(type, tenants[i].id)) sorted[count++] = tenants[i];
+    qsort(sorted, count, sizeof *sorted, by_cutoff);
+    struct pg_group *groups = NULL;
+    struct buf array __attribute__((cleanup(buf_free))) = {0};
+    for (size_t from = 0, to; from < count; from = to) {
+        buf_clear(&array);
+        buf_add_char(&array, '{');
+        for (to = from; to < count && sorted[to].cutoff_us == sorted[from].cutoff_us; to++) pg_add_array_item(&array, sorted[to].id);
+        buf_add_char(&array, '}');
+        *ARENA_APPEND(arena, groups, n_groups) =
+            (struct pg_group){.cutoff_us = sorted[from].cutoff_us, .ids = arena_strdup(arena, buf_text(&array)), .count = to - from};
+    }
+    *ret_count = n_groups;
+    return groups;
+}
+
+/* ---- the order's columns ---- */
+
+static const struct pg_column *column_named(const struct pg_table *table, const char *name) {
+    for (size_t i = 0; name && i < table->n_columns; i++)
+        if (!strcmp(table->columns[i].name, name)) return &table->columns[i];
+    return NULL;
+}
+
+static enum since_unit unit_of(const struct scope *scope) { return scope->anchor_is_since ? scope->of->unit : UNIT_NONE; }
+
+/* An anchor must be there, be a time, and have what it takes to be compared with an instant. */
+static bool anchor_usable(const struct pg_bound *bound, const struct scope *scope) {
+    if (!scope->anchor) return true;
+    const struct pg_column *column = column_named(bound->table, scope->anchor);
+    if (!column) return false;
+    switch (column->time) {
+    case PG_TIME_TIMESTAMPTZ: return true;
+    case PG_TIME_TIMESTAMP:
+    case PG_TIME_DATE: return scope->of->zone != NULL;
+    case PG_TIME_INTEGER: return unit_of(scope) != UNIT_NONE;
+    case PG_TIME_NONE: break;
+    }
+    return false;
+}
+
+int pg_due_of(const struct pg_store *store, const struct order *order, const struct pg_table *leaf, struct pg_due *ret_due,
+              struct err *err) {
+    const struct pg_bound *bound = pg_bound_of(store, order->target);
+    bool usable = bound && bound->table && !bound->bad && (order->target->no_tenant || bound->tenant);
+    usable = usable && anchor_usable(bound, &order->due);
+    for (size_t i = 0; usable && i < order->n_before; i++) usable = anchor_usable(bound, &order->before[i]);
+    for (size_t i = 0; usable && i < order->n_floors; i++) usable = anchor_usable(bound, &order->floors[i]);
+    if (!usable)
+        return err_set(err, ERR_CONFIG, "table \"%s\" does not fit the schedule; lapsectl check says why", order->target->name);
+    *ret_due = (struct pg_due){.order = order,
+                               .bound = bound,
+                               .leaf = leaf,
+                               .anchor = column_named(bound->table, order->due.anchor),
+                               .zone = order->target->zone};
+    if (bound->tenant) ret_due->tenant = pg_tenant_type(bound->tenant->type_oid);
+    return 0;
+}
+
+enum pg_blocked pg_blocked_of(const struct order *order) {
+    if (order_is_any(order)) return PG_BLOCKED_EITHER;
+    if (order->blocked_only) return PG_BLOCKED_ONLY;
+    return order->action == ACTION_PURGE ? PG_BLOCKED_NOT : PG_BLOCKED_EITHER;
+}
+
+/* ---- FROM ---- */
+
+void pg_add_link(struct pg_sql *sql, const struct pg_link *link, const char *child, const char *parent) {
+    for (size_t i = 0; i < link->n_columns; i++) {
+        if (i) buf_add(&sql->text, " AND ");
+        pg_add_column(sql, child, &link->child->columns[link->child_columns[i]]);
+        buf_add(&sql->text, " = ");
+        pg_add_column(sql, parent, &link->parent->columns[link->parent_columns[i]]);
+    }
+}
+
+static void alias_of_via(char alias[24], size_t n) {
+    if (n) (void)snprintf(alias, 24, "v%zu", n);
+    else (void)snprintf(alias, 24, "t");
+}
+
+/* The user's condition sees the table by its own name, also in a partition. */
+static void add_row(struct pg_sql *sql, const struct pg_due *due) {
+    const char *only = due->order->target->only;
+    if (!only) {
+        buf_printf(&sql->text, "ONLY %s AS t", due->leaf->quoted);
+        return;
+    }
+    buf_printf(&sql->text, "(SELECT ctid, tableoid, * FROM ONLY %s AS %s WHERE (%s\n)) AS t", due->leaf->quoted,
+               pg_quote(sql->arena, due->bound->table->name), only);
+}
+
+static void add_via(struct pg_sql *sql, const struct pg_due *due, bool as_join) {
+    for (size_t i = 0; i < due->bound->n_via; i++) {
+        char child[24], parent[24];
+        alias_of_via(child, i);
+        alias_of_via(parent, i + 1);
+        if (!as_join) {
+            buf_printf(&sql->text, "%s%s AS %s", i ? ", " : "", due->bound->via[i].parent->quoted, parent);
+            continue;
+        }
+        buf_printf(&sql->text, " JOIN %s AS %s ON ", due->bound->via[i].parent->quoted, parent);
+        pg_add_link(sql, &due->bound->via[i], child, parent);
+    }
+}
+
+void pg_add_source(struct pg_sql *sql, const struct pg_due *due) {
+    add_row(sql, due);
+    add_via(sql, due, true);
+}
+
+/* "… WHERE" and the joins as conditions: the changed table itself cannot take part in a JOIN. */
+static void add_change(struct pg_sql *sql, const struct pg_due *due, const char *from, const char *values) {
+    bool only = due->order->target->only != NULL;
+    if (only || due->bound->n_via || values) buf_printf(&sql->text, " %s ", from);
+    if (values) buf_printf(&sql->text, "%s%s", values, only || due->bound->n_via ? ", " : "");
+    if (only) {
+        pg_add_source(sql, due);
+        buf_add(&sql->text, " WHERE z.ctid = t.ctid AND ");
+        return;
+    }
+    add_via(sql, due, false);
+    buf_add(&sql->text, " WHERE ");
+    for (size_t i = 0; i < due->bound->n_via; i++) {
+        char child[24], parent[24];
+        alias_of_via(child, i);
+        alias_of_via(parent, i + 1);
+        pg_add_link(sql, &due->bound->via[i], child, parent);
+        buf_add(&sql->text, " AND ");
+    }
+}
+
+void pg_add_delete(struct pg_sql *sql, const struct pg_due *due) {
+    buf_printf(&sql->text, "DELETE FROM ONLY %s AS %s", due->leaf->quoted, due->order->target->only ? "z" : "t");
+    add_change(sql, due, "USING", NULL);
+}
+
+void pg_add_update(struct pg_sql *sql, const struct pg_due *due, const char *sets, const char *values) {
+    buf_printf(&sql->text, "UPDATE ONLY %s AS %s SET %s", due->leaf->quoted, due->order->target->only ? "z" : "t", sets);
+    add_change(sql, due, "FROM", values);
+}
+
+void pg_add_tenant(struct pg_sql *sql, const struct pg_due *due) {
+    char alias[24];
+    if (!due->bound->tenant) {
+        buf_add(&sql->text, "''");
+        return;
+    }
+    alias_of_via(alias, due->bound->n_via);
+    pg_add_column(sql, alias, due->bound->tenant);
+    if (due->tenant.as_text) buf_add(&sql->text, "::text");
+}
+
+/* ---- anchors and cutoffs ---- */
+
+/* The smallest local reading of any instant from `us` on: what lies before it is past for sure, also in an autumn hour
+ * that is read twice. Clocks are put back by at most three hours, at a full minute. */
+static void add_local(struct pg_sql *sql, const char *zone, int64_t us) {
+    size_t n = add_value(sql, arena_strdup(sql->arena, time_format(us).text));
+    buf_printf(&sql->text,
+               "(SELECT min(i AT TIME ZONE %s) FROM (SELECT $%zu::timestamptz AS i UNION ALL SELECT generate_series("
+               "date_trunc('minute', $%zu::timestamptz) + interval '1 minute', $%zu::timestamptz + interval '3 hours', interval '1 minute')) AS s)",
+               zone, n, n, n);
+}
+
+static int64_t ceiling_divide(int64_t a, int64_t b) { return a / b + (a % b > 0); }
+
+static int64_t unit_us(enum since_unit unit) { return unit == UNIT_MILLISECONDS ? 1000 : TIME_SECOND_US; }
+
+/* The zone as an SQL literal: a name that the schedule has checked; quotes are doubled all the same. */
+static const char *zone_literal(struct arena *arena, const char *zone) {
+    struct buf text __attribute__((cleanup(buf_free))) = {0};
+    buf_add_char(&text, '\'');
+    for (; *zone; zone++) {
+        if (*zone == '\'') buf_add_char(&text, '\'');
+        buf_add_char(&text, *zone);
+    }
+    buf_add_char(&text, '\'');
+    return arena_strdup(arena, buf_text(&text));
+}
+
+/* The cutoff in the anchor's own terms: the parameter is converted, never the column. */
+static void add_cutoff(struct pg_sql *sql, const struct pg_column *anchor, const struct target *of, enum since_unit unit, int64_t cutoff_us) {
+    switch (anchor->time) {
+    case PG_TIME_TIMESTAMPTZ: pg_add_parameter(sql, arena_strdup(sql->arena, time_format(cutoff_us).text), "timestamptz"); return;
+    case PG_TIME_TIMESTAMP: add_local(sql, zone_literal(sql->arena, of->zone), cutoff_us); return;
+    case PG_TIME_DATE: /* over at its end: every day before the one that the cutoff lies in */
+        add_local(sql, zone_literal(sql->arena, of->zone), cutoff_us - 1);
+        buf_add(&sql->text, "::date");
+        return;
+    case PG_TIME_INTEGER:
+        pg_add_parameter(sql, arena_printf(sql->arena, "%" PRId64, ceiling_divide(cutoff_us, unit_us(unit))), "bigint");
+        return;
+    case PG_TIME_NONE: break;
+    }
+    assert(!"an anchor is a time");
+}
+
+static void add_anchor_before(struct pg_sql *sql, const struct pg_column *anchor, const struct scope *scope, int64_t cutoff_us) {
+    pg_add_column(sql, "t", anchor);
+    buf_add(&sql->text, " < ");
+    add_cutoff(sql, anchor, scope->of, unit_of(scope), cutoff_us);
+    if (anchor->time == PG_TIME_INTEGER) return;
+    buf_add(&sql->text, " AND ");
+    pg_add_column(sql, "t", anchor);
+    buf_add(&sql->text, " > '-infinity'");
+}
+
+void pg_add_before(struct pg_sql *sql, const struct pg_due *due, const struct pg_column *anchor, int64_t cutoff_us) {
+    if (anchor) add_anchor_before(sql, anchor, &due->order->due, cutoff_us);
+    else buf_add(&sql->text, "true");
+}
+
+void pg_add_instant(struct pg_sql *sql, const struct pg_due *due, const char *value) {
+    const struct scope *scope = &due->order->due;
+    const char *zone = due->zone ? zone_literal(sql->arena, due->zone) : "'UTC'";
+    switch (due->anchor ? due->anchor->time : PG_TIME_NONE) {
+    case PG_TIME_TIMESTAMPTZ: buf_printf(&sql->text, "(extract(epoch FROM %s) * 1000000)::bigint", value); return;
+    case PG_TIME_TIMESTAMP: buf_printf(&sql->text, "(extract(epoch FROM %s AT TIME ZONE %s) * 1000000)::bigint", value, zone); return;
+    case PG_TIME_DATE:
+        buf_printf(&sql->text, "(extract(epoch FROM (%s + 1)::timestamp AT TIME ZONE %s) * 1000000)::bigint", value, zone);
+        return;
+    case PG_TIME_INTEGER: { /* garbage far in the past must not overflow */
+        int64_t factor = unit_us(unit_of(scope));
+        buf_printf(&sql->text, "(greatest(%s::bigint, %" PRId64 ") * %" PRId64 ")", value, INT64_MIN / factor, factor);
+        return;
+    }
+    case PG_TIME_NONE: buf_add(&sql->text, "NULL::bigint"); return;
+    }
+}
+
+/* ---- WHERE ---- */
+
+static void add_listed(struct pg_sql *sql, const struct pg_due *due, const struct pg_column *anchor, const struct scope *scope) {
+    size_t n_groups;
+    const struct pg_group *groups = pg_groups(sql->arena, &due->tenant, scope->tenants, scope->n_tenants, &n_groups);
+    if (!n_groups) buf_add(&sql->text, "false");
+    for (size_t i = 0; i < n_groups; i++) {
+        buf_add(&sql->text, i ? " OR (" : "(");
+        pg_add_tenant(sql, due);
+        buf_add(&sql->text, " = ANY(");
+        pg_add_parameter(sql, groups[i].ids, arena_printf(sql->arena, "%s[]", due->tenant.element));
+        buf_add_char(&sql->text, ')');
+        if (anchor) {
+            buf_add(&sql->text, " AND ");
+            add_anchor_before(sql, anchor, scope, groups[i].cutoff_us);
+        }
+        buf_add_char(&sql->text, ')');
+    }
+}
+
+/* Every tenant that is not listed, by the scope's own cutoff. */
+static void add_unlisted(struct pg_sql *sql, const struct pg_due *due, const struct pg_column *anchor, const struct scope *scope) {
+    struct buf array __attribute__((cleanup(buf_free))) = {0};
+    buf_add_char(&array, '{');
+    for (size_t i = 0; i < scope->n_tenants; i++)
+        if (pg_tenant_fits(&due->tenant, scope->tenants[i].id)) pg_add_array_item(&array, scope->tenants[i].id);
+    buf_add_char(&array, '}');
+    pg_add_tenant(sql, due);
+    buf_add(&sql->text, " IS NOT NULL AND ");
+    if (!strcmp(due->tenant.element, "text") || !strcmp(due->tenant.element, "bpchar")) {
+        pg_add_tenant(sql, due);
+        buf_add(&sql->text, " <> '' AND ");
+    }
+    if (array.length > 2) {
+        pg_add_tenant(sql, due);
+        buf_add(&sql->text, " <> ALL(");
+        pg_add_parameter(sql, arena_strdup(sql->arena, buf_text(&array)), arena_printf(sql->arena, "%s[]", due->tenant.element));
+        buf_add(&sql->text, ") AND ");
+    }
+    add_anchor_before(sql, anchor, scope, scope->cutoff_us);
+}
+
+void pg_add_scope(struct pg_sql *sql, const struct pg_due *due, const struct scope *scope) {
+    const struct pg_column *anchor = column_named(due->bound->table, scope->anchor);
+    buf_add_char(&sql->text, '(');
+    switch (scope->kind) {
+    case SCOPE_WHOLE:
+        if (scope->cutoff_us == TIME_NEVER) buf_add(&sql->text, "false");
+        else add_anchor_before(sql, anchor, scope, scope->cutoff_us);
+        break;
+    case SCOPE_LISTED: add_listed(sql, due, anchor, scope); break;
+    case SCOPE_REST:
+        if (scope->cutoff_us != TIME_NEVER) {
+            buf_add_char(&sql->text, '(');
+            add_unlisted(sql, due, anchor, scope);
+            buf_add(&sql->text, ") OR ");
+        }
+        add_listed(sql, due, anchor, scope);
+        break;
+    }
+    buf_add_char(&sql->text, ')');
+}
+
+static void add_floor(struct pg_sql *sql, const struct pg_due *due, const struct scope *floor) {
+    const struct pg_column *anchor = column_named(due->bound->table, floor->anchor);
+    if (!anchor || floor->cutoff_us == TIME_NEVER) buf_add(&sql->text, "false");
+    else add_anchor_before(sql, anchor, floor, floor->cutoff_us);
+}
+
+void pg_add_path(struct pg_sql *sql, const struct pg_dependent *dependent, size_t from) {
+    for (size_t i = from; i < dependent->n_path; i++) {
+        char child[24], below[24];
+        (void)snprintf(child, sizeof child, "d%zu", i);
+        (void)snprintf(below, sizeof below, "d%zu", i - 1);
+        buf_printf(&sql->text, "%s%s AS %s", i > from ? " JOIN " : "", dependent->path[i].child->quoted, child);
+        if (i == from) continue;
+        buf_add(&sql->text, " ON ");
+        pg_add_link(sql, &dependent->path[i - 1], below, child);
+    }
+}
+
+void pg_add_path_tie(struct pg_sql *sql, const struct pg_dependent *dependent) {
+    char last[24];
+    (void)snprintf(last, sizeof last, "d%zu", dependent->n_path - 1);
+    pg_add_link(sql, &dependent->path[dependent->n_path - 1], last, "t");
+}
+
+void pg_add_tree(struct pg_sql *sql, const struct pg_dependent *dependent, const char *source, const char *condition) {
+    const struct pg_link *step = &dependent->path[0]; /* from the table to itself */
+    buf_add(&sql->text, "WITH RECURSIVE tree(o, c");
+    for (size_t i = 0; i < step->n_columns; i++) buf_printf(&sql->text, ", k%zu", i);
+    buf_add(&sql->text, ") AS (SELECT d0.tableoid, d0.ctid::text");
+    for (size_t i = 0; i < step->n_columns; i++) {
+        buf_add(&sql->text, ", ");
+        pg_add_column(sql, "d0", &step->parent->columns[step->parent_columns[i]]);
+    }
+    buf_printf(&sql->text, " FROM %s, ", source);
+    pg_add_path(sql, dependent, 0);
+    buf_add(&sql->text, " WHERE ");
+    pg_add_path_tie(sql, dependent);
+    buf_printf(&sql->text, " AND %s UNION SELECT n.tableoid, n.ctid::text", condition);
+    for (size_t i = 0; i < step->n_columns; i++) {
+        buf_add(&sql->text, ", ");
+        pg_add_column(sql, "n", &step->parent->columns[step->parent_columns[i]]);
+    }
+    buf_printf(&sql->text, " FROM tree JOIN %s AS n ON ", step->child->quoted);
+    for (size_t i = 0; i < step->n_columns; i++) {
+        buf_printf(&sql->text, "%stree.k%zu = ", i ? " AND " : "", i);
+        pg_add_column(sql, "n", &step->child->columns[step->child_columns[i]]);
+    }
+    buf_add(&sql->text, ") ");
+}
+
+void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker) {
+    buf_printf(&sql->text, "EXISTS (SELECT FROM %s AS b", blocker->link.child->quoted);
+    if (blocker->through) {
+        buf_add(&sql->text, ", ");
+        pg_add_path(sql, blocker->through, 0);
+        buf_add(&sql->text, " WHERE ");
+        pg_add_link(sql, &blocker->link, "b", "d0");
+        buf_add(&sql->text, " AND ");
+        pg_add_path_tie(sql, blocker->through);
+    } else {
+        buf_add(&sql->text, " WHERE ");
+        pg_add_link(sql, &blocker->link, "b", "t");
+        /* A row that refers to itself does not hold itself. */
+        if (blocker->link.child == due->bound->table) buf_add(&sql->text, " AND (b.tableoid, b.ctid) <> (t.tableoid, t.ctid)");
+    }
+    buf_add_char(&sql->text, ')');
+}
+
+void pg_add_dependent_left(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent) {
+    (void)due;
+    buf_add(&sql->text, "EXISTS (SELECT FROM ");
+    pg_add_path(sql, dependent, 0);
+    buf_add(&sql->text, " WHERE ");
+    pg_add_path_tie(sql, dependent);
+    buf_add_char(&sql->text, ')');
+}
+
+static bool blocks_by_itself(const struct pg_dependent *dependent) { return dependent->own_target != NULL; }
+
+static void add_not_blocked(struct pg_sql *sql, const struct pg_due *due) {
+    for (size_t i = 0; i < due->bound->n_blockers; i++) {
+        buf_add(&sql->text, " AND NOT ");
+        pg_add_blocker(sql, due, &due->bound->blockers[i]);
+    }
+    for (size_t i = 0; i < due->bound->n_dependents; i++) {
+        if (!blocks_by_itself(&due->bound->dependents[i])) continue;
+        buf_add(&sql->text, " AND NOT ");
+        pg_add_dependent_left(sql, due, &due->bound->dependents[i]);
+    }
+}
+
+static void add_blocked(struct pg_sql *sql, const struct pg_due *due) {
+    buf_add(&sql->text, " AND (false");
+    for (size_t i = 0; i < due->bound->n_blockers; i++) {
+        buf_add(&sql->text, " OR ");
+        pg_add_blocker(sql, due, &due->bound->blockers[i]);
+    }
+    for (size_t i = 0; i < due->bound->n_dependents; i++) {
+        if (!blocks_by_itself(&due->bound->dependents[i])) continue;
+        buf_add(&sql->text, " OR ");
+        pg_add_dependent_left(sql, due, &due->bound->dependents[i]);
+    }
+    buf_add_char(&sql->text, ')');
+}
+
+void pg_add_rest(struct pg_sql *sql, const struct pg_due *due, enum pg_blocked blocked) {
+    const struct order *order = due->order;
+    buf_add(&sql->text, "true");
+    for (size_t i = 0; i < order->n_floors; i++) {
+        buf_add(&sql->text, " AND ");
+        add_floor(sql, due, &order->floors[i]);
+    }
+    for (size_t i = 0; i < order->n_before; i++) {
+        buf_add(&sql->text, " AND ");
+        pg_add_scope(sql, due, &order->before[i]);
+        buf_add(&sql->text, " IS NOT TRUE");
+    }
+    if (order->action == ACTION_ANONYMIZE && !order_is_any(order)) {
+        buf_add(&sql->text, " AND ");
+        pg_add_not_done(sql, due->bound);
+    }
+    if (blocked == PG_BLOCKED_NOT) add_not_blocked(sql, due);
+    if (blocked == PG_BLOCKED_ONLY) add_blocked(sql, due);
+}

@@ -1,0 +1,335 @@
+#include "store/pg_run.h"
+
+#include "base/time.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_WINDOW = 16, FIRST_BLOCKS = 1024, MOST_BLOCKS = 65536, MOST_LOOKED_AT = 8192 };
+
+/* ---- the queue of tenants ---- */
+
+static void append(struct pg_run *run, struct pg_waiting *waiting) {
+    waiting->next = NULL;
+    if (run->last) run->last->next = waiting;
+    else run->first = waiting;
+    run->last = waiting;
+}
+
+static void prepend(struct pg_run *run, struct pg_waiting *waiting) {
+    waiting->next = run->first;
+    run->first = waiting;
+    if (!run->last) run->last = waiting;
+}
+
+/* The first tenants that share a cutoff, so that one comparison serves them all. */
+static void take_window(struct pg_run *run) {
+    struct pg_waiting **link = &run->first, *before = NULL;
+    int64_t cutoff_us = run->first ? run->first->tenant.cutoff_us : 0;
+    run->n_window = 0;
+    for (int looked = 0; *link && run->n_window < run->window_size && looked < MOST_LOOKED_AT; looked++) {
+        struct pg_waiting *waiting = *link;
+        if (waiting->tenant.cutoff_us != cutoff_us) {
+            before = waiting;
+            link = &waiting->next;
+            continue;
+        }
+        *link = waiting->next;
+        if (run->last == waiting) run->last = before;
+        run->window[run->n_window++] = waiting;
+    }
+}
+
+void pg_run_put_back(struct pg_run *run) {
+    for (size_t i = run->n_window; i-- > 0;) prepend(run, run->window[i]);
+    run->n_window = 0;
+}
+
+static int by_age(const void *a, const void *b) {
+    const struct pg_candidate *x = a, *y = b;
+    if (x->oldest_us != y->oldest_us) return x->oldest_us < y->oldest_us ? -1 : 1;
+    return strcmp(x->tenant, y->tenant);
+}
+
+/* ---- opening ---- */
+
+static int count_blocks(struct pg_store *store, struct pg_run *run, struct err *err) {
+    PG_RESULT result = NULL;
+    const char *oid = arena_printf(run->arena, "%u", run->due.leaf->oid);
+    if (pg_query(store, "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint", 1, &oid, &result, err) < 0) return -1;
+    run->n_blocks = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    run->n_blocks_window = FIRST_BLOCKS;
+    return 0;
+}
+
+static enum pg_shape shape_of(const struct pg_due *due) {
+    const struct pg_bound *bound = due->bound;
+    bool by_since = due->anchor && due->anchor == bound->since;
+    if (due->order->due.kind == SCOPE_WHOLE) return by_since && bound->index_since ? PG_BY_SINCE : PG_BY_BLOCK;
+    if (bound->index_tenant_since && !bound->n_via && !due->tenant.as_text && (by_since || !due->anchor)) return PG_BY_TENANT;
+    return PG_BY_BLOCK;
+}
+
+int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *order, const struct pg_table *leaf, struct arena *arena,
+                struct err *err) {
+    struct pg_candidate *candidates;
+    size_t count;
+    *run = (struct pg_run){.arena = arena, .order = *order};
+    if (pg_due_of(store, order, leaf, &run->due, err) < 0) return -1;
+    if (pg_candidates(store, &run->due, pg_blocked_of(order), arena, &candidates, &count, err) < 0) return -1;
+    run->over = !count;
+    run->window_size = FIRST_WINDOW;
+    if (!count) return 0;
+    run->shape = shape_of(&run->due);
+    run->careful = order->action != ACTION_PURGE || run->due.bound->n_dependents || run->due.bound->n_blockers;
+    if (order->due.kind != SCOPE_WHOLE) {
+        struct scope_tenant *tenants = ARENA_ARRAY(arena, struct scope_tenant, count);
+        struct pg_waiting *waiting = ARENA_ARRAY(arena, struct pg_waiting, count);
+        for (size_t i = 0; i < count; i++)
+            tenants[i] =
+                (struct scope_tenant){.id = candidates[i].tenant, .cutoff_us = candidates[i].cutoff_us, .end_us = candidates[i].end_us};
+        run->order = order_for(order, tenants, count);
+        qsort(candidates, count, sizeof *candidates, by_age);
+        for (size_t i = 0; i < count; i++) {
+            waiting[i].tenant = (struct scope_tenant){
+                .id = candidates[i].tenant, .cutoff_us = candidates[i].cutoff_us, .end_us = candidates[i].end_us};
+            append(run, &waiting[i]);
+        }
+    }
+    run->due.order = &run->order;
+    return run->shape == PG_BY_BLOCK ? count_blocks(store, run, err) : 0;
+}
+
+const char *pg_run_pins(const struct pg_run *run) {
+    if (run->shape == PG_BY_BLOCK) return "";
+    /* Left free, the planner sorts all of a tenant's due rows or reads the whole table. An anti-join against what
+     * blocks may need its hash. */
+    bool joins = run->due.bound->n_blockers || run->due.bound->n_dependents;
+    return joins ? "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;"
+                   "SET LOCAL enable_mergejoin = off;"
+                 : "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;"
+                   "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;";
+}
+
+/* ---- choosing ---- */
+
+static int by_tenant_id(const void *a, const void *b) {
+    return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
+}
+
+bool pg_run_next(struct pg_run *run) {
+    if (run->over) return false;
+    run->scope = run->order.due;
+    if (run->shape == PG_BY_BLOCK) return run->block < run->n_blocks && (run->scope.kind == SCOPE_WHOLE || run->scope.n_tenants);
+    if (run->shape == PG_BY_SINCE) return true;
+    take_window(run);
+    if (!run->n_window) return false;
+    struct scope_tenant *tenants = ARENA_ARRAY(run->arena, struct scope_tenant, run->n_window);
+    for (size_t i = 0; i < run->n_window; i++) tenants[i] = run->window[i]->tenant;
+    qsort(tenants, run->n_window, sizeof *tenants, by_tenant_id);
+    run->scope.tenants = tenants;
+    run->scope.n_tenants = run->n_window;
+    return true;
+}
+
+static const char *anchor_type(const struct pg_column *anchor) {
+    switch (anchor->time) {
+    case PG_TIME_TIMESTAMPTZ: return "timestamptz";
+    case PG_TIME_TIMESTAMP: return "timestamp";
+    case PG_TIME_DATE: return "date";
+    case PG_TIME_INTEGER:
+    case PG_TIME_NONE: break;
+    }
+    return "bigint";
+}
+
+static const char *anchor_least(const struct pg_column *anchor) {
+    return anchor->time == PG_TIME_INTEGER ? "-9223372036854775808" : "-infinity";
+}
+
+static void add_by_tenant(struct pg_sql *sql, const struct pg_run *run, const char *columns, size_t limit, bool lock) {
+    const struct pg_due *due = &run->due;
+    struct buf ids __attribute__((cleanup(buf_free))) = {0};
+    struct buf lasts __attribute__((cleanup(buf_free))) = {0};
+    buf_add_char(&ids, '{');
+    buf_add_char(&lasts, '{');
+    for (size_t i = 0; i < run->n_window; i++) {
+        pg_add_array_item(&ids, run->window[i]->tenant.id);
+        if (due->anchor) pg_add_array_item(&lasts, run->window[i]->last ? run->window[i]->last : anchor_least(due->anchor));
+    }
+    buf_add_char(&ids, '}');
+    buf_add_char(&lasts, '}');
+    buf_add(&sql->text, "SELECT e.* FROM unnest(");
+    pg_add_parameter(sql, arena_strdup(sql->arena, buf_text(&ids)), arena_printf(sql->arena, "%s[]", due->tenant.element));
+    if (due->anchor) {
+        buf_add(&sql->text, ", ");
+        pg_add_parameter(sql, arena_strdup(sql->arena, buf_text(&lasts)), arena_printf(sql->arena, "%s[]", anchor_type(due->anchor)));
+    }
+    buf_printf(&sql->text, ") AS u(tenant%s) CROSS JOIN LATERAL (SELECT %s FROM ", due->anchor ? ", last" : "", columns);
+    pg_add_source(sql, due);
+    buf_add(&sql->text, " WHERE ");
+    pg_add_tenant(sql, due);
+    buf_add(&sql->text, " = u.tenant AND ");
+    pg_add_before(sql, due, due->anchor, run->scope.tenants[0].cutoff_us);
+    if (due->anchor) buf_printf(&sql->text, " AND t.%s >= u.last", due->anchor->quoted);
+    buf_add(&sql->text, " AND ");
+    pg_add_rest(sql, due, pg_blocked_of(&run->order));
+    if (due->anchor) buf_printf(&sql->text, " ORDER BY t.%s", due->anchor->quoted);
+    buf_printf(&sql->text, " LIMIT %zu%s) AS e LIMIT %zu", limit, lock ? " FOR UPDATE OF t SKIP LOCKED" : "", limit);
+}
+
+static void add_by_since(struct pg_sql *sql, const struct pg_run *run, const char *columns, size_t limit, bool lock) {
+    const struct pg_due *due = &run->due;
+    buf_printf(&sql->text, "SELECT %s FROM ", columns);
+    pg_add_source(sql, due);
+    buf_add(&sql->text, " WHERE ");
+    pg_add_scope(sql, due, &run->scope);
+    if (run->since) {
+        buf_printf(&sql->text, " AND t.%s >= ", due->anchor->quoted);
+        pg_add_parameter(sql, run->since, anchor_type(due->anchor));
+    }
+    buf_add(&sql->text, " AND ");
+    pg_add_rest(sql, due, pg_blocked_of(&run->order));
+    buf_printf(&sql->text, " ORDER BY t.%s LIMIT %zu%s", due->anchor->quoted, limit, lock ? " FOR UPDATE OF t SKIP LOCKED" : "");
+}
+
+static void add_by_block(struct pg_sql *sql, const struct pg_run *run, const char *columns, size_t limit, bool lock) {
+    const struct pg_due *due = &run->due;
+    buf_printf(&sql->text, "SELECT %s FROM ", columns);
+    pg_add_source(sql, due);
+    buf_printf(&sql->text, " WHERE t.ctid >= '(%" PRId64 ",0)'::tid AND t.ctid < '(%" PRId64 ",0)'::tid", run->block,
+               run->block + run->n_blocks_window);
+    if (run->after) {
+        buf_add(&sql->text, " AND t.ctid > ");
+        pg_add_parameter(sql, run->after, "tid");
+    }
+    buf_add(&sql->text, " AND ");
+    pg_add_scope(sql, due, &run->scope);
+    buf_add(&sql->text, " AND ");
+    pg_add_rest(sql, due, pg_blocked_of(&run->order));
+    /* The order is that of the scan; where a join mixes it up, it has to be sorted, or the cursor would jump. */
+    buf_printf(&sql->text, " ORDER BY t.ctid LIMIT %zu%s", limit, lock ? " FOR UPDATE OF t SKIP LOCKED" : "");
+}
+
+void pg_run_add_choice(struct pg_sql *sql, const struct pg_run *run, const char *columns, size_t limit, bool lock) {
+    switch (run->shape) {
+    case PG_BY_TENANT: add_by_tenant(sql, run, columns, limit, lock); return;
+    case PG_BY_SINCE: add_by_since(sql, run, columns, limit, lock); return;
+    case PG_BY_BLOCK: add_by_block(sql, run, columns, limit, lock); return;
+    }
+}
+
+/* ---- records ---- */
+
+void pg_run_add_record(struct pg_sql *sql, const struct pg_run *run) {
+    const struct pg_column *anchor = run->due.anchor;
+    buf_add_char(&sql->text, '(');
+    pg_add_tenant(sql, &run->due);
+    buf_add(&sql->text, ")::text, ");
+    pg_add_instant(sql, &run->due, anchor ? arena_printf(sql->arena, "t.%s", anchor->quoted) : "NULL");
+    /* A timestamptz is made from the instant again: writing it out as text takes longer. */
+    if (anchor && anchor->time != PG_TIME_TIMESTAMPTZ) buf_printf(&sql->text, ", t.%s::text", anchor->quoted);
+    else buf_add(&sql->text, ", NULL");
+    buf_add(&sql->text, run->careful || run->shape == PG_BY_BLOCK ? ", t.ctid::text" : ", NULL");
+}
+
+struct pg_record pg_run_record(const struct pg_run *run, const PGresult *result, int row) {
+    struct pg_record record = {.tenant = PQgetvalue(result, row, 0), .instant_us = TIME_FOREVER};
+    if (run->due.anchor && !PQgetisnull(result, row, 1)) record.instant_us = strtoll(PQgetvalue(result, row, 1), NULL, 10);
+    if (!PQgetisnull(result, row, 2)) record.anchor = PQgetvalue(result, row, 2);
+    if (!PQgetisnull(result, row, 3)) record.ctid = PQgetvalue(result, row, 3);
+    return record;
+}
+
+/* ---- going on ---- */
+
+/* The latest anchor among the records of one tenant (NULL: of all), as text. */
+static const char *latest_anchor(const struct pg_run *run, const struct pg_record *records, size_t count, const char *tenant) {
+    const struct pg_record *latest = NULL;
+    for (size_t i = 0; i < count; i++)
+        if ((!tenant || !strcmp(records[i].tenant, tenant)) && (!latest || records[i].instant_us > latest->instant_us)) latest = &records[i];
+    if (!latest || latest->instant_us == TIME_FOREVER) return NULL;
+    return arena_strdup(run->arena, latest->anchor ? latest->anchor : time_format(latest->instant_us).text);
+}
+
+static bool has_records(const struct pg_record *records, size_t count, const char *tenant) {
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(records[i].tenant, tenant)) return true;
+    return false;
+}
+
+/* The tenants up to the last one that had its turn are exhausted, that one goes to the back of the queue, the others keep
+ * their place: so a large tenant alternates with the small ones. */
+static void advance_tenants(struct pg_run *run, const struct pg_record *records, size_t count, bool full, bool progress) {
+    size_t n = run->n_window, last = n;
+    run->n_window = 0;
+    if (!full) {
+        if (run->window_size < PG_MOST_WINDOW) run->window_size *= 2;
+        return;
+    }
+    for (size_t i = n; i-- > 0 && last == n;)
+        if (has_records(records, count, run->window[i]->tenant.id)) last = i;
+    if (last == n) return;
+    for (size_t i = n; i-- > last + 1;) prepend(run, run->window[i]);
+    if (last < n / 2) run->window_size /= 2;
+    struct pg_waiting *partly = run->window[last];
+    const char *anchor = latest_anchor(run, records, count, partly->tenant.id);
+    if (anchor) partly->last = anchor;
+    if (progress) append(run, partly);
+}
+
+static bool ctid_less(const char *a, const char *b) {
+    char *rest_a, *rest_b;
+    unsigned long block_a = strtoul(a + 1, &rest_a, 10), block_b = strtoul(b + 1, &rest_b, 10);
+    if (block_a != block_b) return block_a < block_b;
+    return strtoul(rest_a + 1, NULL, 10) < strtoul(rest_b + 1, NULL, 10);
+}
+
+static void advance_blocks(struct pg_run *run, const struct pg_record *records, size_t count, bool full) {
+    if (!full) {
+        run->block += run->n_blocks_window;
+        run->after = NULL;
+        if (!count && run->n_blocks_window < MOST_BLOCKS) run->n_blocks_window *= 2;
+        return;
+    }
+    const char *last = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (!last || ctid_less(last, records[i].ctid)) last = records[i].ctid;
+    if (last) run->after = arena_strdup(run->arena, last);
+}
+
+void pg_run_advance(struct pg_run *run, const struct pg_record *records, size_t count, bool full, bool progress) {
+    switch (run->shape) {
+    case PG_BY_TENANT: advance_tenants(run, records, count, full, progress); return;
+    case PG_BY_SINCE: {
+        const char *anchor = latest_anchor(run, records, count, NULL);
+        if (anchor) run->since = anchor;
+        run->over = !full || !progress;
+        return;
+    }
+    case PG_BY_BLOCK: advance_blocks(run, records, count, full); return;
+    }
+}
+
+void pg_run_exclude(struct pg_run *run, const char *tenant) {
+    struct pg_waiting *before = NULL;
+    for (struct pg_waiting *waiting = run->first; waiting; waiting = waiting->next) {
+        if (strcmp(waiting->tenant.id, tenant) != 0) {
+            before = waiting;
+            continue;
+        }
+        if (before) before->next = waiting->next;
+        else run->first = waiting->next;
+        if (run->last == waiting) run->last = before;
+    }
+    struct scope *scope = &run->order.due;
+    struct scope_tenant *left = ARENA_ARRAY(run->arena, struct scope_tenant, scope->n_tenants);
+    size_t count = 0;
+    for (size_t i = 0; i < scope->n_tenants; i++)
+        if (strcmp(scope->tenants[i].id, tenant) != 0) left[count++] = scope->tenants[i];
+    scope->tenants = left;
+    scope->n_tenants = count;
+}

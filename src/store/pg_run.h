@@ -1,0 +1,68 @@
+/* A run: one order on one table (the target's or a leaf of it), batch after batch. It knows where the last batch ended. */
+#ifndef LAPSED_STORE_PG_RUN_H
+#define LAPSED_STORE_PG_RUN_H
+
+#include "store/pg_compile.h"
+
+/* How records are chosen; which one is fast follows from the indexes. */
+enum pg_shape {
+    PG_BY_TENANT, /* a window of tenants, each by the index on (tenant, since) */
+    PG_BY_SINCE,  /* no tenants: by the index on since */
+    PG_BY_BLOCK,  /* block range by block range */
+};
+
+/* A tenant with something due, waiting for its turn. */
+struct pg_waiting {
+    struct scope_tenant tenant;
+    const char *last; /* the anchor that its last batch ended with, as text; NULL: from the beginning */
+    struct pg_waiting *next;
+};
+
+enum { PG_MOST_WINDOW = 256 };
+
+struct pg_run {
+    struct arena *arena;
+    struct order order; /* narrowed to the tenants that have something due */
+    struct pg_due due;
+    enum pg_shape shape;
+    bool careful;       /* lock, look again, then act */
+    bool over;
+
+    struct pg_waiting *first, *last;
+    struct pg_waiting *window[PG_MOST_WINDOW]; /* taken out of the queue for the batch under way */
+    size_t n_window, window_size;
+    struct scope scope; /* of the batch under way: the window, or all */
+
+    const char *since;         /* PG_BY_SINCE: where the last batch ended; NULL: nowhere yet */
+    int64_t block, n_blocks, n_blocks_window; /* PG_BY_BLOCK */
+    const char *after;         /* the last ctid of a range that is not finished; NULL */
+};
+
+/* One record chosen or destroyed. */
+struct pg_record {
+    const char *ctid; /* NULL where nobody needs it */
+    const char *tenant;
+    const char *anchor;  /* as text, for the next batch; NULL: none */
+    int64_t instant_us;  /* TIME_FOREVER: no anchor */
+};
+
+/* Inside a transaction: asks who has anything due. `over` is set if nobody has. */
+int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *order, const struct pg_table *leaf, struct arena *arena,
+                struct err *err) MUST_CHECK;
+/* SET LOCAL … that keep the planner on the run's path. */
+const char *pg_run_pins(const struct pg_run *run);
+/* Sets window and scope of the next batch; false: the run is over. */
+bool pg_run_next(struct pg_run *run);
+/* SELECT … of the ctids of at most `limit` records; `columns` instead of t.ctid; `lock`: FOR UPDATE SKIP LOCKED. */
+void pg_run_add_choice(struct pg_sql *sql, const struct pg_run *run, const char *columns, size_t limit, bool lock);
+/* "tenant::text, instant, anchor::text, ctid::text" of t: what struct pg_record is read from. */
+void pg_run_add_record(struct pg_sql *sql, const struct pg_run *run);
+struct pg_record pg_run_record(const struct pg_run *run, const PGresult *result, int row);
+/* After a batch that took these records, in the order of choice; full: there may be more. */
+void pg_run_advance(struct pg_run *run, const struct pg_record *records, size_t count, bool full, bool progress);
+/* Puts the window back: the batch did not happen. */
+void pg_run_put_back(struct pg_run *run);
+/* Nothing of this tenant any more. */
+void pg_run_exclude(struct pg_run *run, const char *tenant);
+
+#endif
