@@ -140,7 +140,7 @@ static int start_order(struct mongo_store *store, struct pass *pass, struct err 
         if (!is_excluded(pass, tally.tenants[i].tenant))
             push(pass, (struct queued){tally.tenants[i].tenant, tally.tenants[i].count, tally.tenants[i].oldest_us});
     if (pass->n_queue) qsort(pass->queue, pass->n_queue, sizeof *pass->queue, by_oldest);
-    pass->by_key = false;
+    pass->by_key = mongo_is_walked(order);
     pass->bound = bound;
     return 0;
 }
@@ -204,40 +204,27 @@ static int begin_transaction(struct mongo_store *store, struct pass *pass, struc
     return started ? 0 : mongo_fail(store, &error, NULL, "start a transaction", err);
 }
 
-/* {$and: [filter, {_id: {$ne: last}}]}: `min` is inclusive, but other than $gt it knows no type brackets. */
-static const bson_t *filter_of(struct pass *pass, const bson_t *filter) {
-    if (!pass->last) return mongo_keep(pass->batch_arena, filter);
-    bson_iter_t id;
-    if (!bson_iter_init_find(&id, pass->last, "_id")) return mongo_keep(pass->batch_arena, filter);
-    bson_t other = BSON_INITIALIZER;
-    bson_append_iter(&other, "$ne", -1, &id);
-    MONGO_BSON both = BCON_NEW("$and", "[", BCON_DOCUMENT(filter), "{", "_id", BCON_DOCUMENT(&other), "}", "]");
-    bson_destroy(&other);
-    return mongo_keep(pass->batch_arena, both);
-}
-
 static int choose(struct mongo_store *store, struct pass *pass, size_t limit, struct err *err) {
     const char **ids = ARENA_ARRAY(pass->batch_arena, const char *, pass->n_window);
     for (size_t i = 0; i < pass->n_window; i++) ids[i] = pass->window[i].id;
     const struct order *order = pass->orders[pass->current];
+    struct mongo_work *work = &pass->work;
     MONGO_BSON filter = mongo_compile(pass->bound, order, ids, pass->n_window);
-    pass->work = (struct mongo_work){.arena = pass->batch_arena, .bound = pass->bound, .order = order};
+    *work = (struct mongo_work){.arena = pass->batch_arena, .bound = pass->bound, .order = order, .limit = limit};
     pass->window_done = true;
     pass->next_last = NULL;
     if (!filter) return 0;
-    pass->work.filter = mongo_keep(pass->batch_arena, filter);
-    MONGO_BSON by_id_order = BCON_NEW("_id", BCON_INT32(1));
-    const bson_t *from_here = filter_of(pass, filter);
-    struct mongo_find find = {.filter = from_here, .limit = (int64_t)limit, .hint = pass->bound->index_tenant};
-    if (pass->by_key) {
-        find.hint = "_id_";
-        find.sort = by_id_order;
-        find.min = pass->last;
-    } else if (order->due.kind == SCOPE_WHOLE) {
-        find.hint = NULL;
-    }
-    if (mongo_work_choose(store, pass->session, &pass->work, &find, err)) return -1;
-    pass->window_done = pass->work.n_documents < limit;
+    work->filter = mongo_keep(pass->batch_arena, filter);
+    const char *hint = order->due.kind == SCOPE_WHOLE ? NULL : pass->bound->index_tenant;
+    const struct mongo_find find = {.filter = work->filter, .limit = (int64_t)limit, .hint = hint};
+    int result = pass->by_key ? mongo_work_choose_by_key(store, pass->session, work, pass->last, limit, err)
+                              : mongo_work_choose(store, pass->session, work, &find, err);
+    const struct mongo_document *chosen = work->documents;
+    size_t n_chosen = work->n_documents, taken;
+    if (result || mongo_work_complete(store, pass->session, work, &taken, err)) return -1;
+    pass->window_done = n_chosen < limit && taken == n_chosen;
+    if (!taken && !work->n_children) pass->window_done = true;
+    if (taken) pass->next_last = mongo_key_of(pass->batch_arena, chosen[taken - 1].found);
     return 0;
 }
 
@@ -328,7 +315,6 @@ static int commit_transaction(struct mongo_store *store, struct pass *pass, stru
     }
 }
 
-/* Without transactions the listed documents are chosen anew, by key and by the whole filter, and what depends on them with them. */
 static int apply_listed(struct mongo_store *store, struct pass *pass, struct outcome *ret_outcome, struct err *err) {
     if (mongo_connect(store, NULL, err)) return -1;
     return mongo_work_again(store, &pass->work, ret_outcome, err);

@@ -183,6 +183,7 @@ static bool push_order(bson_t *conditions, const struct mongo_bound *bound, cons
         if (!folds(order, &order->floors[i]) && !push_scope(conditions, &index, bound, &order->floors[i], NULL, ids, n_ids, true)) return false;
     for (size_t i = 0; i < order->n_before; i++) push_not_before(conditions, &index, bound, &order->before[i], ids, n_ids);
     push_only(conditions, &index, bound);
+    if (order->action == ACTION_ANONYMIZE) mongo_push_anonymizable(conditions, &index, bound->target);
     return index > 0;
 }
 

@@ -201,7 +201,112 @@ int mongo_tally(struct mongo_store *store, const struct mongo_bound *bound, cons
     return 0;
 }
 
+/* ---- with what the filter does not know ---- */
+
+struct walking {
+    struct mongo_store *store;
+    const struct mongo_bound *bound;
+    const struct order *order;
+    const struct tally *candidates; /* by the filter alone */
+    int64_t *left;                  /* of each candidate: what is free to go */
+    struct blocked_count *blocked;
+    size_t n_blocked;
+    struct arena *arena;
+    struct tally tally;
+};
+
+static void add_blocked(struct walking *walking, const char *by) {
+    walking->tally.n_blocked_records++;
+    for (size_t i = 0; i < walking->n_blocked; i++)
+        if (!strcmp(walking->blocked[i].by, by)) {
+            walking->blocked[i].count++;
+            return;
+        }
+    *ARENA_APPEND(walking->arena, walking->blocked, walking->n_blocked) = (struct blocked_count){.by = by, .count = 1};
+}
+
+static void add_work(struct walking *walking, const struct mongo_work *work, int64_t dependents) {
+    const struct tally *candidates = walking->candidates;
+    walking->tally.dependents += dependents;
+    walking->tally.records += (int64_t)work->n_documents;
+    for (size_t i = 0; i < work->n_documents; i++) {
+        const struct tenant_count key = {.tenant = work->documents[i].tenant};
+        const struct tenant_count *found = bsearch(&key, candidates->tenants, candidates->n_tenants, sizeof key, by_id);
+        if (found) walking->left[found - candidates->tenants]++;
+    }
+    for (size_t i = 0; i < work->n_kept; i++)
+        if (work->kept[i].blocked_by) add_blocked(walking, work->kept[i].blocked_by);
+}
+
+/* The documents of some tenants, read in the order of their keys, some at a time. */
+static int walk_tenants(struct walking *walking, const char *const *ids, size_t n_ids, struct err *err) {
+    enum { STEP = 1000 };
+    MONGO_BSON filter = mongo_compile(walking->bound, walking->order, ids, n_ids);
+    if (!filter) return 0;
+    struct arena *arenas[2] = {arena_new(), arena_new()}; /* the last key outlives its step */
+    const bson_t *last = NULL;
+    int result = 0;
+    for (size_t step = 0, n_chosen = STEP; !result && n_chosen == STEP; step++) {
+        struct mongo_work work = {.arena = arenas[step % 2], .bound = walking->bound, .order = walking->order, .filter = filter};
+        int64_t dependents = 0;
+        arena_clear(work.arena);
+        result = mongo_work_choose_by_key(walking->store, NULL, &work, last, STEP, err);
+        n_chosen = work.n_documents;
+        if (!result && n_chosen) last = mongo_key_of(work.arena, work.documents[n_chosen - 1].found);
+        if (!result) result = mongo_walk_count(walking->store, &work, &dependents, err);
+        if (!result && walking->order->action == ACTION_ANONYMIZE) result = mongo_anonymize_plan(walking->store, &work, err);
+        if (!result) add_work(walking, &work, dependents);
+    }
+    arena_free(arenas[0]);
+    arena_free(arenas[1]);
+    return result;
+}
+
+static int walk_all(struct walking *walking, struct err *err) {
+    const struct tally *candidates = walking->candidates;
+    const char **ids = ARENA_ARRAY(walking->arena, const char *, candidates->n_tenants);
+    for (size_t i = 0; i < candidates->n_tenants; i++) ids[i] = candidates->tenants[i].tenant;
+    for (size_t from = 0; from < candidates->n_tenants; from += MONGO_TENANTS_A_QUESTION) {
+        size_t count = candidates->n_tenants - from;
+        if (walk_tenants(walking, ids + from, count < MONGO_TENANTS_A_QUESTION ? count : MONGO_TENANTS_A_QUESTION, err)) return -1;
+    }
+    return 0;
+}
+
+static int tally_walked(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, struct arena *arena, struct tally *ret_tally,
+                        struct err *err) {
+    struct tally candidates;
+    if (mongo_tally(store, bound, order, arena, &candidates, err)) return -1;
+    struct walking walking = {.store = store, .bound = bound, .order = order, .candidates = &candidates, .arena = arena};
+    walking.left = ARENA_ARRAY(arena, int64_t, candidates.n_tenants);
+    if (walk_all(&walking, err)) return err_within(err, "collection \"%s\"", bound->target->name);
+    struct tenant_count *items = ARENA_ARRAY(arena, struct tenant_count, candidates.n_tenants);
+    for (size_t i = 0; i < candidates.n_tenants; i++) {
+        if (!walking.left[i]) continue;
+        items[walking.tally.n_tenants] = candidates.tenants[i];
+        items[walking.tally.n_tenants++].count = walking.left[i];
+    }
+    walking.tally.tenants = items;
+    walking.tally.blocked = walking.blocked;
+    walking.tally.n_blocked = walking.n_blocked;
+    *ret_tally = walking.tally;
+    return 0;
+}
+
 /* ---- the verbs ---- */
+
+/* Who has anything due can be told without looking at dependents, unless one of them could block. */
+static bool may_keep_back(const struct mongo_store *store, const struct order *order) {
+    for (size_t i = 0; i < order->target->n_dependents; i++)
+        if (mongo_own_target(store, order->target, &order->target->dependents[i])) return true;
+    return order->action == ACTION_ANONYMIZE;
+}
+
+static int tally_order(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, struct arena *arena, bool numbers,
+                       struct tally *ret_tally, struct err *err) {
+    bool walked = !order_is_any(order) && mongo_is_walked(order) && (numbers || may_keep_back(store, order));
+    return walked ? tally_walked(store, bound, order, arena, ret_tally, err) : mongo_tally(store, bound, order, arena, ret_tally, err);
+}
 
 static int tally_all(struct store *base, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, bool numbers,
                      struct err *err) {
@@ -209,7 +314,7 @@ static int tally_all(struct store *base, const struct order *const *orders, size
     if (mongo_connect(store, NULL, err)) return -1;
     for (size_t i = 0; i < n_orders; i++) {
         const struct mongo_bound *bound;
-        if (mongo_usable(store, orders[i]->target, &bound, err) || mongo_tally(store, bound, orders[i], arena, &tallies[i], err)) return -1;
+        if (mongo_usable(store, orders[i]->target, &bound, err) || tally_order(store, bound, orders[i], arena, numbers, &tallies[i], err)) return -1;
         if (numbers) continue;
         struct tenant_count *items = tallies[i].n_tenants ? ARENA_ARRAY(arena, struct tenant_count, tallies[i].n_tenants) : NULL;
         for (size_t j = 0; j < tallies[i].n_tenants; j++) {

@@ -137,10 +137,13 @@ int mongo_tally(struct mongo_store *store, const struct mongo_bound *bound, cons
 struct mongo_document {
     const bson_t *found; /* as read: with _id */
     const char *tenant;  /* "" where the target has none */
+    const char *blocked_by; /* the collection that still refers to it; NULL: free */
+    const bson_t *set, *old; /* to be anonymized: the top-level fields that change, with their new and their present values */
 };
 /* Documents of one dependent collection that go with the batch. */
 struct mongo_children {
     const char *collection;
+    const struct dependent *dependent;
     struct mongo_document *documents;
     size_t count;
 };
@@ -154,16 +157,28 @@ struct mongo_work {
     size_t n_documents;
     struct mongo_children *children; /* children before parents */
     size_t n_children;
+    struct mongo_document *kept; /* looked at and left: blocked, or for an anonymization of blocked ones free */
+    size_t n_kept;
+    const struct mongo_document *drained; /* only a part of this document's dependents goes, as all are too many; NULL */
+    size_t limit;
 };
 /* A copy in the arena, as a view that needs no destroying. */
 const bson_t *mongo_keep(struct arena *arena, const bson_t *document);
+/* {_id} of the document, as `min` takes it. */
+const bson_t *mongo_key_of(struct arena *arena, const bson_t *document);
 /* Adds the documents that are found to the work; the projection is set here. */
 int mongo_work_choose(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, const struct mongo_find *how,
                       struct err *err) MUST_CHECK;
-/* Destroys them, children first, with the whole filter repeated. */
+/* After choosing: dependents, what must be kept, what changes. *ret_taken: how many of the chosen were looked at (see mongo_walk). */
+int mongo_work_complete(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, size_t *ret_taken,
+                        struct err *err) MUST_CHECK;
+/* Destroys or changes them, children first, with the whole filter repeated. */
 int mongo_work_apply(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, struct outcome *ret_outcome,
                      struct err *err) MUST_CHECK;
-/* The same for a work that was only listed: what is still due of it. */
+/* The next documents in the order of their keys, behind `last` ({_id}; NULL: from the beginning). */
+int mongo_work_choose_by_key(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, const bson_t *last, size_t limit,
+                             struct err *err) MUST_CHECK;
+/* Without transactions: what was listed is chosen anew, by key and by the whole filter, and what depends on it with it. */
 int mongo_work_again(struct mongo_store *store, const struct mongo_work *listed, struct outcome *ret_outcome, struct err *err) MUST_CHECK;
 /* Fills records and tenants of a batch. */
 void mongo_work_tenants(const struct mongo_work *work, struct arena *arena, struct batch *batch);
@@ -171,9 +186,33 @@ void mongo_work_tenants(const struct mongo_work *work, struct arena *arena, stru
 int mongo_delete(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const struct mongo_document *documents,
                  size_t n_documents, const bson_t *filter, int64_t *ret_deleted, struct err *err) MUST_CHECK;
 
+/* mongo_walk.c */
+/* The order's documents may be kept back for reasons that its filter does not know: they are read in the order of their keys. */
+bool mongo_is_walked(const struct order *order);
+/* The target that a dependent's collection is, so that its documents have a rule of their own; NULL: none. */
+const struct target *mongo_own_target(const struct mongo_store *store, const struct target *target, const struct dependent *dependent);
+/* Adds the paths of `collection` that dependents refer to. */
+void mongo_walk_project(const struct target *target, const char *collection, bson_t *projection);
+/* Finds what goes with the work's documents and takes as many of them, from the first one on, as fit into `limit` with their
+ * dependents; documents that the order must leave go to `kept`. *ret_taken: how many were looked at, 0 if the first one alone is
+ * too large and only a part of its dependents goes. */
+int mongo_walk(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, size_t limit, size_t *ret_taken,
+               struct err *err) MUST_CHECK;
+/* Only counts: of all documents of the work, however many dependents they have. */
+int mongo_walk_count(struct mongo_store *store, struct mongo_work *work, int64_t *ret_dependents, struct err *err) MUST_CHECK;
+
 /* mongo_anonymize.c */
 /* The conditions of a document that can be anonymized and, as far as the marker tells, was not: pushed to an $and. */
 void mongo_push_anonymizable(bson_t *conditions, uint32_t *index, const struct target *target);
+/* The names of top-level fields that `columns` and the target decide; for the target's own documents. */
+void mongo_append_listed(bson_t *names, const struct target *target);
+/* Works out what changes; documents in which nothing does are dropped from the work. */
+int mongo_anonymize_plan(struct mongo_store *store, struct mongo_work *work, struct err *err) MUST_CHECK;
+/* The same for the dependents that have columns of their own. */
+int mongo_anonymize_plan_children(struct mongo_store *store, struct mongo_work *work, struct err *err) MUST_CHECK;
+/* Writes the changes to documents that are still what they were; filter as in mongo_compile for their tenant, or none for dependents. */
+int mongo_anonymize_apply(struct mongo_store *store, mongoc_client_session_t *session, const struct mongo_work *work, const char *collection,
+                          const struct mongo_document *documents, size_t n_documents, bool own, int64_t *ret_changed, struct err *err) MUST_CHECK;
 
 /* One function for each slot of the driver, in the file that the list at the top names. */
 int mongo_tenants(struct store *store, const char *const *ids, size_t n_ids, tenant_sink *sink, void *context, struct err *err);

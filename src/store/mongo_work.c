@@ -14,6 +14,15 @@ const bson_t *mongo_keep(struct arena *arena, const bson_t *document) {
     return bson_init_static(view, bytes, document->len) ? view : NULL;
 }
 
+const bson_t *mongo_key_of(struct arena *arena, const bson_t *document) {
+    bson_t key = BSON_INITIALIZER;
+    bson_iter_t id;
+    if (bson_iter_init_find(&id, document, "_id")) bson_append_iter(&key, "_id", -1, &id);
+    const bson_t *kept = mongo_keep(arena, &key);
+    bson_destroy(&key);
+    return kept;
+}
+
 /* ---- choosing ---- */
 
 /* Only what has to be known of a document: its key, its tenant, what its dependents refer to; all of it to be anonymized. */
@@ -23,6 +32,7 @@ static bson_t *projection_of(const struct mongo_work *work) {
     bson_t *projection = BCON_NEW("_id", BCON_INT32(1));
     bool id_is_tenant = target->tenant && (!strcmp(target->tenant, "_id") || text_starts_with(target->tenant, "_id."));
     if (target->tenant && !id_is_tenant) BSON_APPEND_INT32(projection, target->tenant, 1);
+    mongo_walk_project(target, target->name, projection);
     return projection;
 }
 
@@ -47,6 +57,32 @@ int mongo_work_choose(struct mongo_store *store, mongoc_client_session_t *sessio
     }
 }
 
+/* `min` is inclusive, but other than {$gt: last} it knows no type brackets. */
+static bson_t *filter_behind(const bson_t *filter, const bson_t *last) {
+    bson_iter_t id;
+    if (!last || !bson_iter_init_find(&id, last, "_id")) return bson_copy(filter);
+    bson_t other = BSON_INITIALIZER;
+    bson_append_iter(&other, "$ne", -1, &id);
+    bson_t *both = BCON_NEW("$and", "[", BCON_DOCUMENT(filter), "{", "_id", BCON_DOCUMENT(&other), "}", "]");
+    bson_destroy(&other);
+    return both;
+}
+
+int mongo_work_choose_by_key(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, const bson_t *last, size_t limit,
+                             struct err *err) {
+    MONGO_BSON by_id = BCON_NEW("_id", BCON_INT32(1));
+    MONGO_BSON filter = filter_behind(work->filter, last);
+    const struct mongo_find find = {.filter = filter, .hint = "_id_", .sort = by_id, .min = last, .limit = (int64_t)limit};
+    return mongo_work_choose(store, session, work, &find, err);
+}
+
+int mongo_work_complete(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, size_t *ret_taken, struct err *err) {
+    *ret_taken = work->n_documents;
+    if (mongo_is_walked(work->order) && mongo_walk(store, session, work, work->limit, ret_taken, err)) return -1;
+    if (work->order->action != ACTION_ANONYMIZE) return 0;
+    return mongo_anonymize_plan(store, work, err) || mongo_anonymize_plan_children(store, work, err) ? -1 : 0;
+}
+
 /* ---- destroying ---- */
 
 static int delete_many(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const bson_t *selector, int64_t *deleted,
@@ -65,19 +101,21 @@ static int delete_many(struct mongo_store *store, mongoc_client_session_t *sessi
     return result;
 }
 
+static void append_id(bson_t *ids, uint32_t *index, const bson_t *document) {
+    bson_iter_t id;
+    char room[16];
+    const char *key;
+    if (!bson_iter_init_find(&id, document, "_id")) return;
+    (void)bson_uint32_to_string((*index)++, &key, room, sizeof room);
+    bson_append_iter(ids, key, -1, &id);
+}
+
 int mongo_delete(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const struct mongo_document *documents,
                  size_t n_documents, const bson_t *filter, int64_t *ret_deleted, struct err *err) {
     int64_t deleted = 0;
     for (size_t at = 0; at < n_documents;) {
         bson_t ids = BSON_INITIALIZER;
-        for (uint32_t index = 0; at < n_documents && ids.len < MOST_ID_BYTES; at++) {
-            bson_iter_t id;
-            char room[16];
-            const char *key;
-            if (!bson_iter_init_find(&id, documents[at].found, "_id")) continue;
-            (void)bson_uint32_to_string(index++, &key, room, sizeof room);
-            bson_append_iter(&ids, key, -1, &id);
-        }
+        for (uint32_t index = 0; at < n_documents && ids.len < MOST_ID_BYTES; at++) append_id(&ids, &index, documents[at].found);
         MONGO_BSON selector = filter ? BCON_NEW("$and", "[", "{", "_id", "{", "$in", BCON_ARRAY(&ids), "}", "}", BCON_DOCUMENT(filter), "]")
                                      : BCON_NEW("_id", "{", "$in", BCON_ARRAY(&ids), "}");
         bson_destroy(&ids);
@@ -87,16 +125,27 @@ int mongo_delete(struct mongo_store *store, mongoc_client_session_t *session, co
     return 0;
 }
 
+static int apply_children(struct mongo_store *store, mongoc_client_session_t *session, const struct mongo_work *work, const struct mongo_children *children,
+                          int64_t *ret_count, struct err *err) {
+    bool change = work->order->action == ACTION_ANONYMIZE && children->dependent->when_anonymized == WHEN_ANONYMIZED_COLUMNS;
+    if (change) return mongo_anonymize_apply(store, session, work, children->collection, children->documents, children->count, false, ret_count, err);
+    return mongo_delete(store, session, children->collection, children->documents, children->count, NULL, ret_count, err);
+}
+
 /* Children before parents. */
 int mongo_work_apply(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, struct outcome *ret_outcome, struct err *err) {
     struct outcome outcome = {0};
+    const char *collection = work->bound->target->name;
     for (size_t i = 0; i < work->n_children; i++) {
-        int64_t deleted;
-        const struct mongo_children *children = &work->children[i];
-        if (mongo_delete(store, session, children->collection, children->documents, children->count, NULL, &deleted, err)) return -1;
-        outcome.dependents += deleted;
+        int64_t count;
+        if (apply_children(store, session, work, &work->children[i], &count, err)) return -1;
+        outcome.dependents += count;
     }
-    if (mongo_delete(store, session, work->bound->target->name, work->documents, work->n_documents, work->filter, &outcome.records, err)) return -1;
+    if (work->order->action == ACTION_ANONYMIZE) {
+        if (mongo_anonymize_apply(store, session, work, collection, work->documents, work->n_documents, true, &outcome.records, err)) return -1;
+    } else if (mongo_delete(store, session, collection, work->documents, work->n_documents, work->filter, &outcome.records, err)) {
+        return -1;
+    }
     *ret_outcome = outcome;
     return 0;
 }
@@ -129,9 +178,38 @@ void mongo_work_tenants(const struct mongo_work *work, struct arena *arena, stru
 
 /* ---- without transactions ---- */
 
+/* The filter of those among the listed documents that are due still, from `from` on; *ret_next: where the next ones begin. */
+static bson_t *listed_filter(const struct mongo_work *listed, const struct mongo_document *documents, size_t count, size_t from, size_t *ret_next) {
+    bson_t ids = BSON_INITIALIZER;
+    size_t at = from;
+    for (uint32_t index = 0; at < count && ids.len < MOST_ID_BYTES; at++) append_id(&ids, &index, documents[at].found);
+    bson_t *filter = BCON_NEW("$and", "[", "{", "_id", "{", "$in", BCON_ARRAY(&ids), "}", "}", BCON_DOCUMENT(listed->filter), "]");
+    bson_destroy(&ids);
+    *ret_next = at;
+    return filter;
+}
+
+static int again(struct mongo_store *store, const struct mongo_work *listed, const bson_t *filter, struct outcome *outcome, struct err *err) {
+    struct mongo_work work = {.arena = listed->arena, .bound = listed->bound, .order = listed->order, .filter = listed->filter, .limit = listed->limit};
+    const struct mongo_find find = {.filter = filter};
+    struct outcome done;
+    size_t taken;
+    if (mongo_work_choose(store, NULL, &work, &find, err) || mongo_work_complete(store, NULL, &work, &taken, err) ||
+        mongo_work_apply(store, NULL, &work, &done, err))
+        return -1;
+    outcome->records += done.records;
+    outcome->dependents += done.dependents;
+    return 0;
+}
+
 int mongo_work_again(struct mongo_store *store, const struct mongo_work *listed, struct outcome *ret_outcome, struct err *err) {
+    const struct mongo_document *documents = listed->drained ? listed->drained : listed->documents;
+    size_t count = listed->drained ? 1 : listed->n_documents;
     struct outcome outcome = {0};
-    if (mongo_delete(store, NULL, listed->bound->target->name, listed->documents, listed->n_documents, listed->filter, &outcome.records, err)) return -1;
+    for (size_t at = 0, next; at < count; at = next) {
+        MONGO_BSON filter = listed_filter(listed, documents, count, at, &next);
+        if (again(store, listed, filter, &outcome, err)) return -1;
+    }
     *ret_outcome = outcome;
     return 0;
 }
