@@ -64,18 +64,17 @@ static void print_help(const struct verb *const *verbs, size_t n_verbs, FILE *ou
 
 /* ---- errors ---- */
 
-static int fail(FILE *errors, int status, const char *format, va_list arguments) {
+static void PRINTF_LIKE(2, 0) fail(FILE *errors, const char *format, va_list arguments) {
     terminal_progress(NULL);
     (void)fputs("lapsectl: ", errors);
     (void)vfprintf(errors, format, arguments);
     (void)fputc('\n', errors);
-    return status;
 }
 
 int command_fail(const struct invocation *invocation, int status, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    (void)fail(invocation->errors, status, format, arguments);
+    fail(invocation->errors, format, arguments);
     va_end(arguments);
     return status;
 }

@@ -35,7 +35,7 @@ START_TEST(width_is_counted_in_characters) {
 END_TEST
 
 START_TEST(a_name_from_a_database_cannot_drive_the_terminal) {
-    const char *const cells[] = {"a\033[2Jb\nc", "1", "\xc2\x9b" "31m"};
+    const char *const cells[] = {"a\033[2Jb\nc", "1", ("\xc2\x9b" "31m")};
     char *text = printed(cells, 3, STYLE_PLAIN, false);
     ck_assert_ptr_null(strchr(text, '\033'));
     ck_assert_ptr_nonnull(strstr(text, "a?[2Jb?c"));
