@@ -34,6 +34,9 @@ const struct pg_column *pg_bind_column(struct binding *binding, const struct pg_
 /* A table that can be swept, or NULL with a fault that says what to write instead. */
 struct pg_relation *pg_bind_table(struct binding *binding, const struct target *target, struct place place, const char *name);
 
+/* "FROM a AS v1, b AS v2 WHERE t.x = v1.y AND v1.z = v2.w": the chain from a record t to the table that has its tenant. */
+const char *pg_via_chain(struct arena *arena, const struct pg_bound *bound);
+
 /* The foreign key as a link between these two tables (its own, or partitions or parents of them); false: it does not tie
  * them, or with too many columns. */
 bool pg_link_of(const struct pg_foreign_key *key, const struct pg_relation *child, const struct pg_relation *parent, struct pg_link *ret_link);

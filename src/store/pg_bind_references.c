@@ -135,6 +135,20 @@ void pg_bind_via(struct binding *binding, struct pg_bound *bound) {
     if (target->tenant) bound->tenant = pg_bind_column(binding, bound, table, target->place, "tenant", target->tenant);
 }
 
+const char *pg_via_chain(struct arena *arena, const struct pg_bound *bound) {
+    const char *from = "", *ties = "";
+    for (size_t i = 0; i < bound->n_via; i++) {
+        const struct pg_link *link = &bound->via[i];
+        from = arena_printf(arena, "%s%s%s AS v%zu", from, i ? ", " : "", link->parent->quoted, i + 1);
+        for (size_t j = 0; j < link->n_columns; j++) {
+            const char *child = link->child->columns[link->child_columns[j]].quoted, *parent = link->parent->columns[link->parent_columns[j]].quoted;
+            const char *alias = i ? arena_printf(arena, "v%zu", i) : "t";
+            ties = arena_printf(arena, "%s%s%s.%s = v%zu.%s", ties, *ties ? " AND " : "", alias, child, i + 1, parent);
+        }
+    }
+    return arena_printf(arena, "FROM %s WHERE %s", from, ties);
+}
+
 /* One line of `dependents` on its way to its place: lines are taken parents first. */
 struct line {
     const struct dependent *conf;

@@ -52,18 +52,15 @@ static void need_target_on(struct collection *all, const struct pg_bound *bound,
     if (target->marker) need_update(one, table, target->marker);
 }
 
-static void need_dependent_on(struct collection *all, const struct pg_bound *bound, const struct pg_dependent *dependent, const struct pg_table *table) {
+/* Dependents are changed by way of the whole table, their parents' locks hold them. */
+static void need_dependent(struct collection *all, const struct pg_bound *bound, const struct pg_dependent *dependent) {
+    const struct pg_table *table = dependent->table;
     const struct rule *rule = bound->target->rule;
     struct pg_need *one = need(all, table);
     one->select = true;
-    if (pg_rule_purges(rule) || dependent->conf->when_anonymized == WHEN_ANONYMIZED_PURGE) {
-        one->delete = true;
-        need_lock(one, table);
-    }
-    if (dependent->conf->when_anonymized == WHEN_ANONYMIZED_COLUMNS) {
-        need_lock(one, table);
+    if (pg_rule_purges(rule) || dependent->conf->when_anonymized == WHEN_ANONYMIZED_PURGE) one->delete = true;
+    if (dependent->conf->when_anonymized == WHEN_ANONYMIZED_COLUMNS)
         need_lines(one, table, dependent->conf->columns, dependent->conf->n_columns);
-    }
 }
 
 /* Columns of a table that is only asked: one end of a link. */
@@ -82,17 +79,11 @@ static void need_via(struct collection *all, const struct pg_bound *bound) {
     need(all, last)->select_columns[bound->tenant - last->columns] = true;
 }
 
-/* Leaves are swept as tables of their own, and the whole is asked who has anything due. */
+/* Leaves are swept as tables of their own; the whole is only read. */
 static void need_bound(struct collection *all, const struct pg_bound *bound) {
-    need_target_on(all, bound, bound->table);
-    for (size_t i = 0; i < bound->table->n_leaves; i++)
-        if (bound->table->leaves[i] != bound->table) need_target_on(all, bound, bound->table->leaves[i]);
-    for (size_t i = 0; i < bound->n_dependents; i++) {
-        const struct pg_dependent *dependent = &bound->dependents[i];
-        need_dependent_on(all, bound, dependent, dependent->table);
-        for (size_t j = 0; j < dependent->table->n_leaves; j++)
-            if (dependent->table->leaves[j] != dependent->table) need_dependent_on(all, bound, dependent, dependent->table->leaves[j]);
-    }
+    need(all, bound->table)->select = true;
+    for (size_t i = 0; i < bound->table->n_leaves; i++) need_target_on(all, bound, bound->table->leaves[i]);
+    for (size_t i = 0; i < bound->n_dependents; i++) need_dependent(all, bound, &bound->dependents[i]);
     for (size_t i = 0; i < bound->n_blockers; i++) need_link(all, &bound->blockers[i].link, false);
     need_via(all, bound);
     const struct pg_relation **named;

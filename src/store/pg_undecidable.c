@@ -1,7 +1,7 @@
 /* Counts the records that no rule can decide: an anchor that is empty, lies in the future or at no time at all, a tenant
  * that is empty. One statement a leaf; conditions that an index serves are asked by themselves, the others together in one
  * reading of the table. */
-#include "store/pg_internal.h"
+#include "store/pg_bind.h"
 
 #include "base/time.h"
 
@@ -58,28 +58,14 @@ static void ask_since(struct question *question) {
         add_reason(question, "since-type", since->name, indexed, arena_printf(arena, "t.%s = '-infinity'", since->quoted));
 }
 
-/* Along `via` a record also has no tenant where the chain breaks off. */
-static const char *no_tenant_over_via(const struct question *question) {
-    const struct pg_bound *bound = question->bound;
-    struct arena *arena = question->arena;
-    const char *from = "", *ties = "";
-    for (size_t i = 0; i < bound->n_via; i++) {
-        const struct pg_link *link = &bound->via[i];
-        from = arena_printf(arena, "%s%s%s AS v%zu", from, i ? ", " : "", link->parent->quoted, i + 1);
-        for (size_t j = 0; j < link->n_columns; j++) {
-            const char *child = link->child->columns[link->child_columns[j]].quoted, *parent = link->parent->columns[link->parent_columns[j]].quoted;
-            ties = i ? arena_printf(arena, "%sv%zu.%s = v%zu.%s AND ", ties, i, child, i + 1, parent)
-                     : arena_printf(arena, "%st.%s = v1.%s AND ", ties, child, parent);
-        }
-    }
-    return arena_printf(arena, "NOT EXISTS (SELECT FROM %s WHERE %sv%zu.%s::text <> '')", from, ties, bound->n_via, bound->tenant->quoted);
-}
-
 static void ask_tenant(struct question *question) {
     const struct pg_bound *bound = question->bound;
     if (!bound->tenant) return;
     if (bound->n_via) {
-        add_reason(question, "tenant-empty", bound->tenant->name, false, no_tenant_over_via(question));
+        /* Along `via` a record also has no tenant where the chain breaks off. */
+        add_reason(question, "tenant-empty", bound->tenant->name, false,
+                   arena_printf(question->arena, "NOT EXISTS (SELECT %s AND v%zu.%s::text <> '')", pg_via_chain(question->arena, bound), bound->n_via,
+                                bound->tenant->quoted));
         return;
     }
     const struct pg_column *tenant = bound->tenant;

@@ -372,6 +372,7 @@ START_TEST(grants_are_enough_and_needed) {
     ck_assert_msg(strstr(world.text, "lapsectl grants prints what is needed"), "%s", world.text);
     ck_assert_msg(world.bad[0], "a target without privileges may be swept");
     ck_assert_msg(strstr(buf_text(&grants), "GRANT SELECT (\"log_id\") ON \"catalog_test\".\"cites\" TO \"catalog_reader\";"), "%s", buf_text(&grants));
+    ck_assert_msg(strstr(buf_text(&grants), "GRANT SELECT, DELETE ON \"catalog_test\".\"lines\" TO \"catalog_reader\";"), "%s", buf_text(&grants));
     ck_assert_msg(strstr(buf_text(&grants), "GRANT SELECT ON \"catalog_test\".\"customers\" TO \"catalog_reader\";"), "%s", buf_text(&grants));
     run_sql(buf_text(&grants));
     close_world(&world);
