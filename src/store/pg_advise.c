@@ -49,6 +49,8 @@ static void advise_link_index(struct advice *advice, const struct pg_bound *boun
 /* Foreign keys that are not declared only block; whether the rows should go instead is for people to say. */
 static void advise_blocker(struct advice *advice, const struct pg_bound *bound, const struct pg_blocker *blocker) {
     if (!pg_rule_purges(bound->target->rule)) return;
+    for (size_t i = 0; i < advice->binding->schedule->n_targets; i++)
+        if (advice->binding->bound[i].table == blocker->link.child) return; /* a rule of its own says when they go */
     add(advice, bound->target, "dependent-undeclared", blocker->link.child->name,
         "records of \"%s\" stay while a row of \"%s\" refers to them; if those rows shall go too, add dependents = [ \"%s\" ]", blocker->link.parent->name,
         blocker->link.child->name, pg_join_line(advice->binding, bound, &blocker->link));

@@ -23,6 +23,12 @@ static const struct pg_column *by_foreign_key(const struct pg_catalog *catalog, 
     return NULL;
 }
 
+static bool refers_elsewhere(const struct pg_catalog *catalog, const struct pg_relation *relation, const struct pg_column *column) {
+    for (size_t i = 0; i < catalog->n_foreign_keys; i++)
+        if (catalog->foreign_keys[i].child == relation && catalog->foreign_keys[i].child_columns[0] == column->number) return true;
+    return false;
+}
+
 /* "customer_id" for "customers". */
 static bool named_like(const char *column, const char *table) {
     size_t length = strlen(table), singular = length && table[length - 1] == 's' ? length - 1 : length;
@@ -37,7 +43,7 @@ static const struct pg_column *tenant_column(const struct pg_catalog *catalog, c
         if (named_like(table->columns[i].name, tenant_table(own, n_own))) return &table->columns[i];
     for (size_t i = 0; i < sizeof tenant_names / sizeof *tenant_names; i++) {
         int at = pg_column_find(table, tenant_names[i]);
-        if (at != PG_NO_COLUMN) return &table->columns[at];
+        if (at != PG_NO_COLUMN && !(n_own && refers_elsewhere(catalog, relation, &table->columns[at]))) return &table->columns[at];
     }
     return NULL;
 }
@@ -46,13 +52,21 @@ static bool is_instant(const struct pg_column *column) {
     return column->time == PG_TIME_TIMESTAMPTZ || column->time == PG_TIME_TIMESTAMP || column->time == PG_TIME_DATE;
 }
 
+/* A time that tells of something else than the record's birth. */
+static bool is_later(const char *name) {
+    static const char *const later[] = {"deleted", "updated", "modified", "ended", "closed", "expires", "anonymized", "archived", "last_"};
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (text_starts_with(name, later[i])) return true;
+    return false;
+}
+
 static const struct pg_column *since_column(const struct pg_table *table) {
     for (size_t i = 0; i < sizeof since_names / sizeof *since_names; i++) {
         int at = pg_column_find(table, since_names[i]);
         if (at != PG_NO_COLUMN && is_instant(&table->columns[at])) return &table->columns[at];
     }
     for (size_t i = 0; i < table->n_columns; i++)
-        if (is_instant(&table->columns[i])) return &table->columns[i];
+        if (is_instant(&table->columns[i]) && !is_later(table->columns[i].name)) return &table->columns[i];
     return NULL;
 }
 
@@ -76,25 +90,35 @@ static void print_target(const struct pg_catalog *catalog, const struct pg_relat
     print_other_times(&relation->table, since, to);
 }
 
+/* The tenant's own table is its tenant by its key. */
+static const struct pg_column *own_column(const struct pg_relation *relation, const struct pg_relation *const *own, size_t n_own) {
+    for (size_t i = 0; i < n_own; i++) {
+        if (own[i] != relation) continue;
+        for (size_t j = 0; j < relation->n_indexes; j++) {
+            int at = relation->indexes[j].primary ? pg_column_by_number(&relation->table, relation->indexes[j].columns[0]) : PG_NO_COLUMN;
+            if (at != PG_NO_COLUMN) return &relation->table.columns[at];
+        }
+    }
+    return NULL;
+}
+
 static bool is_candidate(const struct pg_relation *relation) {
     return !relation->system && !relation->partition && relation->persistence != 't' && (relation->table.kind == 'r' || relation->table.kind == 'p');
 }
 
 static void print_rules(const struct pg_catalog *catalog, const struct pg_relation *const *own, size_t n_own, struct buf *to) {
+    __attribute__((cleanup(buf_free))) struct buf rest = {0};
     buf_add(to, "# Every table that seems to belong to a tenant. Say how long each is kept, and why; take away the # of what is true.\nschedule = (\n");
     for (size_t i = 0; i < catalog->n_relations; i++) {
         const struct pg_relation *relation = &catalog->relations[i];
-        const struct pg_column *tenant = is_candidate(relation) ? tenant_column(catalog, relation, own, n_own) : NULL;
+        if (!is_candidate(relation)) continue;
+        const struct pg_column *tenant = tenant_column(catalog, relation, own, n_own);
+        if (!tenant) tenant = own_column(relation, own, n_own);
         if (tenant) print_target(catalog, relation, tenant->name, to);
+        else buf_printf(&rest, "#   %s\n", pg_relation_name(catalog, relation));
     }
-    for (size_t i = 0; i < n_own; i++)
-        if (is_candidate(own[i]) && !tenant_column(catalog, own[i], own, n_own) && own[i]->table.n_columns)
-            print_target(catalog, own[i], own[i]->table.columns[0].name, to);
-    buf_add(to, ");\n# Without a tenant's column (tenant = \"none\" if they hold nobody's data, else via = \"…\"):\n");
-    for (size_t i = 0; i < catalog->n_relations; i++) {
-        const struct pg_relation *relation = &catalog->relations[i];
-        if (is_candidate(relation) && !tenant_column(catalog, relation, own, n_own)) buf_printf(to, "#   %s\n", pg_relation_name(catalog, relation));
-    }
+    buf_add(to, ");\n");
+    if (rest.length) buf_printf(to, "# Without a tenant's column (tenant = \"none\" if they hold nobody's data, else via = \"…\"):\n%s", buf_text(&rest));
 }
 
 static void free_arena(struct arena **arena) { arena_free(*arena); }

@@ -26,8 +26,11 @@ static struct pg_need *need(struct collection *all, const struct pg_table *table
     return pg_need_of(all->arena, &all->needs, &all->count, pg_relation_of(table), all->target);
 }
 
-/* Rows are locked FOR UPDATE before they go: that takes UPDATE on any one column, so the one that nobody changes. */
+/* Rows are locked FOR UPDATE before they go: that takes UPDATE on any one column. Where none is to be changed, the key's,
+ * which foreign keys hold. */
 static void need_lock(struct pg_need *one, const struct pg_table *table) {
+    for (size_t i = 0; i < table->n_columns; i++)
+        if (one->update_columns[i]) return;
     if (table->n_columns) one->update_columns[table->n_key ? table->key[0] : 0] = true;
 }
 
@@ -46,7 +49,6 @@ static void need_target_on(struct collection *all, const struct pg_bound *bound,
     struct pg_need *one = need(all, table);
     one->select = true;
     if (pg_rule_purges(target->rule)) one->delete = true;
-    if (one->delete || pg_rule_anonymizes(target->rule)) need_lock(one, table);
     if (!pg_rule_anonymizes(target->rule)) return;
     need_lines(one, table, target->columns, target->n_columns);
     if (target->marker) need_update(one, table, target->marker);
@@ -99,6 +101,11 @@ size_t pg_needs(const struct binding *binding, struct pg_need **ret_needs) {
         if (!bound->table) continue;
         all.target = bound->target;
         need_bound(&all, bound);
+    }
+    /* Now that every rule has said what it changes. */
+    for (size_t i = 0; i < binding->schedule->n_targets; i++) {
+        const struct pg_table *table = binding->bound[i].table;
+        for (size_t j = 0; table && j < table->n_leaves; j++) need_lock(need(&all, table->leaves[j]), table->leaves[j]);
     }
     *ret_needs = all.needs;
     return all.count;

@@ -352,6 +352,67 @@ START_TEST(the_tenants_own_records) {
 }
 END_TEST
 
+/* "child.column>parent" of each dependent in their order, then "|" and what blocks. */
+static char *shape_of(const struct world *world, const struct pg_bound *bound) {
+    char *shape = arena_strdup(world->arena, "");
+    for (size_t i = 0; i < bound->n_dependents; i++) {
+        const struct pg_dependent *dependent = &bound->dependents[i];
+        shape = arena_printf(world->arena, "%s%s%s%s", shape, i ? " " : "", dependent->table->name, dependent->self ? "*" : "");
+        for (size_t j = 0; j < dependent->n_path; j++) shape = arena_printf(world->arena, "%s>%s", shape, dependent->path[j].parent->name);
+        if (dependent->own_target) shape = arena_printf(world->arena, "%s(%s)", shape, dependent->own_target->rule->data);
+    }
+    shape = arena_printf(world->arena, "%s |", shape);
+    for (size_t i = 0; i < bound->n_blockers; i++)
+        shape = arena_printf(world->arena, "%s %s>%s%s", shape, bound->blockers[i].link.child->name, bound->blockers[i].link.parent->name, bound->blockers[i].through ? "+" : "");
+    return shape;
+}
+
+START_TEST(children_come_before_their_parents) {
+    fresh_schema(base_sql);
+    run_sql("CREATE TABLE a (id int PRIMARY KEY, log_id bigint REFERENCES logs, parent_id int REFERENCES a, customer_id bigint, at timestamptz);"
+            "CREATE TABLE b (id int PRIMARY KEY, a_id int REFERENCES a, log_id bigint); CREATE TABLE c (id int PRIMARY KEY, b_id int);"
+            "CREATE TABLE x (id int PRIMARY KEY, a_id int REFERENCES a); CREATE TABLE y (id int PRIMARY KEY, log_id bigint REFERENCES logs);");
+    struct world world;
+    open_world(&world, NULL,
+               BY_AGE(LOGS "dependents = [ \"a.log_id\", \"c.b_id = b.id\", \"a.parent_id = a.id\", \"b.a_id = a.id\", \"b.log_id\" ];")
+               ", { data = \"Parts\"; keep = \"2 years\"; basis = \"b\"; targets = ( { table = \"a\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"b.a_id\" ]; } ); }",
+               NULL, NULL);
+    check_world(&world);
+    const struct pg_bound *bound = pg_bound_of(&world.store, world.schedule->targets[0]);
+    const char *shape = shape_of(&world, bound);
+    ck_assert_str_eq(shape, "c>b>logs c>b>a>logs b>logs b>a>logs a*>a>logs(Parts) a>logs(Parts) | y>logs x>a+");
+    close_world(&world);
+    PQfinish(admin);
+}
+END_TEST
+
+START_TEST(leaves_have_columns_of_their_own) {
+    fresh_schema("CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz, months text);"
+                 "CREATE TABLE p (id bigint, customer_id bigint, at date, PRIMARY KEY (at, id)) PARTITION BY RANGE (at);"
+                 "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM ('2020-01-01') TO ('2021-01-01') PARTITION BY LIST (id); CREATE TABLE p11 PARTITION OF p1 DEFAULT;"
+                 "CREATE TABLE p2 (at date NOT NULL, gone int, id bigint NOT NULL, customer_id bigint); ALTER TABLE p2 DROP COLUMN gone;"
+                 "ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM ('2021-01-01') TO ('2022-01-01'); CREATE INDEX ON p (customer_id, at);"
+                 "CREATE TABLE child (at date, id bigint, FOREIGN KEY (at, id) REFERENCES p);");
+    struct world world;
+    open_world(&world, NULL, BY_AGE("table = \"p\"; tenant = \"customer_id\"; since = \"at\"; zone = \"UTC\";"), NULL, NULL);
+    check_world(&world);
+    ck_assert_msg(!world.faults.count, "%s", world.text);
+    const struct pg_bound *bound = pg_bound_of(&world.store, world.schedule->targets[0]);
+    ck_assert_uint_eq(bound->table->n_leaves, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const struct pg_table *leaf = bound->table->leaves[i];
+        ck_assert_uint_eq(leaf->n_key, 2);
+        ck_assert_str_eq(leaf->columns[leaf->key[0]].name, "at");
+        ck_assert_str_eq(leaf->columns[leaf->key[1]].name, "id");
+    }
+    ck_assert(bound->index_tenant_since);
+    ck_assert_uint_eq(bound->n_blockers, 1);
+    ck_assert_str_eq(bound->blockers[0].link.child->name, "child");
+    close_world(&world);
+    PQfinish(admin);
+}
+END_TEST
+
 static void fresh_role(void) {
     run_sql("DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'catalog_reader') THEN DROP OWNED BY catalog_reader; DROP ROLE catalog_reader; END IF; END $$;"
             "CREATE ROLE catalog_reader LOGIN PASSWORD 'reads'");
@@ -430,7 +491,7 @@ END_TEST
 
 START_TEST(a_draft) {
     fresh_schema(base_sql);
-    run_sql("CREATE TABLE events (id int PRIMARY KEY, owner bigint REFERENCES customers, day date); CREATE TABLE plans (id int PRIMARY KEY)");
+    run_sql("CREATE TABLE events (id int PRIMARY KEY, owner bigint REFERENCES customers, day date); CREATE TABLE plans (id int PRIMARY KEY); CREATE TABLE parts (id int PRIMARY KEY, team_id int REFERENCES plans)");
     struct world world;
     open_world(&world, NULL, "", NULL, NULL);
     struct buf draft = {0};
@@ -438,6 +499,8 @@ START_TEST(a_draft) {
     ck_assert_msg(!pg_draft(base(&world), &draft, &err), "%s", err.text);
     const char *const parts[] = {"table = \"logs\"; tenant = \"customer_id\"; since = \"at\";", "table = \"events\"; tenant = \"owner\"; since = \"day\"; zone = \"UTC\";",
                                  "table = \"customers\"; tenant = \"id\";", "#   plans\n"};
+    ck_assert_ptr_null(strstr(buf_text(&draft), "#   customers\n"));
+    ck_assert_msg(strstr(buf_text(&draft), "table = \"parts\"") == NULL, "%s", buf_text(&draft));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) ck_assert_msg(strstr(buf_text(&draft), parts[i]), "%s\n%s", parts[i], buf_text(&draft));
     buf_free(&draft);
     close_world(&world);
@@ -498,4 +561,5 @@ END_TEST
 
 UNIT_MAIN("pg_catalog", a_good_schedule_has_no_fault, tables_that_cannot_be_swept, columns_that_are_not_there, tenants_of_unusable_types, anchors_of_unusable_types, identities,
           columns_of_anonymization, markers, chains_to_the_tenant, dependents, cascades_are_declared, a_table_under_at_least_is_no_dependent, row_security_and_rules, conditions,
-          the_tenants_query, the_tenants_own_records, grants_are_enough_and_needed, advice, a_draft, what_the_tenants_query_reads, undecidable_records)
+          the_tenants_query, the_tenants_own_records, children_come_before_their_parents, leaves_have_columns_of_their_own,
+          grants_are_enough_and_needed, advice, a_draft, what_the_tenants_query_reads, undecidable_records)
