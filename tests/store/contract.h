@@ -5,8 +5,6 @@
 
 #include "store/store.h"
 
-#include <sys/types.h>
-
 /* In place of an anchor: what no rule can decide. */
 #define ANCHOR_MISSING INT64_C(-62135596800000001)
 
@@ -22,7 +20,8 @@ struct fixture {
     int64_t grain_us;          /* what the store's anchors can tell apart */
     bool irrevocable;          /* finish destroys (no transactions) */
     bool settles;              /* settle can tell what became of a batch */
-    pid_t server;              /* 0: it cannot be stopped */
+    /* The server stops answering (SIGSTOP), or goes on. NULL: it cannot be stopped. */
+    void (*stall)(bool stalled);
     void (*reset)(void);       /* makes the target, empty */
     /* Adds the record or moves its anchor. False: somebody's lock kept it from that for a quarter of a second. */
     bool (*put)(int number, const char *tenant, int64_t anchor_us);

@@ -6,11 +6,13 @@
 
 #include <check.h>
 #include <hiredis/hiredis.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *admin_url;
+static pid_t server;
 
 /* A connection of its own: Check runs every test in a process of its own. */
 static redisContext *admin(void) {
@@ -45,7 +47,10 @@ static bool has(int number, const char *tenant) { return ask(redisCommand(admin(
 
 static size_t size(void) { return (size_t)ask(redisCommand(admin(), "DBSIZE")); }
 
+static void stall(bool stalled) { ck_assert_int_eq(kill(server, stalled ? SIGSTOP : SIGCONT), 0); }
+
 int main(void) {
+    server = (pid_t)strtol(contract_variable("LAPSED_TEST_REDIS_PID"), NULL, 10);
     admin_url = contract_variable("LAPSED_TEST_REDIS_ADMIN");
     const struct fixture fixture = {
         .name = "contract: Redis",
@@ -58,7 +63,7 @@ int main(void) {
         .since = "field:at",
         .grain_us = 1,
         .irrevocable = true,
-        .server = (pid_t)strtol(contract_variable("LAPSED_TEST_REDIS_PID"), NULL, 10),
+        .stall = stall,
         .reset = reset,
         .put = put,
         .has = has,
