@@ -559,7 +559,73 @@ START_TEST(undecidable_records) {
 }
 END_TEST
 
+static void explain(struct world *world, const char *key, struct record_facts *facts) {
+    struct err err;
+    ck_assert_msg(!pg_explain(base(world), world->schedule->targets[0], key, world->arena, facts, &err), "%s", err.text);
+}
+
+START_TEST(one_record_explained) {
+    fresh_schema(base_sql);
+    run_sql("CREATE TABLE cites (id int PRIMARY KEY, log_id bigint REFERENCES logs);"
+            "INSERT INTO logs VALUES (1, 7, '2020-01-01 00:00:00.000001+00', 'x'), (2, NULL, NULL, 'y'), (3, 7, 'infinity', 'x'); INSERT INTO cites VALUES (1, 1)");
+    struct world world;
+    open_world(&world, NULL, BY_AGE(LOGS "only = \"logs.text = 'x'\";"), NULL, NULL);
+    check_world(&world);
+    struct record_facts facts;
+    explain(&world, "1", &facts);
+    ck_assert(facts.exists && facts.only_holds && facts.anchor_ok[0] && !facts.anonymized);
+    ck_assert_str_eq(facts.tenant, "7");
+    ck_assert_int_eq(facts.anchor_us[0], 1577836800000001);
+    ck_assert_str_eq(facts.blocked_by, "cites");
+    explain(&world, "2", &facts);
+    ck_assert(facts.exists && !facts.only_holds && !facts.anchor_ok[0] && !facts.tenant && !facts.blocked_by);
+    explain(&world, "3", &facts);
+    ck_assert(facts.exists && !facts.anchor_ok[0]);
+    explain(&world, "4", &facts);
+    ck_assert(!facts.exists);
+    struct err err;
+    ck_assert_int_eq(pg_explain(base(&world), world.schedule->targets[0], "secret", world.arena, &facts, &err), -1);
+    ck_assert_int_eq(err.code, ERR_CONFIG);
+    ck_assert_msg(strstr(err.text, "is \"id\" (bigint); the given one is not of that type") && !strstr(err.text, "secret"), "%s", err.text);
+    close_world(&world);
+    PQfinish(admin);
+}
+END_TEST
+
+START_TEST(anchors_explained) {
+    fresh_schema(base_sql);
+    run_sql("CREATE TABLE website (id int PRIMARY KEY, owner text);"
+            "CREATE TABLE t (a int, b varchar(5), website int, day date, gone timestamp, m timestamptz, x text, PRIMARY KEY (a, b)); INSERT INTO website VALUES (1, 'acme');"
+            "INSERT INTO t VALUES (1, 'p,q', 1, '2020-06-01', '2020-10-25 02:30', now(), 'x'), (1, 'r', 2, '2020-06-01', NULL, NULL, 'x')");
+    struct world world;
+    open_world(&world, NULL,
+               "{ data = \"A\"; anonymize = \"1 year\"; keep = [ \"2 years\", \"gone + 1 day\" ]; basis = \"b\"; targets = ( { table = \"t\"; via = \"website = website.id\";"
+               " tenant = \"owner\"; since = \"day\"; zone = \"Europe/Berlin\"; ends = { gone = \"gone\"; }; marker = \"m\"; columns = ( \"null: x\" ); } ); }",
+               NULL, NULL);
+    check_world(&world);
+    ck_assert_msg(!world.faults.count, "%s", world.text);
+    struct record_facts facts;
+    explain(&world, "[1, \"p,q\"]", &facts);
+    ck_assert(facts.exists && facts.anonymized && facts.anchor_ok[0] && facts.anchor_ok[1]);
+    ck_assert_str_eq(facts.tenant, "acme");
+    int64_t day_end, autumn;
+    ck_assert(time_parse("2020-06-01T22:00:00Z", &day_end) && time_parse("2020-10-25T00:30:00Z", &autumn));
+    ck_assert_int_eq(facts.anchor_us[0], day_end);
+    ck_assert_int_eq(facts.anchor_us[1], autumn); /* 02:30 came twice: the earlier one */
+    explain(&world, "1,r", &facts);
+    ck_assert(facts.exists && !facts.anonymized && !facts.anchor_ok[1] && !facts.tenant);
+    explain(&world, "1,rrrrrr", &facts);
+    ck_assert(!facts.exists);
+    struct err err;
+    ck_assert_int_eq(pg_explain(base(&world), world.schedule->targets[0], "1", world.arena, &facts, &err), -1);
+    ck_assert_msg(strstr(err.text, "has 2 columns"), "%s", err.text);
+    close_world(&world);
+    PQfinish(admin);
+}
+END_TEST
+
 UNIT_MAIN("pg_catalog", a_good_schedule_has_no_fault, tables_that_cannot_be_swept, columns_that_are_not_there, tenants_of_unusable_types, anchors_of_unusable_types, identities,
           columns_of_anonymization, markers, chains_to_the_tenant, dependents, cascades_are_declared, a_table_under_at_least_is_no_dependent, row_security_and_rules, conditions,
           the_tenants_query, the_tenants_own_records, children_come_before_their_parents, leaves_have_columns_of_their_own,
-          grants_are_enough_and_needed, advice, a_draft, what_the_tenants_query_reads, undecidable_records)
+          grants_are_enough_and_needed, advice, a_draft, what_the_tenants_query_reads, undecidable_records,
+          one_record_explained, anchors_explained)
