@@ -3,11 +3,13 @@
 #include "command/command.h"
 #include "command/verbs.h"
 #include "store/mongo.h"
+#include "store/pg.h"
 #include "store/redis.h"
 
 int main(int argc, char **argv) {
     static const struct verb *const verbs[] = {&verb_check,  &verb_grants,   &verb_policy,       &verb_plan,          &verb_explain,
                                                &verb_status, &verb_findings, &verb_journal_show, &verb_journal_verify};
+    store_register(&pg_driver);
     store_register(&mongo_driver);
     store_register(&redis_driver);
     log_open("lapsectl", LOG_LEVEL_WARNING);

@@ -39,7 +39,8 @@ static int no_such_target(const struct invocation *invocation, struct arena *are
     const char *nearest = nearest_word(name, names, schedule->n_targets);
     if (nearest)
         return command_fail(invocation, EXIT_USAGE, "no rule has a target \"%s\"; did you mean \"%s\"?", name, nearest);
-    return command_fail(invocation, EXIT_USAGE, "no rule has a target \"%s\", so lapsed never touches it; lapsectl policy lists the targets", name);
+    return command_fail(invocation, EXIT_USAGE, "no rule has a target \"%s\", so lapsed never touches it; %s names those there are", name,
+                        schedule->schedule_path);
 }
 
 /* The targets of that name, all in one store, into `places` (room for all targets). Returns 0 or the exit status. */

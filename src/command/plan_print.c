@@ -129,7 +129,7 @@ static const char *next_command(const struct plan_report *report) {
 
 void plan_report_print(struct arena *arena, const struct plan_report *report, bool all_tenants, FILE *to, bool colour) {
     (void)fprintf(to, "as of %s; nothing is changed by this command\n", time_format_seconds(report->now_us).text);
-    if (report->tenant) (void)fprintf(to, "tenant %s only\n", text_printable(arena, report->tenant));
+    if (report->tenant) (void)fprintf(to, "%s\n", text_printable(arena, report->tenant_text));
     print_rows(arena, report, to, colour);
     print_kept(arena, report, to);
     print_tenants(arena, report, all_tenants, to, colour);

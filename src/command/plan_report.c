@@ -219,6 +219,24 @@ static void make_tenants(struct making *making, struct plan_report *report) {
 
 /* ---- together ---- */
 
+/* "tenant 1042 only: subscription ended on 2026-08-01, account is running". */
+static const char *tenant_text(struct making *making, const char *id) {
+    const struct tenants_conf *conf = &making->inspection->schedule->tenants;
+    const struct tenant *tenant = making->inspection->tenants ? tenants_find(making->inspection->tenants, id) : NULL;
+    const char *text = arena_printf(making->arena, "tenant %s only", id);
+    if (!tenant) return arena_printf(making->arena, "%s; it is not in the list of tenants, so only rules by age apply", text);
+    for (size_t i = 0; i < conf->n_ends; i++) {
+        const char *before = i ? ", " : ": ";
+        if (tenant->undecidable_parent || tenant->undecidable_ends & 1U << i)
+            text = arena_printf(making->arena, "%s%s%s contradicts itself", text, before, conf->ends[i]);
+        else if (tenant->ends[i] > making->report->now_us)
+            text = arena_printf(making->arena, "%s%s%s is running", text, before, conf->ends[i]);
+        else
+            text = arena_printf(making->arena, "%s%s%s ended on %s", text, before, conf->ends[i], time_format_day(tenant->ends[i]).text);
+    }
+    return text;
+}
+
 static int64_t count_blocked(const struct inspection *inspection) {
     int64_t blocked = 0;
     for (size_t i = 0; i < inspection->n_orders; i++) {
@@ -238,6 +256,7 @@ struct plan_report *plan_report_make(struct arena *arena, const struct inspectio
     make_rows(&making, report);
     make_tenants(&making, report);
     report->n_blocked = count_blocked(inspection);
+    if (tenant) report->tenant_text = tenant_text(&making, tenant);
     for (size_t i = 0; i < n_undecidable; i++) report->n_undecidable_records += undecidable[i].what.count;
     return report;
 }
@@ -256,5 +275,7 @@ const char *plan_undecidable_text(struct arena *arena, const struct plan_undecid
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (!strcmp(codes[i].code, undecidable->what.code)) text = codes[i].text;
     const char *column = undecidable->what.column;
+    if (undecidable->target->kind == TARGET_KEYS && column)
+        return arena_printf(arena, "%s of %s %s", column, undecidable->target->name, text);
     return arena_printf(arena, "%s%s%s %s", undecidable->target->name, column ? "." : "", column ? column : "", text);
 }

@@ -55,7 +55,8 @@ struct plan_undecidable {
 struct plan_report {
     const struct schedule *schedule;
     int64_t now_us;
-    const char *tenant; /* the only one asked about; NULL: all */
+    const char *tenant;      /* the only one asked about; NULL: all */
+    const char *tenant_text; /* what the list says of it */
     const struct plan_row *rows;
     size_t n_rows;
     const struct plan_tenant *tenants; /* the largest first */

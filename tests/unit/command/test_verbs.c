@@ -259,6 +259,18 @@ START_TEST(plan_of_one_tenant_asks_for_that_one_alone) {
 }
 END_TEST
 
+START_TEST(plan_says_what_is_known_of_the_tenant) {
+    set_up(rules);
+    ck_assert_int_eq(run("plan --tenant 7"), 0);
+    ck_assert_ptr_nonnull(strstr(out, "\ntenant 7 only: subscription is running\n"));
+    ck_assert_int_eq(run("plan --tenant 1042"), 0);
+    ck_assert_ptr_nonnull(strstr(out, "\ntenant 1042 only: subscription ended on 1970-01-01\n"));
+    ck_assert_int_eq(run("plan --tenant 8"), 0);
+    ck_assert_ptr_nonnull(strstr(out, "\ntenant 8 only; it is not in the list of tenants, so only rules by age apply\n"));
+    tear_down();
+}
+END_TEST
+
 START_TEST(plan_tells_what_it_could_not_ask) {
     set_up(rules);
     answers.faulty = true;
@@ -302,5 +314,5 @@ END_TEST
 
 UNIT_MAIN("verbs", check_sums_up, check_says_which_store_could_not_be_asked, check_drafts_where_there_are_no_rules,
           a_faulty_schedule_stops_every_command, grants_are_for_the_user_in_the_url, plan_shows_what_was_counted,
-          plan_of_one_tenant_asks_for_that_one_alone, plan_tells_what_it_could_not_ask, explain_finds_the_target,
+          plan_of_one_tenant_asks_for_that_one_alone, plan_says_what_is_known_of_the_tenant, plan_tells_what_it_could_not_ask, explain_finds_the_target,
           the_journal_folder_has_no_lock_yet)
