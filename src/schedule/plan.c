@@ -259,7 +259,7 @@ static void add_orders(struct making *making, const struct target *target, enum 
 static void add_target(struct making *making, const struct target *target) {
     const struct rule *rule = target->rule;
     add_orders(making, target, ACTION_PURGE, false);
-    if (target->kind != TARGET_KEYS && (rule->anonymize_blocked || rule->n_anonymize)) add_orders(making, target, ACTION_ANONYMIZE, true);
+    if (target->n_columns && target->kind != TARGET_KEYS && (rule->anonymize_blocked || rule->n_anonymize)) add_orders(making, target, ACTION_ANONYMIZE, true);
     add_orders(making, target, ACTION_ANONYMIZE, false);
 }
 

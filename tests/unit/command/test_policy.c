@@ -139,6 +139,23 @@ START_TEST(every_difference_is_shown_with_both_texts) {
 }
 END_TEST
 
+START_TEST(the_schedule_of_caasaas_is_its_published_policy) {
+    struct arena *arena = arena_new();
+    struct faults faults = {.arena = arena};
+    struct schedule *schedule = NULL;
+    struct err err;
+    bool equal = false;
+    ck_assert_int_eq(schedule_load("etc/caasaas/lapsed.conf", false, &schedule, &faults, &err), 0);
+    ck_assert_uint_eq(schedule->n_rules, 7);
+    FILE *to = fopen("/dev/null", "w");
+    ck_assert_int_eq(policy_diff(schedule, "etc/caasaas/policy.md", to, &equal, &err), 0);
+    ck_assert_int_eq(fclose(to), 0);
+    ck_assert(equal);
+    schedule_free(schedule);
+    arena_free(arena);
+}
+END_TEST
+
 START_TEST(a_file_without_such_a_table_is_an_error) {
     struct loading loading;
     loading_load(&loading, GOOD_MAIN, rules);
@@ -152,4 +169,5 @@ START_TEST(a_file_without_such_a_table_is_an_error) {
 END_TEST
 
 UNIT_MAIN("command/policy", the_text_is_an_aligned_table, the_markdown_says_the_same_as_the_schedule, the_json_names_rules_and_targets,
-          periods_are_compared_by_their_meaning, every_difference_is_shown_with_both_texts, a_file_without_such_a_table_is_an_error)
+          periods_are_compared_by_their_meaning, every_difference_is_shown_with_both_texts,
+          the_schedule_of_caasaas_is_its_published_policy, a_file_without_such_a_table_is_an_error)

@@ -72,7 +72,7 @@ START_TEST(the_first_schedule_of_the_design_loads_as_it_stands) {
 END_TEST
 
 START_TEST(our_own_examples_load) {
-    static const char *const paths[] = {"etc/lapsed.conf"};
+    static const char *const paths[] = {"etc/lapsed.conf", "etc/caasaas/lapsed.conf", "etc/casso/lapsed.conf"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct arena *arena = arena_new();
         struct faults faults = {.arena = arena};
