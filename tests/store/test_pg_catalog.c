@@ -1,127 +1,11 @@
-/* What the PostgreSQL driver says about a catalog: every fault with its line and its remedy, the grants that a schedule
- * needs, advice, the draft. Against the real server of $LAPSED_TEST_POSTGRESQL_ADMIN; each test has a schema of its own. */
-#include "schedule/schedule.h"
-#include "base/time.h"
-#include "store/pg_bind.h"
-#include "unit.h"
+/* What the PostgreSQL driver says about a catalog: every fault with its line and its remedy. */
+#include "pg_world.h"
 
 #include <stdio.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-static const char *environment(const char *name) {
-    const char *value = getenv(name);
-    ck_assert_msg(value != NULL, "%s is not set; run make check, which starts the servers", name);
-    return value;
-}
-
-static PGconn *admin;
-
-static void run_sql(const char *sql) {
-    if (!*sql) return;
-    PGresult *result = PQexec(admin, sql);
-    ck_assert_msg(PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK, "%s: %s", sql, PQerrorMessage(admin));
-    PQclear(result);
-}
-
-/* The schema that everything below lives in; foreign names of the role are dropped with it. */
-static void fresh_schema(const char *sql) {
-    admin = PQconnectdb(environment("LAPSED_TEST_POSTGRESQL_ADMIN"));
-    ck_assert_msg(PQstatus(admin) == CONNECTION_OK, "%s", PQerrorMessage(admin));
-    run_sql("SET client_min_messages = error; DROP SCHEMA IF EXISTS catalog_test CASCADE; CREATE SCHEMA catalog_test;"
-            "SET search_path = catalog_test");
-    run_sql(sql);
-}
-
-struct world {
-    struct arena *arena;
-    struct faults faults;
-    struct schedule *schedule;
-    struct pg_store store;
-    bool bad[16];
-    char *text; /* the faults, a line each */
-};
-
-/* `role`: NULL = the administrator. */
-static char *url_of(struct arena *arena, const char *role) {
-    const char *url = environment("LAPSED_TEST_POSTGRESQL_ADMIN");
-    const char *at = strchr(url, '@'), *host = at ? at + 1 : strstr(url, "://") + 3;
-    size_t user_length = at ? strcspn(strstr(url, "://") + 3, ":@") : 0;
-    const char *user = role ? role : arena_strndup(arena, strstr(url, "://") + 3, user_length);
-    return arena_printf(arena, "postgresql://%s@%s%soptions=-csearch_path%%3Dcatalog_test", user, host, strchr(host, '?') ? "&" : "?");
-}
-
-static char *password_of(struct arena *arena) {
-    const char *url = environment("LAPSED_TEST_POSTGRESQL_ADMIN");
-    const char *user = strstr(url, "://") + 3, *at = strchr(user, '@'), *colon = strchr(user, ':');
-    return at && colon && colon < at ? arena_strndup(arena, colon + 1, (size_t)(at - colon - 1)) : NULL;
-}
-
-static const char ordinary_tenants[] = "ends = [ \"account\" ]; query = \"SELECT id AS tenant, ended_at AS account, months FROM customers\";";
-
-/* The rules stand in schedule.conf: their first line is line 1. `tenants` NULL: the ordinary ones; `role` NULL: the administrator. */
-static void open_world(struct world *world, const char *tenants, const char *rules, const char *role, const char *password) {
-    char folder[] = "/tmp/lapsed-test-XXXXXX", path[64], rules_path[64];
-    *world = (struct world){.arena = arena_new()};
-    world->faults.arena = world->arena;
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    (void)snprintf(path, sizeof path, "%s/lapsed.conf", folder);
-    (void)snprintf(rules_path, sizeof rules_path, "%s/schedule.conf", folder);
-    FILE *file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    (void)fprintf(file, "stores = { main = { url = \"%s\"; }; };\ntenants = { store = \"main\"; %s };\nschedule = \"schedule.conf\";\n",
-                  url_of(world->arena, role), tenants ? tenants : ordinary_tenants);
-    ck_assert_int_eq(fclose(file), 0);
-    file = fopen(rules_path, "w");
-    ck_assert_ptr_nonnull(file);
-    (void)fprintf(file, "schedule = (%s);\n", rules);
-    ck_assert_int_eq(fclose(file), 0);
-    struct err err;
-    if (schedule_load(path, true, &world->schedule, &world->faults, &err)) {
-        faults_print(&world->faults, stderr);
-        ck_abort_msg("%s", err.text);
-    }
-    (void)unlink(path);
-    (void)unlink(rules_path);
-    (void)rmdir(folder);
-    world->store.base.settings = (struct store_settings){.conf = &world->schedule->stores[0], .schedule = world->schedule};
-    const char *secret = role ? password : password_of(world->arena);
-    world->store.password = secret ? xstrdup(secret) : NULL;
-    world->store.statement_timeout_us = 20000000;
-    world->store.lock_timeout_us = 1000000;
-    world->store.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-}
-
-static struct store *base(struct world *world) { return (struct store *)(void *)&world->store; }
-
-static void check_world(struct world *world) {
-    struct err err;
-    ck_assert_msg(!pg_check(base(world), &world->faults, world->bad, &err), "%s", err.text);
-    faults_sort(&world->faults);
-    size_t size;
-    FILE *text = open_memstream(&world->text, &size);
-    faults_print(&world->faults, text);
-    ck_assert_int_eq(fclose(text), 0);
-}
-
-static void close_world(struct world *world) {
-    pg_disconnect(&world->store);
-    arena_free(world->store.catalog);
-    free(world->store.password);
-    free(world->text);
-    (void)close(world->store.wake);
-    schedule_free(world->schedule);
-    arena_free(world->arena);
-}
-
-/* Two tables that any schedule below may use. */
-static const char base_sql[] =
-    "CREATE TABLE customers (id bigint PRIMARY KEY, name text NOT NULL, email text UNIQUE, ended_at timestamptz, months text);"
-    "CREATE TABLE logs (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, text text);";
 
 /* Checks this schedule on this schema; the faults must hold the text, and nothing else may be wrong. */
 static void expect(const char *sql, const char *tenants, const char *rules, const char *fault) {
-    fresh_schema(base_sql);
+    fresh_schema(BASE_SQL);
     run_sql(sql);
     struct world world;
     open_world(&world, tenants, rules, NULL, NULL);
@@ -129,15 +13,8 @@ static void expect(const char *sql, const char *tenants, const char *rules, cons
     if (!fault) ck_assert_msg(!world.faults.count, "unexpected: %s", world.text);
     else ck_assert_msg(world.faults.count == 1 && strstr(world.text, fault), "expected: %s\ngot: %s", fault, world.text);
     close_world(&world);
-    PQfinish(admin);
+    leave_schema();
 }
-
-/* A rule by age on one target, in line 2. */
-#define BY_AGE(target) "\n{ data = \"Logs\"; keep = \"1 year\"; basis = \"b\"; targets = ( { " target " } ); }\n"
-#define BY_END(target) "\n{ data = \"Data\"; keep = \"account + 30 days\"; basis = \"b\"; targets = ( { " target " } ); }\n"
-#define LOGS "table = \"logs\"; tenant = \"customer_id\"; since = \"at\"; "
-#define TEXT "table = \"t\"; tenant = \"customer_id\"; since = \"at\"; "
-#define ANONYMIZE(target) "\n{ data = \"A\"; anonymize = \"1 year\"; keep = \"2 years\"; basis = \"b\"; targets = ( { " target " } ); }\n"
 
 START_TEST(a_good_schedule_has_no_fault) {
     expect("CREATE TABLE lines (id int PRIMARY KEY, log_id bigint REFERENCES logs);", NULL, BY_AGE(LOGS "dependents = [ \"lines.log_id\" ];"), NULL);
@@ -368,7 +245,7 @@ static char *shape_of(const struct world *world, const struct pg_bound *bound) {
 }
 
 START_TEST(children_come_before_their_parents) {
-    fresh_schema(base_sql);
+    fresh_schema(BASE_SQL);
     run_sql("CREATE TABLE a (id int PRIMARY KEY, log_id bigint REFERENCES logs, parent_id int REFERENCES a, customer_id bigint, at timestamptz);"
             "CREATE TABLE b (id int PRIMARY KEY, a_id int REFERENCES a, log_id bigint); CREATE TABLE c (id int PRIMARY KEY, b_id int);"
             "CREATE TABLE x (id int PRIMARY KEY, a_id int REFERENCES a); CREATE TABLE y (id int PRIMARY KEY, log_id bigint REFERENCES logs);");
@@ -382,7 +259,7 @@ START_TEST(children_come_before_their_parents) {
     const char *shape = shape_of(&world, bound);
     ck_assert_str_eq(shape, "c>b>logs c>b>a>logs b>logs b>a>logs a*>a>logs(Parts) a>logs(Parts) | y>logs x>a+");
     close_world(&world);
-    PQfinish(admin);
+    leave_schema();
 }
 END_TEST
 
@@ -409,223 +286,10 @@ START_TEST(leaves_have_columns_of_their_own) {
     ck_assert_uint_eq(bound->n_blockers, 1);
     ck_assert_str_eq(bound->blockers[0].link.child->name, "child");
     close_world(&world);
-    PQfinish(admin);
-}
-END_TEST
-
-static void fresh_role(void) {
-    run_sql("DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'catalog_reader') THEN DROP OWNED BY catalog_reader; DROP ROLE catalog_reader; END IF; END $$;"
-            "CREATE ROLE catalog_reader LOGIN PASSWORD 'reads'");
-}
-
-START_TEST(grants_are_enough_and_needed) {
-    fresh_schema(base_sql);
-    fresh_role();
-    run_sql("CREATE TABLE lines (id int PRIMARY KEY, log_id bigint REFERENCES logs, x text);"
-            "CREATE TABLE cites (id int PRIMARY KEY, log_id bigint REFERENCES logs, secret text); INSERT INTO logs VALUES (1, 1, now(), 'x');");
-    struct world world;
-    open_world(&world, NULL, BY_AGE(LOGS "dependents = [ \"lines.log_id\" ];"), "catalog_reader", "reads");
-    struct err err;
-    struct buf grants = {0};
-    ck_assert_msg(!pg_grants(base(&world), "catalog_reader", &grants, &err), "%s", err.text);
-    check_world(&world);
-    ck_assert_msg(strstr(world.text, "the role \"catalog_reader\" lacks privileges on \"logs\": USAGE on schema \"catalog_test\", SELECT, DELETE, UPDATE (id)"), "%s", world.text);
-    ck_assert_msg(strstr(world.text, "lapsectl grants prints what is needed"), "%s", world.text);
-    ck_assert_msg(world.bad[0], "a target without privileges may be swept");
-    ck_assert_msg(strstr(buf_text(&grants), "GRANT SELECT (\"log_id\") ON \"catalog_test\".\"cites\" TO \"catalog_reader\";"), "%s", buf_text(&grants));
-    ck_assert_msg(strstr(buf_text(&grants), "GRANT SELECT, DELETE ON \"catalog_test\".\"lines\" TO \"catalog_reader\";"), "%s", buf_text(&grants));
-    ck_assert_msg(strstr(buf_text(&grants), "GRANT SELECT ON \"catalog_test\".\"customers\" TO \"catalog_reader\";"), "%s", buf_text(&grants));
-    run_sql(buf_text(&grants));
-    close_world(&world);
-    open_world(&world, NULL, BY_AGE(LOGS "dependents = [ \"lines.log_id\" ];"), "catalog_reader", "reads");
-    check_world(&world);
-    ck_assert_msg(!world.faults.count, "%s", world.text);
-    PG_RESULT locked = NULL;
-    ck_assert_msg(!pg_query(&world.store, "SELECT ctid FROM logs FOR UPDATE SKIP LOCKED", 0, NULL, &locked, &err), "%s", err.text);
-    PG_RESULT refused = NULL;
-    ck_assert_int_eq(pg_query(&world.store, "SELECT secret FROM cites", 0, NULL, &refused, &err), -1);
-    ck_assert_str_eq(err.detail, "42501");
-    run_sql("ALTER TABLE logs ENABLE ROW LEVEL SECURITY");
-    world.faults.count = 0;
-    free(world.text);
-    check_world(&world);
-    ck_assert_msg(strstr(world.text, "row-level security of \"logs\" hides rows from the role \"catalog_reader\""), "%s", world.text);
-    buf_free(&grants);
-    close_world(&world);
-    run_sql("DROP OWNED BY catalog_reader; DROP ROLE catalog_reader");
-    PQfinish(admin);
-}
-END_TEST
-
-START_TEST(advice) {
-    fresh_schema(base_sql);
-    run_sql("CREATE TABLE cites (id int PRIMARY KEY, log_id bigint REFERENCES logs); CREATE TABLE notes (id int PRIMARY KEY, log_id bigint);"
-            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; CREATE TRIGGER g BEFORE DELETE ON logs FOR EACH ROW EXECUTE FUNCTION f();"
-            "INSERT INTO logs SELECT i, i % 10, now(), 'x' FROM generate_series(1, 20000) i; INSERT INTO cites SELECT i, i FROM generate_series(1, 20000) i; ANALYZE;");
-    struct world world;
-    open_world(&world, "ends = [ \"account\" ]; query = \"SELECT id::text AS tenant, ended_at AS account FROM customers\";", BY_AGE(LOGS), NULL, NULL);
-    const struct finding *findings;
-    size_t count;
-    struct err err;
-    ck_assert_msg(!pg_advise(base(&world), world.arena, &findings, &count, &err), "%s", err.text);
-    const struct {
-        const char *code, *part;
-    } expected[] = {
-        {"index-missing", "CREATE INDEX CONCURRENTLY ON \"catalog_test\".\"logs\" (\"customer_id\", \"at\")"},
-        {"index-missing", "CREATE INDEX CONCURRENTLY ON \"catalog_test\".\"cites\" (\"log_id\")"},
-        {"dependent-undeclared", "add dependents = [ \"cites.log_id\" ]"},
-        {"dependent-by-name", "add dependents = [ \"notes.log_id\" ]"},
-        {"trigger", "\"logs\" has a trigger"},
-        {"tenants-slow", "return the plain column AS tenant"},
-    };
-    ck_assert_uint_eq(count, sizeof expected / sizeof *expected);
-    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
-        bool found = false;
-        for (size_t j = 0; j < count; j++) found = found || (!strcmp(findings[j].code, expected[i].code) && strstr(findings[j].text, expected[i].part));
-        ck_assert_msg(found, "%s: %s", expected[i].code, expected[i].part);
-    }
-    close_world(&world);
-    PQfinish(admin);
-}
-END_TEST
-
-START_TEST(a_draft) {
-    fresh_schema(base_sql);
-    run_sql("CREATE TABLE events (id int PRIMARY KEY, owner bigint REFERENCES customers, day date); CREATE TABLE plans (id int PRIMARY KEY); CREATE TABLE parts (id int PRIMARY KEY, team_id int REFERENCES plans)");
-    struct world world;
-    open_world(&world, NULL, "", NULL, NULL);
-    struct buf draft = {0};
-    struct err err;
-    ck_assert_msg(!pg_draft(base(&world), &draft, &err), "%s", err.text);
-    const char *const parts[] = {"table = \"logs\"; tenant = \"customer_id\"; since = \"at\";", "table = \"events\"; tenant = \"owner\"; since = \"day\"; zone = \"UTC\";",
-                                 "table = \"customers\"; tenant = \"id\";", "#   plans\n"};
-    ck_assert_ptr_null(strstr(buf_text(&draft), "#   customers\n"));
-    ck_assert_msg(strstr(buf_text(&draft), "table = \"parts\"") == NULL, "%s", buf_text(&draft));
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) ck_assert_msg(strstr(buf_text(&draft), parts[i]), "%s\n%s", parts[i], buf_text(&draft));
-    buf_free(&draft);
-    close_world(&world);
-    PQfinish(admin);
-}
-END_TEST
-
-START_TEST(what_the_tenants_query_reads) {
-    fresh_schema(base_sql);
-    run_sql("CREATE TABLE subs (id int PRIMARY KEY, customer_id bigint, ended_at timestamptz); CREATE VIEW ended AS SELECT customer_id, max(ended_at) AS e FROM subs GROUP BY 1;"
-            "CREATE TABLE account (id int)");
-    struct world world;
-    open_world(&world, "ends = [ \"account\" ]; query = \"SELECT c.id AS tenant, e.e AS account FROM customers c JOIN ended e ON e.customer_id = c.id\";", BY_AGE(LOGS), NULL,
-               NULL);
-    const char *const *names;
-    size_t count;
-    struct err err;
-    ck_assert_msg(!pg_tenants_tables(base(&world), world.arena, &names, &count, &err), "%s", err.text);
-    ck_assert_uint_eq(count, 2);
-    bool customers = false, subs = false;
-    for (size_t i = 0; i < count; i++) {
-        customers = customers || !strcmp(names[i], "catalog_test.customers");
-        subs = subs || !strcmp(names[i], "catalog_test.subs");
-    }
-    ck_assert(customers && subs);
-    struct buf grants = {0};
-    ck_assert_msg(!pg_grants(base(&world), "x", &grants, &err), "%s", err.text);
-    ck_assert_msg(strstr(buf_text(&grants), "ON \"catalog_test\".\"ended\""), "%s", buf_text(&grants));
-    ck_assert_msg(!strstr(buf_text(&grants), "ON \"catalog_test\".\"account\""), "%s", buf_text(&grants));
-    buf_free(&grants);
-    close_world(&world);
-    PQfinish(admin);
-}
-END_TEST
-
-START_TEST(undecidable_records) {
-    fresh_schema(base_sql);
-    run_sql("INSERT INTO logs VALUES (1, 1, now(), 'x'), (2, 1, NULL, 'x'), (3, 1, 'infinity', 'x'), (4, 1, now() + interval '1 day', 'x'), (5, 1, '-infinity', 'x'),"
-            "(6, NULL, now(), 'x'), (7, NULL, NULL, 'other')");
-    struct world world;
-    open_world(&world, NULL, BY_AGE(LOGS "only = \"text = 'x'\";"), NULL, NULL);
-    check_world(&world);
-    const struct undecidable *items;
-    size_t count;
-    struct err err;
-    ck_assert_msg(!pg_undecidable(base(&world), world.schedule->targets[0], time_now_us(), world.arena, &items, &count, &err), "%s", err.text);
-    static const struct undecidable expected[] = {{"since-empty", "at", 1}, {"since-future", "at", 2}, {"since-type", "at", 1}, {"tenant-empty", "customer_id", 1}};
-    ck_assert_uint_eq(count, 4);
-    for (size_t i = 0; i < count; i++) {
-        ck_assert_str_eq(items[i].code, expected[i].code);
-        ck_assert_str_eq(items[i].column, expected[i].column);
-        ck_assert_int_eq(items[i].count, expected[i].count);
-    }
-    close_world(&world);
-    PQfinish(admin);
-}
-END_TEST
-
-static void explain(struct world *world, const char *key, struct record_facts *facts) {
-    struct err err;
-    ck_assert_msg(!pg_explain(base(world), world->schedule->targets[0], key, world->arena, facts, &err), "%s", err.text);
-}
-
-START_TEST(one_record_explained) {
-    fresh_schema(base_sql);
-    run_sql("CREATE TABLE cites (id int PRIMARY KEY, log_id bigint REFERENCES logs);"
-            "INSERT INTO logs VALUES (1, 7, '2020-01-01 00:00:00.000001+00', 'x'), (2, NULL, NULL, 'y'), (3, 7, 'infinity', 'x'); INSERT INTO cites VALUES (1, 1)");
-    struct world world;
-    open_world(&world, NULL, BY_AGE(LOGS "only = \"logs.text = 'x'\";"), NULL, NULL);
-    check_world(&world);
-    struct record_facts facts;
-    explain(&world, "1", &facts);
-    ck_assert(facts.exists && facts.only_holds && facts.anchor_ok[0] && !facts.anonymized);
-    ck_assert_str_eq(facts.tenant, "7");
-    ck_assert_int_eq(facts.anchor_us[0], 1577836800000001);
-    ck_assert_str_eq(facts.blocked_by, "cites");
-    explain(&world, "2", &facts);
-    ck_assert(facts.exists && !facts.only_holds && !facts.anchor_ok[0] && !facts.tenant && !facts.blocked_by);
-    explain(&world, "3", &facts);
-    ck_assert(facts.exists && !facts.anchor_ok[0]);
-    explain(&world, "4", &facts);
-    ck_assert(!facts.exists);
-    struct err err;
-    ck_assert_int_eq(pg_explain(base(&world), world.schedule->targets[0], "secret", world.arena, &facts, &err), -1);
-    ck_assert_int_eq(err.code, ERR_CONFIG);
-    ck_assert_msg(strstr(err.text, "is \"id\" (bigint); the given one is not of that type") && !strstr(err.text, "secret"), "%s", err.text);
-    close_world(&world);
-    PQfinish(admin);
-}
-END_TEST
-
-START_TEST(anchors_explained) {
-    fresh_schema(base_sql);
-    run_sql("CREATE TABLE website (id int PRIMARY KEY, owner text);"
-            "CREATE TABLE t (a int, b varchar(5), website int, day date, gone timestamp, m timestamptz, x text, PRIMARY KEY (a, b)); INSERT INTO website VALUES (1, 'acme');"
-            "INSERT INTO t VALUES (1, 'p,q', 1, '2020-06-01', '2020-10-25 02:30', now(), 'x'), (1, 'r', 2, '2020-06-01', NULL, NULL, 'x')");
-    struct world world;
-    open_world(&world, NULL,
-               "{ data = \"A\"; anonymize = \"1 year\"; keep = [ \"2 years\", \"gone + 1 day\" ]; basis = \"b\"; targets = ( { table = \"t\"; via = \"website = website.id\";"
-               " tenant = \"owner\"; since = \"day\"; zone = \"Europe/Berlin\"; ends = { gone = \"gone\"; }; marker = \"m\"; columns = ( \"null: x\" ); } ); }",
-               NULL, NULL);
-    check_world(&world);
-    ck_assert_msg(!world.faults.count, "%s", world.text);
-    struct record_facts facts;
-    explain(&world, "[1, \"p,q\"]", &facts);
-    ck_assert(facts.exists && facts.anonymized && facts.anchor_ok[0] && facts.anchor_ok[1]);
-    ck_assert_str_eq(facts.tenant, "acme");
-    int64_t day_end, autumn;
-    ck_assert(time_parse("2020-06-01T22:00:00Z", &day_end) && time_parse("2020-10-25T00:30:00Z", &autumn));
-    ck_assert_int_eq(facts.anchor_us[0], day_end);
-    ck_assert_int_eq(facts.anchor_us[1], autumn); /* 02:30 came twice: the earlier one */
-    explain(&world, "1,r", &facts);
-    ck_assert(facts.exists && !facts.anonymized && !facts.anchor_ok[1] && !facts.tenant);
-    explain(&world, "1,rrrrrr", &facts);
-    ck_assert(!facts.exists);
-    struct err err;
-    ck_assert_int_eq(pg_explain(base(&world), world.schedule->targets[0], "1", world.arena, &facts, &err), -1);
-    ck_assert_msg(strstr(err.text, "has 2 columns"), "%s", err.text);
-    close_world(&world);
-    PQfinish(admin);
+    leave_schema();
 }
 END_TEST
 
 UNIT_MAIN("pg_catalog", a_good_schedule_has_no_fault, tables_that_cannot_be_swept, columns_that_are_not_there, tenants_of_unusable_types, anchors_of_unusable_types, identities,
           columns_of_anonymization, markers, chains_to_the_tenant, dependents, cascades_are_declared, a_table_under_at_least_is_no_dependent, row_security_and_rules, conditions,
-          the_tenants_query, the_tenants_own_records, children_come_before_their_parents, leaves_have_columns_of_their_own,
-          grants_are_enough_and_needed, advice, a_draft, what_the_tenants_query_reads, undecidable_records,
-          one_record_explained, anchors_explained)
+          the_tenants_query, the_tenants_own_records, children_come_before_their_parents, leaves_have_columns_of_their_own)
