@@ -1,0 +1,412 @@
+"""What goes wrong while the daemon works: it is killed, a server dies or hangs, the data changes under it, the journal
+cannot be written. Afterwards everything due is gone, nothing else is, and the journal verifies."""
+import hashlib
+import os
+import random
+import re
+import signal
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+
+import psycopg2
+import pytest
+
+from demo import stores
+from world import RULE_EVENTS, idle
+
+SLOW = idle("gentle", "batch = { rows = 10; };\n")  # many small batches with pauses between them
+
+
+def old_events(world):
+    return world.one("SELECT count(*) FROM events WHERE at < now() - interval '12 months'")
+
+
+def assert_swept(world, young):
+    """All due events gone, all young ones there, the journal whole and its count right."""
+    assert old_events(world) == 0
+    assert world.one("SELECT count(*) FROM events") == young
+    world.verify()
+
+
+def accounted(world):
+    return sum(records for _rule, _target, records, _dependents in world.journal.committed("purge"))
+
+
+# ---- the daemon dies ----
+
+@pytest.mark.parametrize("step", range(1, 9))
+def test_killed_at_each_step_of_the_journal(world, step):
+    """SIGKILL at the n-th time that the journal is put on disk: before an intent, after it, before an outcome."""
+    world.simple(rows=40, due=30, settings=idle(more="batch = { rows = 10; };\n"))
+    killed = world.once(wrapper=["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync",
+                                 "-e", f"inject=fdatasync:signal=KILL:when={step}"])
+    assert killed.returncode in (-9, 137, 0), killed.stdout
+    answer = world.once()
+    assert answer.returncode == 0, answer.stdout
+    assert_swept(world, young=10)
+    assert accounted(world) == 30
+
+
+def test_killed_at_random(product):
+    chance = random.Random(7)
+    product.configure(settings=idle(more="batch = { rows = 20; };\n"))
+    kills = 0
+    for _ in range(8):
+        daemon = product.start()
+        daemon.send(signal.SIGUSR1)
+        daemon.wait_for("sweep-begin", kills + 1)
+        time.sleep(chance.uniform(0.0, 0.25))  # the moment of death is what is random here
+        daemon.process.kill()
+        daemon.process.wait()
+        kills += 1
+    answer = product.once()
+    assert answer.returncode == 0, answer.stdout
+    assert product.compare()[1] == []
+    product.verify()
+    assert kills == 8
+
+
+def test_every_intent_gets_an_outcome_after_a_kill(world):
+    world.simple(rows=3000, due=2000, settings=SLOW)
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for("outcome", 3)
+    daemon.process.kill()
+    daemon.process.wait()
+    assert world.once().returncode == 0
+    assert_swept(world, young=1000)
+    outcomes = {(entry["sweep"], entry["batch"]) for entry in world.journal.entries("outcome")}
+    assert {(entry["sweep"], entry["batch"]) for entry in world.journal.entries("intent")} == outcomes
+    assert accounted(world) == 2000
+
+
+def test_term_ends_the_batches_in_flight_and_exits_0(world):
+    world.simple(rows=3000, due=2000, settings=SLOW)
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for("outcome", 2)
+    assert daemon.stop(signal.SIGTERM) == 0
+    assert world.journal.entries()[-1]["event"] == "stop"
+    assert 0 < old_events(world) < 2000
+    assert accounted(world) == 2000 - old_events(world)
+    intents = {(entry["sweep"], entry["batch"]) for entry in world.journal.entries("intent")}
+    assert intents == {(entry["sweep"], entry["batch"]) for entry in world.journal.entries("outcome")}
+
+
+# ---- a server dies, hangs or is away ----
+
+def test_backend_killed_in_mid_batch(world):
+    world.simple(rows=3000, due=2000, settings=SLOW)
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    for count in (2, 5, 8):
+        daemon.wait_for("outcome", count)
+        world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'lapsed' AND datname = %s", world.database)
+    daemon.wait_for("sweep-end")
+    assert daemon.stop() == 0
+    world.configure(RULE_EVENTS, tenants="SELECT id AS tenant, ended_at AS subscription FROM customers")
+    assert world.once().returncode == 0
+    assert_swept(world, young=1000)
+    assert accounted(world) == 2000
+
+
+@contextmanager
+def stopped(*pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+
+
+def family(pid):
+    children = subprocess.run(["pgrep", "-P", str(pid)], text=True, stdout=subprocess.PIPE).stdout.split()
+    return [pid, *map(int, children)]
+
+
+@pytest.mark.parametrize("server", ["POSTGRESQL", "MONGODB", "REDIS"])
+def test_a_stopped_server_does_not_hang_the_daemon(caasaas, server):
+    caasaas.configure(settings=idle(more='timeout = { statement = "1 s"; lock = "500 ms"; };\n'))
+    pid = int(caasaas.servers[f"LAPSED_TEST_{server}_PID"])
+    with stopped(*(family(pid) if server == "POSTGRESQL" else [pid])):
+        began = time.monotonic()
+        answer = caasaas.once()
+        assert answer.returncode == 75, answer.stdout
+        assert time.monotonic() - began < 45
+    answer = caasaas.once()
+    assert answer.returncode == 0, answer.stdout
+    assert caasaas.compare()[1] == []
+
+
+def test_a_server_stopped_in_mid_sweep(world):
+    world.simple(rows=3000, due=2000, settings=idle("gentle", 'batch = { rows = 10; };\ntimeout = { statement = "1 s"; };\n'))
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for("outcome", 3)
+    with stopped(*family(int(world.servers["LAPSED_TEST_POSTGRESQL_PID"]))):
+        assert daemon.stop(signal.SIGTERM) == 0  # it ends in time although the server does not answer
+    world.configure(RULE_EVENTS, tenants="SELECT id AS tenant, ended_at AS subscription FROM customers")
+    assert world.once().returncode == 0
+    assert_swept(world, young=1000)
+
+
+def unreachable(text, scheme):
+    """The same configuration with one store on a port where nobody listens."""
+    return re.sub(rf"({scheme}://[^:]+@127\.0\.0\.1):\d+", r"\1:9", text)
+
+
+@pytest.mark.parametrize("scheme", ["mongodb", "redis"])
+def test_a_store_that_is_down_blocks_the_tenants_own_records(caasaas, scheme):
+    whole = caasaas.config.read_text() + 'timeout = { statement = "2 s"; };\n'
+    caasaas.config.write_text(unreachable(whole, scheme))
+    customers = caasaas.sql("SELECT * FROM customers ORDER BY id")
+    subscriptions = caasaas.sql("SELECT * FROM subscriptions ORDER BY id")
+    answer = caasaas.once()
+    assert answer.returncode == 75, answer.stdout
+    # What hangs on nobody's clock went; the records with the clock did not, nor were they anonymized.
+    assert caasaas.one("SELECT count(*) FROM brands") < 60
+    assert caasaas.sql("SELECT * FROM subscriptions ORDER BY id") == subscriptions
+    assert {row[0] for row in caasaas.sql("SELECT id FROM customers")} == {row[0] for row in customers}
+    caasaas.config.write_text(whole)
+    answer = caasaas.once()
+    assert answer.returncode == 0, answer.stdout
+    assert caasaas.compare()[1] == []
+
+
+def test_the_daemon_starts_with_every_store_down(caasaas):
+    caasaas.config.write_text(unreachable(unreachable(unreachable(caasaas.config.read_text(), "postgresql"), "mongodb"), "redis"))
+    daemon = caasaas.start()
+    end = daemon.sweep()
+    assert end["event"] == "sweep-end" and not caasaas.journal.entries("intent")
+    status = caasaas.lapsectl("status")
+    assert status.returncode == 1 and "main" in status.stdout
+    assert daemon.stop() == 0
+
+
+def test_wrong_password(caasaas):
+    caasaas.environment["LAPSED_MAIN_PASSWORD"] = "wrong-password-of-a-test"
+    answer = caasaas.once()
+    assert answer.returncode in (75, 78), answer.stdout
+    assert '"main"' in answer.stdout and "password" in answer.stdout and "wrong-password-of-a-test" not in answer.stdout
+    assert not caasaas.journal.entries("intent")
+    plan = caasaas.lapsectl("plan")
+    assert plan.returncode != 0 and "password" in plan.stderr + plan.stdout
+
+
+# ---- the data changes meanwhile ----
+
+ENDED = '''schedule = (
+  { data = "Uploads"; keep = "subscription + 30 days"; basis = "Contract";
+    targets = ( { table = "uploads"; tenant = "customer_id"; } ); }
+);
+'''
+
+
+def ended_tenant(world, uploads, settings):
+    world.sql("CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz)")
+    world.sql("CREATE TABLE uploads (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers)")
+    world.sql("CREATE INDEX ON uploads (customer_id)")
+    world.sql("INSERT INTO customers VALUES (1, now() - interval '60 days'), (2, NULL)")
+    world.sql("INSERT INTO uploads SELECT n, 1 + (n %% 100 = 0)::integer FROM generate_series(1, %s) n", uploads)
+    world.configure(ENDED, tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", settings=settings)
+
+
+def test_resubscription_in_mid_purge_stops_it(world):
+    ended_tenant(world, 3000, SLOW)
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for("outcome", 3)
+    world.sql("UPDATE customers SET ended_at = NULL WHERE id = 1")
+    left = world.one("SELECT count(*) FROM uploads WHERE customer_id = 1")
+    daemon.wait_for("sweep-end")
+    daemon.stop()
+    kept = world.one("SELECT count(*) FROM uploads WHERE customer_id = 1")
+    assert left - 20 <= kept <= left and kept > 0  # at most the batch that was under way
+    assert world.one("SELECT count(*) FROM uploads WHERE customer_id = 2") == 30
+
+
+def test_a_record_updated_before_its_batch_survives(world):
+    """Rows whose `since` moves forward while the sweep is under way are no longer due."""
+    world.simple(rows=3000, due=2000, settings=SLOW)
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for("outcome", 2)
+    saved = world.one("WITH saved AS (UPDATE events SET at = now() WHERE at < now() - interval '12 months' RETURNING 1) SELECT count(*) FROM saved")
+    assert saved > 0
+    daemon.wait_for("sweep-end")
+    daemon.stop()
+    assert_swept(world, young=1000 + saved)
+    assert accounted(world) == 2000 - saved
+
+
+def test_an_application_that_inserts_children_meanwhile(world):
+    """Invoice lines arrive for invoices that are being purged: the batch may wait or give up, the line may be refused, but in the
+    end no parent is missing and none that is due is left."""
+    world.sql("CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz)")
+    world.sql("INSERT INTO customers VALUES (1, NULL)")
+    world.sql("CREATE TABLE invoices (id bigint PRIMARY KEY, customer_id bigint NOT NULL, at timestamptz NOT NULL)")
+    world.sql("CREATE TABLE lines (id serial PRIMARY KEY, invoice_id bigint NOT NULL REFERENCES invoices)")
+    world.sql("CREATE INDEX ON lines (invoice_id)")
+    world.sql("CREATE INDEX ON invoices (customer_id, at)")
+    world.sql("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO lapsed")
+    world.sql("INSERT INTO invoices SELECT n, 1, now() - interval '8 years' FROM generate_series(1, 2000) n")
+    world.configure('schedule = ( { data = "Invoices"; keep = "7 years"; basis = "Tax";'
+                    ' targets = ( { table = "invoices"; tenant = "customer_id"; since = "at"; dependents = [ "lines.invoice_id" ]; } ); } );\n',
+                    tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", settings=SLOW)
+    over = threading.Event()
+    def insert():
+        connection = psycopg2.connect(stores.postgresql_url(world.servers, world.database))
+        connection.autocommit = True
+        number = 0
+        while not over.is_set():
+            number = number % 2000 + 1
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("INSERT INTO lines (invoice_id) VALUES (%s)", (number,))
+            except psycopg2.errors.ForeignKeyViolation:
+                pass  # that invoice is gone
+        connection.close()
+    writer = threading.Thread(target=insert)
+    writer.start()
+    try:
+        daemon = world.start()
+        daemon.send(signal.SIGUSR1)
+        daemon.wait_for("sweep-end")
+        daemon.stop()
+    finally:
+        over.set()
+        writer.join()
+    assert world.once().returncode == 0
+    assert world.one("SELECT count(*) FROM invoices") == 0 and world.one("SELECT count(*) FROM lines") == 0
+
+
+# ---- reload, second daemon ----
+
+def test_a_faulty_reload_keeps_the_old_schedule(world):
+    world.simple()
+    daemon = world.start()
+    good = (world.folder / "schedule.conf").read_text()
+    (world.folder / "schedule.conf").write_text(good.replace('"12 months"', '"12"'))
+    daemon.send(signal.SIGHUP)
+    daemon.wait_for_log("keeping the old schedule")
+    assert 'schedule.conf:2: "Events": keep = "12" has no unit' in daemon.log
+    daemon.sweep()
+    assert daemon.stop() == 0
+    assert old_events(world) == 0  # under the old schedule
+    assert len(world.journal.entries("schedule")) == 1
+
+
+def test_a_reload_is_journalled_and_counts(world):
+    world.simple()
+    daemon = world.start()
+    (world.folder / "schedule.conf").write_text(RULE_EVENTS.replace("12 months", "24 months"))
+    daemon.send(signal.SIGHUP)
+    entries = daemon.wait_for("schedule", 2)
+    assert [entry["rules"][0]["keep"] for entry in entries] == ["12 months", "24 months"]
+    daemon.sweep()
+    assert daemon.stop() == 0
+    assert old_events(world) == 10  # 13 months is not 24
+
+
+def test_a_shortened_period_waits_for_its_notice(world):
+    """12 months become 1 day: for 30 days the longer period of that time counts."""
+    world.simple()
+    assert world.once().returncode == 0
+    (world.folder / "schedule.conf").write_text(RULE_EVENTS.replace("12 months", "1 day"))
+    assert world.once().returncode == 0
+    assert world.one("SELECT count(*) FROM events") == 10
+
+
+def test_a_second_daemon_is_refused(world):
+    world.simple()
+    daemon = world.start()
+    second = world.once()
+    assert second.returncode == 78, second.stdout
+    assert str(daemon.process.pid) in second.stdout
+    assert daemon.stop() == 0
+    assert world.once().returncode == 0
+
+
+# ---- the journal ----
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("a small disk cannot be mounted here; it takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_full_disk_under_the_journal(world, small_disk):
+    world.simple(rows=3000, due=2000, settings=idle(more="batch = { rows = 5; };\n"))
+    world.config.write_text(world.config.read_text().replace('folder = "journal"', f'folder = "{small_disk}/journal"'))
+    world.journal.folder = small_disk / "journal"
+    answer = world.once()
+    assert answer.returncode == 74, answer.stdout
+    left = old_events(world)
+    assert left > 0 and "journal" in answer.stdout
+    # Nothing was destroyed without its intent on disk.
+    assert 2000 - left <= sum(entry["records"] for entry in world.journal.entries("intent"))
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+    answer = world.once()
+    assert answer.returncode == 0, answer.stdout
+    assert_swept(world, young=1000)
+
+
+def test_a_torn_tail_is_cut_and_kept_aside(world):
+    world.simple()
+    assert world.once().returncode == 0
+    path = world.journal.folder / "journal.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"v":1,"seq":99,"time":"2026')
+    assert world.once().returncode == 0
+    assert len(world.journal.entries("recover")) == 1
+    assert list(world.journal.folder.glob("torn-*"))
+    world.verify()
+
+
+def test_a_damaged_journal_is_refused(world):
+    world.simple()
+    assert world.once().returncode == 0
+    path = world.journal.folder / "journal.jsonl"
+    whole = path.read_text()
+    path.write_text(whole.replace('"records":10', '"records":11', 1))
+    assert path.read_text() != whole
+    assert world.lapsectl("journal", "verify").returncode == 1
+    world.sql("UPDATE events SET at = now() - interval '2 years'")
+    answer = world.once()
+    assert answer.returncode == 74, answer.stdout
+    assert "journal.jsonl" in answer.stdout
+    assert world.one("SELECT count(*) FROM events") == 10  # nothing was touched
+    path.write_text(whole)
+    assert world.once().returncode == 0
+
+
+def test_the_journal_can_be_checked_with_sha256_alone(world):
+    world.simple()
+    assert world.once().returncode == 0
+    previous = "0" * 64
+    for line in world.journal.text().splitlines():
+        body, _, rest = line.rpartition('"hash":"')
+        previous = hashlib.sha256((previous + body + '"hash":"').encode()).hexdigest()
+        assert rest == previous + '"}'
+
+
+def test_unwritable_journal_folder(world):
+    world.simple()
+    blocker = world.folder / "file"
+    blocker.write_text("")
+    world.config.write_text(world.config.read_text().replace('folder = "journal"', f'folder = "{blocker}/journal"'))
+    answer = world.once()
+    assert answer.returncode in (74, 78), answer.stdout
+    assert str(blocker) in answer.stdout
+    assert old_events(world) == 10
