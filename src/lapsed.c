@@ -1,6 +1,7 @@
 /* lapsed: the daemon. Wiring only: options, the stores there are, and daemon_run. */
 #include "base/log.h"
 #include "store/mongo.h"
+#include "store/pg.h"
 #include "store/redis.h"
 #include "sweep/daemon.h"
 
@@ -50,6 +51,7 @@ int main(int argc, char **argv) {
     }
     log_open("lapsed", level);
     store_register(&mongo_driver);
+    store_register(&pg_driver);
     store_register(&redis_driver);
     return test ? daemon_test(config) : daemon_run(config, once);
 }
