@@ -142,8 +142,9 @@ static void adapt_limit(struct lane *lane, int64_t took_us) {
     if (factor > 2) factor = 2;
     if (factor < .25) factor = .25;
     double limit = (double)lane->limit * factor;
+    if (limit < LEAST_LIMIT) limit = LEAST_LIMIT;
     if (limit > (double)settings->batch_rows) limit = (double)settings->batch_rows;
-    lane->limit = limit < LEAST_LIMIT ? LEAST_LIMIT : (size_t)limit;
+    lane->limit = (size_t)limit;
 }
 
 static void on_paused(struct ev_loop *loop, struct ev_timer *timer, int events) {
