@@ -259,14 +259,14 @@ def test_an_application_that_inserts_children_meanwhile(world):
     world.sql("INSERT INTO invoices SELECT n, 1, now() - interval '8 years' FROM generate_series(1, 2000) n")
     world.configure('schedule = ( { data = "Invoices"; keep = "7 years"; basis = "Tax";'
                     ' targets = ( { table = "invoices"; tenant = "customer_id"; since = "at"; dependents = [ "lines.invoice_id" ]; } ); } );\n',
-                    tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", settings=SLOW)
+                    tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", settings=idle("gentle", "batch = { rows = 100; };\n"))
     over = threading.Event()
     def insert():
         connection = psycopg2.connect(stores.postgresql_url(world.servers, world.database))
         connection.autocommit = True
         number = 0
         while not over.is_set():
-            number = number % 2000 + 1
+            number = (number + 997) % 2000 + 1
             try:
                 with connection.cursor() as cursor:
                     cursor.execute("INSERT INTO lines (invoice_id) VALUES (%s)", (number,))
