@@ -282,8 +282,13 @@ static int drain(struct making *making, const struct pg_record *record, struct e
     const struct pg_bound *bound = making->pass->run.due.bound;
     const char *ctids = ctid_array(making->arena, record, 1);
     for (size_t i = 0; i < bound->n_dependents; i++) {
-        if (bound->dependents[i].own_target || (size_t)making->dependents >= making->limit) continue;
-        if (drain_dependent(making, &bound->dependents[i], ctids, making->limit - (size_t)making->dependents, err) < 0) return -1;
+        const struct pg_dependent *dependent = &bound->dependents[i];
+        /* A tree loses its leaves, again and again: only when none is left may its trunk go. */
+        for (int64_t before = -1; !dependent->own_target && before < making->dependents && (size_t)making->dependents < making->limit;) {
+            before = making->dependents;
+            if (drain_dependent(making, dependent, ctids, making->limit - (size_t)before, err) < 0) return -1;
+            if (!dependent->self) break;
+        }
     }
     if (!making->dependents)
         return err_set(err, ERR_REFUSED, "dependents of a record refer to each other in a circle; they must be deleted by hand");
@@ -434,9 +439,13 @@ static int fill_transaction(struct pg_store *store, struct batch *batch, struct 
 }
 
 static int explain_refusal(const struct pg_store *store, const struct order *order, struct err *err) {
-    if (!strcmp(err->detail, "23503"))
-        return err_set(err, ERR_REFUSED, "rows of \"%s\" still refer to records of \"%s\"; declare it under dependents (lapsectl check prints the line)",
+    const struct err server = *err;
+    if (!strcmp(server.detail, "23503")) {
+        (void)err_set(err, ERR_REFUSED, "rows of \"%s\" still refer to records of \"%s\"; declare it under dependents (lapsectl check prints the line)",
                       pg_refused_table(store), order->target->name);
+        (void)text_copy(err->detail, sizeof err->detail, server.detail);
+        return -1;
+    }
     return err_within(err, "table \"%s\"", order->target->name);
 }
 
