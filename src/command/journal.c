@@ -212,8 +212,8 @@ static void list_fault(void *context, const struct scan_fault *fault) {
 }
 
 static void print_json(const struct scan_result *result, const struct buf *faults) {
-    (void)printf("{\"whole\":%s,\"signed\":false,\"entries\":%" PRId64 ",\"files\":%" PRId64 ",\"bytes\":%" PRId64 ",\"clock_back\":%" PRId64,
-                 result->faults ? "false" : "true", result->entries, result->segments, result->bytes, result->clock_back);
+    (void)printf("{\"whole\":%s,\"torn_tail\":%s,\"signed\":false,\"entries\":%" PRId64 ",\"files\":%" PRId64 ",\"bytes\":%" PRId64 ",\"clock_back\":%" PRId64,
+                 result->faults ? "false" : "true", result->torn_tail ? "true" : "false", result->entries, result->segments, result->bytes, result->clock_back);
     if (result->entries && !result->faults)
         (void)printf(",\"first_seq\":%" PRId64 ",\"last_seq\":%" PRId64 ",\"first_time\":\"%s\",\"last_time\":\"%s\",\"last_hash\":\"%s\"",
                      result->first_seq, result->last.seq, time_format(result->first_time_us).text, time_format(result->last.time_us).text,
@@ -226,6 +226,7 @@ static void print_verdict(const struct scan_result *result) {
         (void)printf("not whole: %s fault%s; %s entries in %s file%s could be read\n", text_number(result->faults).text,
                      result->faults == 1 ? "" : "s", text_number(result->entries).text, text_number(result->segments).text,
                      result->segments == 1 ? "" : "s");
+        if (result->torn_tail) (void)printf("only the end is torn, as a crash leaves it: lapsed sets it aside at its next start\n");
         return;
     }
     (void)printf("whole: %s entr%s", text_number(result->entries).text, result->entries == 1 ? "y" : "ies");

@@ -46,8 +46,7 @@ static void fault(struct scan *scan, struct scan_place place, const char *format
  * written whole (by a newer version, perhaps, or it was altered since): it is not torn. */
 static void skip_line(struct scan *scan, const struct line *line, struct scan_place place, const struct err *err) {
     if (!line->ended)
-        fault(scan, place, "%zu bytes without a line feed at the end: a torn line, which the daemon cuts off at its next start",
-              line->length);
+        fault(scan, place, "the last %zu bytes do not end with a line feed: a torn line", line->length);
     else fault(scan, place, "%s", err->text);
     scan->hash_known = line->ended && entry_read_hash(line->text, line->length, scan->at.hash.text);
     if (scan->hash_known) scan->whole_after_fault = true;

@@ -161,7 +161,7 @@ START_TEST(bytes_that_are_no_entry) {
         {"0{}\n12", "no entry: at byte 1 of the line"},
         {"0 12", "no entry: at byte 1 of the line"},
         {"0\r\n12", "no entry: at byte 1 of the line"},
-        {"012x", "1 bytes without a line feed at the end"},
+        {"012x", "the last 1 bytes do not end with a line feed: a torn line"},
         {"012\n", "no entry: at byte 1 of the line"},
     };
     for (size_t segment = 0; segment < SEGMENTS; segment++) {

@@ -1,0 +1,233 @@
+/* What is left after a crash, and what the daemon makes of it. */
+#include "folder.h"
+#include "journal/chain.h"
+#include "journal/scan.h"
+
+static struct scan_result scan(void) {
+    struct scan_result result;
+    struct err err;
+    ck_assert_msg(!journal_scan(folder, &(struct scan_visitor){.wait = false}, &result, &err), "%s", err.text);
+    return result;
+}
+
+static void write_intents(int64_t n, int64_t segment_bytes) {
+    struct journal_conf conf = folder_conf();
+    conf.segment_bytes = segment_bytes;
+    struct journal *journal = journal_opened(&conf);
+    for (int64_t i = 0; i < n; i++) {
+        struct entry intent = an_intent(1, i + 1);
+        ck_assert(put(journal, &intent));
+    }
+    journal_close(journal);
+}
+
+static void open_and_close(int64_t expected_seq) {
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf);
+    ck_assert_int_eq(journal_last_seq(journal), expected_seq);
+    ck_assert(journal_healthy(journal));
+    journal_close(journal);
+}
+
+static size_t lines_in(const char *bytes, size_t length) {
+    size_t lines = 0;
+    for (size_t i = 0; i < length; i++) lines += bytes[i] == '\n';
+    return lines;
+}
+
+static void assert_kept_aside(const char *bytes, size_t length, int64_t seq) {
+    char name[64], expected[64];
+    ck_assert_int_eq(folder_count("torn", name), 1);
+    struct digest *digest = digest_new();
+    digest_add(digest, bytes, length);
+    struct hash_text hash = digest_end(digest);
+    (void)snprintf(expected, sizeof expected, "torn-%" PRId64 "-%.8s", seq, hash.text);
+    ck_assert_str_eq(name, expected);
+    size_t kept_length;
+    char *kept = folder_read(name, &kept_length);
+    ck_assert_uint_eq(kept_length, length);
+    ck_assert(!memcmp(kept, bytes, length));
+    free(kept);
+    /* And the recover entry says the same. */
+    char *journal = folder_read("journal.jsonl", &kept_length);
+    struct buf recover = {.text = NULL};
+    buf_printf(&recover, "\"event\":\"recover\",\"cut_bytes\":%zu,\"cut_sha256\":\"%s\",\"cut_file\":\"%s\",", length, hash.text, name);
+    ck_assert_msg(strstr(journal, recover.text) != NULL, "%s is not in %s", recover.text, journal);
+    buf_free(&recover);
+    free(journal);
+}
+
+/* The open segment cut at every byte: all whole lines are kept, the rest is kept aside and entered. */
+START_TEST(cut_at_every_byte) {
+    folder_setup();
+    write_intents(6, 1800); /* two segments, three lines in each */
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    ck_assert_uint_eq(lines_in(bytes, length), 3);
+    for (size_t cut = 0; cut <= length; cut++) {
+        folder_write("journal.jsonl", bytes, cut);
+        size_t whole = lines_in(bytes, cut), kept = cut;
+        while (kept && bytes[kept - 1] != '\n') kept--;
+        struct scan_result torn = scan();
+        ck_assert_int_eq(torn.torn_tail, kept < cut);
+        ck_assert_int_eq(torn.faults, kept < cut);
+        int64_t last = 3 + (int64_t)whole;
+        open_and_close(last + (kept < cut));
+        struct scan_result result = scan();
+        ck_assert_int_eq(result.faults, 0);
+        ck_assert_int_eq(result.last.seq, last + (kept < cut));
+        if (kept < cut) assert_kept_aside(bytes + kept, cut - kept, last + 1);
+        else ck_assert_int_eq(folder_count("torn", NULL), 0);
+        char name[64];
+        if (folder_count("torn", name)) {
+            struct buf path = folder_path(name);
+            ck_assert_int_eq(unlink(path.text), 0);
+            buf_free(&path);
+        }
+    }
+    free(bytes);
+    folder_remove();
+}
+END_TEST
+
+/* Blocks of the last write that never reached the disk: zeros or garbage to the end are torn. */
+START_TEST(zeros_and_garbage_at_the_end_are_torn) {
+    static const char *const tails[] = {"{\"v\":1,\"seq\":4,\"ti", "\x80\x81\n\n\xff{\n", "\n", "{}\n[]\nnull\n"};
+    for (size_t i = 0; i <= sizeof tails / sizeof *tails; i++) {
+        folder_setup();
+        write_intents(3, 1 << 20);
+        size_t length, more = i < sizeof tails / sizeof *tails ? strlen(tails[i]) : 5000;
+        char *bytes = folder_read("journal.jsonl", &length);
+        char *text = xcalloc(length + more, 1);
+        memcpy(text, bytes, length);
+        if (i < sizeof tails / sizeof *tails) memcpy(text + length, tails[i], more);
+        folder_write("journal.jsonl", text, length + more);
+        open_and_close(4);
+        assert_kept_aside(text + length, more, 4);
+        ck_assert_int_eq(scan().faults, 0);
+        free(text);
+        free(bytes);
+        folder_remove();
+    }
+}
+END_TEST
+
+static void assert_refused(const char *expected) {
+    struct journal_conf conf = folder_conf();
+    struct arena *arena = arena_new();
+    struct journal *journal;
+    const struct open_intent *open;
+    size_t n_open;
+    struct err err;
+    ck_assert_int_eq(journal_open(&conf, arena, &journal, &open, &n_open, &err), -1);
+    ck_assert_int_eq(err.code, ERR_IO);
+    ck_assert_msg(strstr(err.text, expected) != NULL, "%s", err.text);
+    arena_free(arena);
+}
+
+START_TEST(damage_before_a_whole_line_is_refused_and_left_alone) {
+    folder_setup();
+    write_intents(4, 1 << 20);
+    size_t length, again;
+    char *bytes = folder_read("journal.jsonl", &length);
+    char *second = strchr(bytes, '\n') + 1, *third = strchr(second, '\n') + 1;
+    memset(second + 10, 0, (size_t)(third - second) - 10); /* its line feed too */
+    folder_write("journal.jsonl", bytes, length);
+    char expected[80];
+    (void)snprintf(expected, sizeof expected, "journal.jsonl line 2 byte %td: no entry: at byte 8 of the line", second - bytes);
+    assert_refused(expected);
+    char *after = folder_read("journal.jsonl", &again);
+    ck_assert_uint_eq(again, length);
+    ck_assert(!memcmp(after, bytes, length));
+    ck_assert_int_eq(folder_count("torn", NULL), 0);
+    free(after);
+    free(bytes);
+    folder_remove();
+}
+END_TEST
+
+/* An entry that a newer version wrote is no torn line: a downgrade must not cut it off. */
+START_TEST(an_unknown_event_is_not_torn) {
+    folder_setup();
+    write_intents(1, 1 << 20);
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    struct buf line = {.text = NULL};
+    buf_add_n(&line, bytes, length);
+    buf_add(&line, "{\"v\":1,\"seq\":2,\"time\":\"2026-11-23T01:00:00.000000Z\",\"event\":\"from-the-future\",\"hash\":\"");
+    struct scan_result scanned = scan();
+    struct hash_text hash = chain_hash(scanned.last.hash.text, line.text + length, line.length - length);
+    buf_printf(&line, "%s\"}\n", hash.text);
+    folder_write("journal.jsonl", line.text, line.length);
+    assert_refused("this event is unknown");
+    buf_free(&line);
+    free(bytes);
+    folder_remove();
+}
+END_TEST
+
+/* The states that a crash leaves while a segment is closed: both names on one file; the next one made but not yet in
+ * place; in place and empty. */
+START_TEST(an_interrupted_closing_is_undone_or_done) {
+    folder_setup();
+    write_intents(3, 1 << 20);
+    struct buf open = folder_path("journal.jsonl"), closed = folder_path("journal-000000000001.jsonl");
+    ck_assert_int_eq(chmod(open.text, 0440), 0);
+    open_and_close(3);
+    ck_assert_int_eq(link(open.text, closed.text), 0);
+    ck_assert_int_eq(scan().faults, 0); /* a reader sees it once */
+    ck_assert_int_eq(scan().entries, 3);
+    open_and_close(3);
+    ck_assert_int_eq(access(closed.text, F_OK), -1);
+    ck_assert_int_eq(link(open.text, closed.text), 0);
+    folder_write("journal.next", "", 0);
+    open_and_close(3);
+    struct stat now;
+    ck_assert_int_eq(stat(open.text, &now), 0);
+    ck_assert_uint_eq(now.st_mode & 07777, 0640);
+    ck_assert_int_eq(rename(open.text, closed.text), 0);
+    folder_write("journal.jsonl", "", 0);
+    open_and_close(3);
+    write_intents(4, 1200); /* closes one more, in spite of the old journal.next */
+    struct scan_result result = scan();
+    ck_assert_int_eq(result.faults, 0);
+    ck_assert_int_eq(result.last.seq, 7);
+    buf_free(&open);
+    buf_free(&closed);
+    folder_remove();
+}
+END_TEST
+
+START_TEST(a_journal_that_cannot_be_kept_is_refused) {
+    folder_setup();
+    struct buf path = folder_path("journal.jsonl");
+    ck_assert_int_eq(mkdir(path.text, 0700), 0);
+    assert_refused("journal.jsonl");
+    ck_assert_int_eq(rmdir(path.text), 0);
+    ck_assert_int_eq(symlink("/dev/null", path.text), 0);
+    assert_refused("journal.jsonl");
+    buf_free(&path);
+    folder_remove();
+}
+END_TEST
+
+START_TEST(a_folder_is_made_only_where_its_parent_is) {
+    folder_setup();
+    char parent[32];
+    ck_assert(text_copy(parent, sizeof parent, folder));
+    (void)snprintf(folder, sizeof folder, "%s/made", parent);
+    open_and_close(0);
+    struct stat made;
+    ck_assert_int_eq(stat(folder, &made), 0);
+    ck_assert_uint_eq(made.st_mode & 07777 & ~022u, 0750);
+    folder_remove();
+    (void)snprintf(folder, sizeof folder, "%s/not/made", parent);
+    assert_refused("cannot be made: No such file or directory");
+    ck_assert(text_copy(folder, sizeof folder, parent));
+    folder_remove();
+}
+END_TEST
+
+UNIT_MAIN("recover", cut_at_every_byte, zeros_and_garbage_at_the_end_are_torn, damage_before_a_whole_line_is_refused_and_left_alone,
+          an_unknown_event_is_not_torn, an_interrupted_closing_is_undone_or_done, a_journal_that_cannot_be_kept_is_refused,
+          a_folder_is_made_only_where_its_parent_is)
