@@ -27,8 +27,6 @@ config_setting_t *load_group(const struct loader *loader, const config_setting_t
 const char *load_string(const struct loader *loader, const config_setting_t *group, const char *name);
 /* As load_string; a missing one is a fault that says what to write. */
 const char *load_required(const struct loader *loader, const config_setting_t *group, const char *name, const char *write);
-/* false where it is missing or faulty. */
-bool load_bool(const struct loader *loader, const config_setting_t *group, const char *name);
 /* One string, or a list or an array of them; each not empty. *ret_count 0: missing or a fault. */
 struct load_text {
     const char *text;

@@ -37,6 +37,12 @@ static const char *field_of(const struct target *target, const char *anchor) {
     return target->kind == TARGET_KEYS && !strncmp(anchor, "field:", 6) ? anchor + 6 : anchor;
 }
 
+static bool joins(const struct join *join, const char *column) {
+    for (size_t i = 0; i < join->n_columns; i++)
+        if (!strcmp(join->child_columns[i], column)) return true;
+    return false;
+}
+
 static void check_unlisted(const struct loader *loader, const struct target *target) {
     for (size_t i = 0; i < target->n_columns; i++) {
         const char *path = target->columns[i].path, *role = NULL;
@@ -44,6 +50,7 @@ static void check_unlisted(const struct loader *loader, const struct target *tar
         else if (target->since && !strcmp(path, field_of(target, target->since))) role = "since";
         else if (target->marker && !strcmp(path, target->marker)) role = "marker";
         else if (target->kind == TARGET_COLLECTION && (!strcmp(path, "_id") || !strncmp(path, "_id.", 4))) role = "key";
+        else if (target->n_via && joins(&target->via[0], path)) role = "way to its tenant (via)";
         for (size_t j = 0; j < target->n_ends && !role; j++)
             if (!strcmp(path, field_of(target, target->ends[j].column))) role = "end";
         if (role)
@@ -69,6 +76,10 @@ static void check_dependents(const struct checking *checking) {
     bool anonymizes = anonymizes_by_time(checking) || checking->rule->anonymize_blocked;
     for (size_t i = 0; i < checking->target->n_dependents; i++) {
         const struct dependent *dependent = &checking->target->dependents[i];
+        for (size_t j = 0; j < dependent->n_columns; j++)
+            if (joins(&dependent->join, dependent->columns[j].path))
+                load_fault_at(checking->loader, dependent->columns[j].place, "columns: \"%s\" joins \"%s\" to its parent and stays as it is; take it out of the list",
+                              dependent->columns[j].path, dependent->join.child_table);
         if (anonymizes && dependent->when_anonymized == WHEN_ANONYMIZED_UNSET)
             load_fault_at(checking->loader, dependent->place, "dependents: the rule anonymizes, and it is not said what becomes of \"%s\" then; "
                           "write { join = \"…\"; when_anonymized = \"purge\"; }, \"as-is\", or columns = ( … )", dependent->join.child_table);
@@ -140,7 +151,7 @@ void load_check_schedule(struct loader *loader) {
         for (size_t j = 0; j < target->n_dependents; j++) {
             const struct dependent *dependent = &target->dependents[j];
             const struct target *floor = floored(schedule, target, dependent->join.child_table);
-            if (!floor || (target->name && load_same_table(dependent->join.child_table, target->name) && floor == target)) continue;
+            if (!floor) continue;
             load_fault_at(loader, dependent->place, "\"%s\", %s \"%s\": the dependent \"%s\" must be kept at least %s by \"%s\" (line %u), so it cannot go with its parent; "
                           "take it out, and what it refers to stays as long", target->rule->data ? target->rule->data : "a rule", schedule_target_word(target->kind),
                           target->name ? target->name : "", dependent->join.child_table, period_format(floor->rule->at_least).text,

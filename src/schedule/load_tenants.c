@@ -55,9 +55,8 @@ void load_tenants(struct loader *loader, const config_setting_t *root) {
     loader->schedule->has_tenants = true;
     tenants->place = load_place(loader, group);
     loader->subject = "tenants: ";
-    load_known(loader, group, (const char *const[]){"store", "query", "collection", "pipeline", "ends", "personal", NULL});
+    load_known(loader, group, (const char *const[]){"store", "query", "collection", "pipeline", "ends", NULL});
     load_ends(loader, group);
     load_query(loader, group);
-    tenants->personal = load_bool(loader, group, "personal");
     loader->subject = "";
 }

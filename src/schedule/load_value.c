@@ -134,14 +134,6 @@ const char *load_required(const struct loader *loader, const config_setting_t *g
     return load_string(loader, group, name);
 }
 
-bool load_bool(const struct loader *loader, const config_setting_t *group, const char *name) {
-    const config_setting_t *member = config_setting_get_member(group, name);
-    if (!member) return false;
-    if (config_setting_type(member) == CONFIG_TYPE_BOOL) return config_setting_get_bool(member);
-    load_fault(loader, member, "%s is %s; write true or false", name, type_words(member));
-    return false;
-}
-
 const struct load_text *load_texts(const struct loader *loader, const config_setting_t *group, const char *name, size_t *ret_count) {
     const config_setting_t *member = config_setting_get_member(group, name);
     struct load_text *texts = NULL;

@@ -207,6 +207,7 @@ START_TEST(columns) {
     static const struct wrong others[] = {
         {"collection = \"t\"; tenant = \"c\"; since = \"s\"; columns = \"as-is: _id, x\";", "\"_id\" is the target's key"},
         {"keys = \"t:{tenant}\"; since = \"field:s\"; columns = \"null: s\";", "\"s\" is the target's since"},
+        {"table = \"t\"; tenant = \"c\"; via = \"u_id = u.id\"; since = \"s\"; columns = \"null: u_id, c\";", "\"u_id\" is the target's way to its tenant (via)"},
     };
     EXPECT_ALL(others, "schedule = ( { " NAMED "keep = \"2 years\"; anonymize = \"1 year\"; targets = (\n{ %s }\n); } );");
     static const struct wrong blocked[] = {
@@ -253,6 +254,7 @@ START_TEST(dependents) {
         {"dependents = ( { join = \"l.t_id\"; } );", "it is not said what becomes of \"l\" then"},
         {"dependents = ( { join = \"l.t_id\"; when_anonymized = \"delete\"; columns = \"null: x\"; } );", "has both when_anonymized and columns"},
         {"dependents = ( { join = \"l.t_id\"; columns = \"nil: x\"; } );", "unknown strategy \"nil\""},
+        {"dependents = ( { join = \"l.t_id\"; columns = \"as-is: x, t_id\"; } );", "columns: \"t_id\" joins \"l\" to its parent and stays as it is"},
     };
     EXPECT_ALL(anonymizing, "schedule = ( { " NAMED "keep = \"until account\"; if_blocked = \"anonymize\"; targets = (\n"
                             "{ table = \"t\"; tenant = \"c\"; columns = \"null: x\"; %s }\n); } );");
@@ -300,6 +302,9 @@ START_TEST(rules_against_each_other) {
         "schedule = ( { " NAMED "keep = \"7 years\"; at_least = \"7 years\"; targets = ( { table = \"invoices\"; tenant = \"c\"; since = \"s\"; } ); },\n"
         "{ data = \"E\"; basis = \"b\"; keep = \"until account\"; targets = ( { table = \"customers\"; tenant = \"id\";\n"
         "  dependents = [ \"orders.customer_id\", \n \"public.invoices.order_id = orders.id\" ]; } ); } );";
+    loading_expect(GOOD_MAIN, "schedule = ( { " NAMED "keep = \"7 years\"; at_least = \"7 years\";\n"
+                              "targets = ( { table = \"t\"; tenant = \"c\"; since = \"s\"; dependents = \"t.parent_id\"; } ); } );", "schedule.conf:2: ",
+                   "the dependent \"t\" must be kept at least 7 years");
     loading_expect(GOOD_MAIN, floored, "schedule.conf:4: ",
                    "\"E\", table \"customers\": the dependent \"public.invoices\" must be kept at least 7 years by \"D\" (line 1), so it cannot go with its parent");
 }
@@ -353,7 +358,7 @@ START_TEST(tenants) {
         {"query = \"SELECT 1\"; ends = [ \"tenant\" ];", "an end cannot be called \"tenant\""},
         {"query = \"SELECT 1\"; ends = [ \"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\", \"i\" ];", "there are more than 8 ends"},
         {"query = \"SELECT 1\"; store = \"docs\";", "store = \"docs\" is MongoDB, but this needs PostgreSQL"},
-        {"query = \"SELECT 1\"; personal = \"yes\";", "personal is a text; write true or false"},
+        {"query = \"SELECT 1\"; personal = true;", "unknown setting \"personal\""},
         {"qeury = \"SELECT 1\"; query = \"SELECT 1\";", "unknown setting \"qeury\"; did you mean \"query\"?"},
     };
     EXPECT_ALL_MAIN(cases, "stores = { main = { url = \"postgresql://h/d\"; }; docs = { url = \"mongodb://h/d\"; }; };\ntenants = { %s };\n"
