@@ -83,8 +83,8 @@ static const char *conclusion(struct arena *arena, const struct explain_report *
     const char *done = place->facts.anonymized ? "; it is anonymized already" : "";
     bool stage = place->target->rule->anonymize_blocked || place->target->rule->n_anonymize;
     if (purge && place->facts.blocked_by)
-        return arena_printf(arena, "It is blocked: %s still refers to it, so it is kept until that is gone%s.", place->facts.blocked_by,
-                            *done ? done : stage ? ", and the next sweep anonymizes it" : "");
+        return arena_printf(arena, "It is blocked: records of %s still refer to it, so it is kept until those are gone%s.", place->facts.blocked_by,
+                            *done ? done : stage ? "; meanwhile a sweep anonymizes it" : "");
     if (purge && place->own)
         return "It is one of its tenant's own records, which go last: a sweep destroys it once nothing else that is bound to an end "
                "of the tenant is left in any store.";

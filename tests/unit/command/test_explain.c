@@ -122,11 +122,11 @@ START_TEST(blocked_own_and_anonymized_records) {
     ck_assert_ptr_nonnull(strstr(customer("1042", NULL, false), "the subscription of tenant 1042 ended on 2026-08-01 00:00:00 UTC, so it has been "
                                                                 "due since 2026-10-30 00:00:00 UTC. It is one of its tenant's own records, which go last"));
     rules[1].anonymize_blocked = true;
-    ck_assert_ptr_nonnull(strstr(customer("1042", "invoices", false), "It is blocked: invoices still refers to it, so it is kept until that is gone, and the "
-                                                                      "next sweep anonymizes it."));
-    ck_assert_ptr_nonnull(strstr(customer("1042", "invoices", true), "so it is kept until that is gone; it is anonymized already."));
+    ck_assert_ptr_nonnull(strstr(customer("1042", "invoices", false), "It is blocked: records of invoices still refer to it, so it is kept until those are "
+                                                                      "gone; meanwhile a sweep anonymizes it."));
+    ck_assert_ptr_nonnull(strstr(customer("1042", "invoices", true), "so it is kept until those are gone; it is anonymized already."));
     rules[1].anonymize_blocked = false;
-    ck_assert_ptr_nonnull(strstr(customer("1042", "invoices", false), "so it is kept until that is gone."));
+    ck_assert_ptr_nonnull(strstr(customer("1042", "invoices", false), "so it is kept until those are gone."));
     tear_down();
 }
 END_TEST
