@@ -69,6 +69,14 @@ static void add_wait(struct making *making, struct sum *sum, const char *why) {
     *ARENA_APPEND(making->arena, sum->waits, sum->row.n_waits) = why;
 }
 
+static void add_tenants(struct making *making, struct sum *sum, const struct order *order, const struct tenant_count *tenants, size_t n_tenants) {
+    for (size_t i = 0; i < n_tenants; i++) {
+        int64_t since_us = due_since(making, order, &tenants[i]);
+        if (since_us < sum->row.oldest_due_us) sum->row.oldest_due_us = since_us;
+        if (*tenants[i].tenant) *ARENA_APPEND(making->arena, sum->ids, sum->n_ids) = tenants[i].tenant;
+    }
+}
+
 static void add_tally(struct making *making, struct sum *sum, const struct inspect_order *counted) {
     const struct tally *tally = &counted->tally;
     sum->row.free += tally->records;
@@ -76,12 +84,8 @@ static void add_tally(struct making *making, struct sum *sum, const struct inspe
     sum->row.due += tally->records + tally->n_blocked_records;
     if (tally->dependents > 0) sum->row.dependents += tally->dependents;
     for (size_t i = 0; i < tally->n_blocked; i++) add_blocked(making, sum, counted->order->target, &tally->blocked[i]);
-    for (size_t i = 0; i < tally->n_tenants; i++) {
-        const struct tenant_count *tenant = &tally->tenants[i];
-        int64_t since_us = due_since(making, counted->order, tenant);
-        if (since_us < sum->row.oldest_due_us) sum->row.oldest_due_us = since_us;
-        if (*tenant->tenant) *ARENA_APPEND(making->arena, sum->ids, sum->n_ids) = tenant->tenant;
-    }
+    add_tenants(making, sum, counted->order, tally->tenants, tally->n_tenants);
+    add_tenants(making, sum, counted->order, tally->blocked_tenants, tally->n_blocked_tenants);
 }
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
@@ -136,13 +140,6 @@ static struct plan_row make_row(struct making *making, const struct rule *rule, 
     return sum.row;
 }
 
-/* Blocked records have no tenants in the tally; those that are to be anonymized are counted by tenant, too. */
-static void lend_tenants(struct plan_row *purge, const struct plan_row *blocked_stage) {
-    if (purge->free || purge->n_tenants || !blocked_stage->due) return;
-    purge->n_tenants = blocked_stage->n_tenants;
-    purge->oldest_due_us = blocked_stage->oldest_due_us;
-}
-
 static void make_rows(struct making *making, struct plan_report *report) {
     const struct schedule *schedule = making->inspection->schedule;
     struct plan_row *rows = NULL;
@@ -150,7 +147,6 @@ static void make_rows(struct making *making, struct plan_report *report) {
         const struct rule *rule = &schedule->rules[i];
         struct plan_row purge = make_row(making, rule, STAGE_PURGE);
         struct plan_row blocked = make_row(making, rule, STAGE_ANONYMIZE_BLOCKED);
-        lend_tenants(&purge, &blocked);
         *ARENA_APPEND(making->arena, rows, report->n_rows) = purge;
         if (rule->n_anonymize)
             *ARENA_APPEND(making->arena, rows, report->n_rows) = make_row(making, rule, STAGE_ANONYMIZE);

@@ -200,48 +200,62 @@ int pg_candidates(struct pg_store *store, const struct pg_due *due, enum pg_bloc
 /* Gathers the answers of several leaves; tenants of a leaf come sorted. */
 struct gathering {
     struct arena *arena;
-    struct tenant_count *tenants;
-    size_t n_tenants;
+    struct tenant_counts {
+        struct tenant_count *items;
+        size_t count;
+    } tenants, blocked_tenants;
     struct blocked_count *blocked;
     size_t n_blocked;
-    int64_t n_blocked_records, dependents;
+    int64_t dependents;
 };
 
-static void gather_tenant(struct gathering *to, const char *tenant, int64_t count, int64_t cutoff_us, int64_t oldest_us) {
-    *ARENA_APPEND(to->arena, to->tenants, to->n_tenants) =
-        (struct tenant_count){.tenant = arena_strdup(to->arena, tenant), .count = count, .cutoff_us = cutoff_us, .oldest_us = oldest_us};
+static void gather_tenant(struct arena *arena, struct tenant_counts *to, const char *tenant, int64_t count, int64_t cutoff_us, int64_t oldest_us) {
+    *ARENA_APPEND(arena, to->items, to->count) =
+        (struct tenant_count){.tenant = arena_strdup(arena, tenant), .count = count, .cutoff_us = cutoff_us, .oldest_us = oldest_us};
 }
 
 static int by_id(const void *a, const void *b) {
     return strcmp(((const struct tenant_count *)a)->tenant, ((const struct tenant_count *)b)->tenant);
 }
 
-static void finish_tally(struct gathering *from, bool counting, struct tally *ret_tally) {
+/* Makes one of a tenant's several; returns the sum of the counts. */
+static int64_t merge_tenants(struct tenant_counts *counts, bool counting) {
     size_t kept = 0;
-    if (from->n_tenants) qsort(from->tenants, from->n_tenants, sizeof *from->tenants, by_id);
-    for (size_t i = 0; i < from->n_tenants; i++) {
-        struct tenant_count *next = &from->tenants[i], *last = kept ? &from->tenants[kept - 1] : NULL;
+    int64_t sum = 0;
+    if (counts->count) qsort(counts->items, counts->count, sizeof *counts->items, by_id);
+    for (size_t i = 0; i < counts->count; i++) {
+        struct tenant_count *next = &counts->items[i], *last = kept ? &counts->items[kept - 1] : NULL;
         if (!last || strcmp(last->tenant, next->tenant) != 0) {
-            from->tenants[kept++] = *next;
+            counts->items[kept++] = *next;
             continue;
         }
         last->count = counting ? last->count + next->count : 1;
         if (next->oldest_us < last->oldest_us) last->oldest_us = next->oldest_us;
     }
-    *ret_tally = (struct tally){.tenants = from->tenants,
-                                .n_tenants = kept,
+    counts->count = kept;
+    for (size_t i = 0; i < kept; i++) sum += counts->items[i].count;
+    return sum;
+}
+
+static void finish_tally(struct gathering *from, bool counting, struct tally *ret_tally) {
+    int64_t records = merge_tenants(&from->tenants, counting), blocked_records = merge_tenants(&from->blocked_tenants, counting);
+    *ret_tally = (struct tally){.tenants = from->tenants.items,
+                                .n_tenants = from->tenants.count,
+                                .records = records,
                                 .dependents = counting ? from->dependents : -1,
                                 .blocked = from->blocked,
                                 .n_blocked = from->n_blocked,
-                                .n_blocked_records = from->n_blocked_records};
-    for (size_t i = 0; i < kept; i++) ret_tally->records += from->tenants[i].count;
+                                .n_blocked_records = blocked_records,
+                                .blocked_tenants = from->blocked_tenants.items,
+                                .n_blocked_tenants = from->blocked_tenants.count};
 }
 
 static int probe_leaf(struct pg_store *store, const struct pg_due *due, struct gathering *to, struct err *err) {
     struct pg_candidate *candidates;
     size_t count;
     if (pg_candidates(store, due, pg_blocked_of(due->order), to->arena, &candidates, &count, err) < 0) return -1;
-    for (size_t i = 0; i < count; i++) gather_tenant(to, candidates[i].tenant, 1, candidates[i].cutoff_us, candidates[i].oldest_us);
+    for (size_t i = 0; i < count; i++)
+        gather_tenant(to->arena, &to->tenants, candidates[i].tenant, 1, candidates[i].cutoff_us, candidates[i].oldest_us);
     return 0;
 }
 
@@ -255,8 +269,9 @@ static struct order narrowed(struct arena *arena, const struct order *order, con
     return order_for(order, tenants, count);
 }
 
-static int count_free(struct pg_store *store, const struct pg_due *due, struct gathering *to, struct err *err) {
-    PG_SQL sql = {.arena = to->arena};
+static int count_by_tenant(struct pg_store *store, const struct pg_due *due, enum pg_blocked blocked, struct arena *arena,
+                           struct tenant_counts *to, struct err *err) {
+    PG_SQL sql = {.arena = arena};
     PG_RESULT result = NULL;
     buf_add(&sql.text, "SELECT (");
     pg_add_tenant(&sql, due);
@@ -267,27 +282,27 @@ static int count_free(struct pg_store *store, const struct pg_due *due, struct g
     buf_add(&sql.text, " WHERE ");
     pg_add_scope(&sql, due, &due->order->due);
     buf_add(&sql.text, " AND ");
-    pg_add_rest(&sql, due, pg_blocked_of(due->order));
+    pg_add_rest(&sql, due, blocked);
     buf_add(&sql.text, " GROUP BY 1");
     if (pg_run(store, &sql, &result, err) < 0) return -1;
     for (int i = 0; i < PQntuples(result); i++) {
         const char *tenant = PQgetvalue(result, i, 0);
         const struct scope_tenant *known = listed(&due->order->due, tenant);
         int64_t oldest_us = instant_at(result, i, 2);
-        gather_tenant(to, tenant, number_at(result, i, 1), scope_cutoff(&due->order->due, tenant),
+        gather_tenant(arena, to, tenant, number_at(result, i, 1), scope_cutoff(&due->order->due, tenant),
                       oldest_us == TIME_FOREVER && known ? known->end_us : oldest_us);
     }
     return 0;
 }
 
-/* How many due records meet one more condition, written by `add`. */
+/* How many due records, blocked or not, meet one more condition, written by `add`. */
 typedef void add_condition(struct pg_sql *sql, const struct pg_due *due, const void *what);
 
 static void add_that_blocks(struct pg_sql *sql, const struct pg_due *due, const void *what) { pg_add_blocker(sql, due, what); }
 static void add_left(struct pg_sql *sql, const struct pg_due *due, const void *what) { pg_add_dependent_left(sql, due, what); }
 
-static int count_with(struct pg_store *store, const struct pg_due *due, enum pg_blocked blocked, add_condition *add, const void *what,
-                      struct arena *arena, int64_t *ret_count, struct err *err) {
+static int count_with(struct pg_store *store, const struct pg_due *due, add_condition *add, const void *what, struct arena *arena,
+                      int64_t *ret_count, struct err *err) {
     PG_SQL sql = {.arena = arena};
     PG_RESULT result = NULL;
     buf_add(&sql.text, "SELECT count(*) FROM ");
@@ -295,11 +310,9 @@ static int count_with(struct pg_store *store, const struct pg_due *due, enum pg_
     buf_add(&sql.text, " WHERE ");
     pg_add_scope(&sql, due, &due->order->due);
     buf_add(&sql.text, " AND ");
-    pg_add_rest(&sql, due, blocked);
-    if (add) {
-        buf_add(&sql.text, " AND ");
-        add(&sql, due, what);
-    }
+    pg_add_rest(&sql, due, PG_BLOCKED_EITHER);
+    buf_add(&sql.text, " AND ");
+    add(&sql, due, what);
     if (pg_run(store, &sql, &result, err) < 0) return -1;
     *ret_count = number_at(result, 0, 0);
     return 0;
@@ -317,19 +330,19 @@ static void gather_blocked(struct gathering *to, const char *by, int64_t count) 
 
 static int count_blocked(struct pg_store *store, const struct pg_due *due, struct gathering *to, struct err *err) {
     const struct pg_bound *bound = due->bound;
-    int64_t total, count;
-    if (count_with(store, due, PG_BLOCKED_ONLY, NULL, NULL, to->arena, &total, err) < 0) return -1;
-    if (!total) return 0;
-    to->n_blocked_records += total;
+    int64_t count;
+    size_t before = to->blocked_tenants.count;
+    if (count_by_tenant(store, due, PG_BLOCKED_ONLY, to->arena, &to->blocked_tenants, err) < 0) return -1;
+    if (to->blocked_tenants.count == before) return 0;
     for (size_t i = 0; i < bound->n_blockers; i++) {
         const struct pg_blocker *blocker = &bound->blockers[i];
-        if (count_with(store, due, PG_BLOCKED_EITHER, add_that_blocks, blocker, to->arena, &count, err) < 0) return -1;
+        if (count_with(store, due, add_that_blocks, blocker, to->arena, &count, err) < 0) return -1;
         gather_blocked(to, blocker->link.child->name, count);
     }
     for (size_t i = 0; i < bound->n_dependents; i++) {
         const struct pg_dependent *dependent = &bound->dependents[i];
         if (!dependent->own_target) continue;
-        if (count_with(store, due, PG_BLOCKED_EITHER, add_left, dependent, to->arena, &count, err) < 0) return -1;
+        if (count_with(store, due, add_left, dependent, to->arena, &count, err) < 0) return -1;
         gather_blocked(to, dependent->table->name, count);
     }
     return 0;
@@ -375,7 +388,7 @@ static int count_leaf(struct pg_store *store, const struct pg_due *due, struct g
     struct order order = narrowed(to->arena, due->order, candidates, count);
     struct pg_due narrow = *due;
     narrow.order = &order;
-    if (count_free(store, &narrow, to, err) < 0) return -1;
+    if (count_by_tenant(store, &narrow, pg_blocked_of(&order), to->arena, &to->tenants, err) < 0) return -1;
     if (order_is_any(&order)) return 0;
     if (pg_blocked_of(&order) == PG_BLOCKED_NOT && count_blocked(store, &narrow, to, err) < 0) return -1;
     for (size_t i = 0; i < due->bound->n_dependents; i++)

@@ -39,6 +39,8 @@ struct tally {
     const struct blocked_count *blocked; /* count: due, but referenced */
     size_t n_blocked;
     int64_t n_blocked_records;           /* each once */
+    const struct tenant_count *blocked_tenants; /* count: whose they are, sorted by id; NULL where the store does not say */
+    size_t n_blocked_tenants;
 };
 
 /* Records that no rule can decide, by reason; in the arena of the call. */
