@@ -71,10 +71,11 @@ def grant_postgresql(text, environment, database):
 
 
 def grant_mongodb(text, environment, database):
-    """The statements are mongosh's, their arguments JSON: db.getSiblingDB("caasaas").runCommand({…})."""
+    """The statements are mongosh's, their arguments JSON. The user exists already: it gets the role that is created."""
+    role = json.loads(re.search(r"^db\.createRole\((\{.*?\})\);$", text, re.DOTALL | re.MULTILINE).group(1))
     with pymongo.MongoClient(environment["LAPSED_TEST_MONGODB_ADMIN"]) as client:
-        for where, command in re.findall(r'^(?:db|db\.getSiblingDB\("([^"]+)"\))\.runCommand\((\{.*?\})\);?$', text, re.DOTALL | re.MULTILINE):
-            client[where or database].command(json.loads(command))
+        client[database].command("createRole", role.pop("role"), **role)
+        client.admin.command("grantRolesToUser", "lapsed", roles=[{"role": "lapsed", "db": database}])
 
 
 def grant_redis(text, environment, _database):

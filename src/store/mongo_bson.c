@@ -111,18 +111,19 @@ static const char *index_key(uint32_t *index, char room[16]) {
     return key;
 }
 
+/* Not the macros BSON_APPEND_…: they evaluate the key twice. */
 void mongo_append_values(bson_t *array, uint32_t *index, unsigned types, const char *text) {
     char room[16];
     int64_t number;
     uint8_t uuid[UUID_BYTES];
     if (types & MONGO_STRING) mongo_append_utf8(array, index_key(index, room), text);
-    if (types & MONGO_NUMBER && is_integer(text, &number)) BSON_APPEND_INT64(array, index_key(index, room), number);
+    if (types & MONGO_NUMBER && is_integer(text, &number)) bson_append_int64(array, index_key(index, room), -1, number);
     if (types & MONGO_OBJECT_ID && is_object_id(text)) {
         bson_oid_t id;
         bson_oid_init_from_string(&id, text);
-        BSON_APPEND_OID(array, index_key(index, room), &id);
+        bson_append_oid(array, index_key(index, room), -1, &id);
     }
-    if (types & MONGO_UUID && is_uuid(text, uuid)) BSON_APPEND_BINARY(array, index_key(index, room), BSON_SUBTYPE_UUID, uuid, UUID_BYTES);
+    if (types & MONGO_UUID && is_uuid(text, uuid)) bson_append_binary(array, index_key(index, room), -1, BSON_SUBTYPE_UUID, uuid, UUID_BYTES);
 }
 
 /* ---- instants ---- */
