@@ -42,7 +42,7 @@ static void advise_link_index(struct advice *advice, const struct pg_bound *boun
     for (size_t i = 0; i < link->n_columns; i++)
         columns = arena_printf(advice->arena, "%s%s%s", columns, i ? ", " : "", link->child->columns[link->child_columns[i]].quoted);
     add(advice, bound->target, "index-missing", link->child->name,
-        "\"%s\" refers to \"%s\" without an index, so that each batch reads it whole; CREATE INDEX CONCURRENTLY ON %s (%s)", link->child->name,
+        "\"%s\" refers to \"%s\" without an index, so that it is read whole again and again; CREATE INDEX CONCURRENTLY ON %s (%s)", link->child->name,
         link->parent->name, link->child->quoted, columns);
 }
 
@@ -66,6 +66,7 @@ static void advise_triggers(struct advice *advice, const struct pg_bound *bound,
 
 static void advise_bound(struct advice *advice, const struct pg_bound *bound) {
     advise_probe_index(advice, bound);
+    for (size_t i = 0; i < bound->n_via; i++) advise_link_index(advice, bound, &bound->via[i]);
     advise_triggers(advice, bound, bound->table);
     for (size_t i = 0; i < bound->n_dependents; i++) {
         advise_link_index(advice, bound, &bound->dependents[i].path[0]);

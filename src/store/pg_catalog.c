@@ -45,7 +45,7 @@ static const char relations_sql[] =
     " c.relhasrules AND c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid"
     "   AND r.ev_type IN ('2', '4') AND r.ev_enabled <> 'D'),"
     " c.relhasrules AND c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid"
-    "   AND r.ev_type = '4' AND r.is_instead AND r.ev_enabled <> 'D'),"
+    "   AND r.ev_type IN ('2', '4') AND r.is_instead AND r.ev_enabled <> 'D'),"
     " greatest(c.reltuples, 0)"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_toast' ORDER BY c.oid";
@@ -75,7 +75,7 @@ static int read_relations(struct pg_store *store, struct pg_catalog *catalog, st
         relation->may_update = pg_cell_true(result, i, 11);
         relation->triggers = pg_cell_true(result, i, 12);
         relation->rules = pg_cell_true(result, i, 13);
-        relation->instead_of_delete = pg_cell_true(result, i, 14);
+        relation->instead = pg_cell_true(result, i, 14);
         relation->rows = strtod(pg_cell(result, i, 15), NULL);
     }
     return 0;

@@ -23,7 +23,7 @@ struct pg_relation {
     bool hidden_rows;      /* row-level security would hide rows from this role */
     bool may_use, may_select, may_delete, may_update; /* this role's privileges: schema, table, table, any column */
     bool triggers, rules;  /* triggers that do more than enforce constraints; rules */
-    bool instead_of_delete;/* a rule that does something else instead of a DELETE */
+    bool instead;          /* a rule that does something else instead of an UPDATE or DELETE */
     double rows;           /* the planner's estimate */
     bool wanted, loaded;
     const bool *may_select_column, *may_update_column; /* as table.columns */

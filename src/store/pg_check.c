@@ -45,8 +45,8 @@ static void check_hidden(struct binding *binding, const struct target *target, c
         pg_fault(binding, target, target->place,
                  "row-level security of \"%s\" hides rows from the role \"%s\", which would look destroyed; ALTER ROLE \"%s\" BYPASSRLS, or add no policy to this table",
                  relation->table.name, binding->catalog->role, binding->catalog->role);
-    if (relation->instead_of_delete)
-        pg_fault(binding, target, target->place, "a rule of \"%s\" does something else INSTEAD of a DELETE, so that nothing would go; drop the rule, or make it a trigger",
+    if (relation->instead)
+        pg_fault(binding, target, target->place, "a rule of \"%s\" does something else INSTEAD of an UPDATE or DELETE, so that nothing would go; drop the rule, or make it a trigger",
                  relation->table.name);
 }
 

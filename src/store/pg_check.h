@@ -18,6 +18,9 @@ int pg_explain_plan(struct pg_store *store, const char *sql, PGresult **ret_plan
  * gets ERR_REFUSED. */
 int pg_reads(struct pg_store *store, const struct pg_catalog *catalog, const char *query, const struct pg_relation ***ret_relations,
              size_t *ret_count, struct err *err) MUST_CHECK;
+/* The column that the query's `tenant` plainly is; *ret_relation = NULL where it is computed. */
+int pg_tenant_source(struct pg_store *store, const struct pg_catalog *catalog, const char *query, const struct pg_relation **ret_relation,
+                     const char **ret_column, struct err *err) MUST_CHECK;
 /* The relations that a text of SQL seems to name: those whose name is one of its words. */
 size_t pg_named_relations(const struct pg_catalog *catalog, const char *sql, const struct pg_relation ***ret_relations);
 /* True if `name` is a word of the SQL text outside string constants and comments (letter case as the server folds it). */

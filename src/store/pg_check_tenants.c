@@ -59,6 +59,20 @@ static void check_own_target(struct binding *binding, const struct pg_bound *bou
         pg_fault(binding, target, target->place, "the tenants query reads \"%s\": write the column that holds the tenant's id, not tenant = \"none\"", target->name);
 }
 
+/* A wrong column here would end one customer with the end of another. */
+static int check_own_ids(struct binding *binding, struct err *err) {
+    const struct pg_relation *source;
+    const char *column;
+    if (pg_tenant_source(binding->store, binding->catalog, binding->schedule->tenants.query, &source, &column, err)) return -1;
+    for (size_t i = 0; source && i < binding->schedule->n_targets; i++) {
+        const struct pg_bound *bound = &binding->bound[i];
+        if (bound->table == &source->table && bound->tenant && !bound->n_via && strcmp(bound->tenant->name, column) != 0)
+            pg_fault(binding, bound->target, bound->target->place, "the tenants query takes a tenant's id from \"%s.%s\"; write tenant = \"%s\", not \"%s\"",
+                     source->table.name, column, column, bound->tenant->name);
+    }
+    return 0;
+}
+
 /* Everything of the tenant's own goes in one transaction: one target and its dependents. */
 static void check_own_together(struct binding *binding, const struct pg_relation *const *own, size_t n_own) {
     const struct pg_bound *first = NULL;
@@ -121,6 +135,7 @@ int pg_check_tenants(struct binding *binding, struct err *err) {
     for (size_t i = 0; i < schedule->n_targets; i++)
         if (binding->bound[i].table && is_own(own, n_own, binding->bound[i].table)) check_own_target(binding, &binding->bound[i]);
     check_own_together(binding, own, n_own);
+    if (check_own_ids(binding, err) && err->code != ERR_REFUSED) return -1;
     check_own_columns(binding, own, n_own);
     return 0;
 }

@@ -31,41 +31,76 @@ static void add_relation(const struct pg_catalog *catalog, const struct pg_relat
     }
 }
 
-/* Every object of the plan that names a relation, wherever it stands. Iterative: plans nest as deep as queries do. */
-static void collect_relations(const struct pg_catalog *catalog, json_t *plan, const struct pg_relation ***list, size_t *count) {
-    json_t **open = NULL;
-    size_t n_open = 0;
-    open = arena_room(catalog->arena, open, n_open, sizeof *open);
-    open[n_open++] = plan;
-    while (n_open) {
-        json_t *node = open[--n_open];
-        const char *schema = json_string_value(json_object_get(node, "Schema")), *name = json_string_value(json_object_get(node, "Relation Name"));
-        if (schema && name) {
-            for (size_t i = 0; i < catalog->n_relations; i++)
-                if (!strcmp(catalog->relations[i].table.name, name) && !strcmp(catalog->relations[i].table.schema, schema))
-                    add_relation(catalog, &catalog->relations[i], list, count);
-        }
+static const struct pg_relation *relation_of_node(const struct pg_catalog *catalog, const json_t *node) {
+    const char *schema = json_string_value(json_object_get(node, "Schema")), *name = json_string_value(json_object_get(node, "Relation Name"));
+    for (size_t i = 0; schema && name && i < catalog->n_relations; i++)
+        if (!strcmp(catalog->relations[i].table.name, name) && !strcmp(catalog->relations[i].table.schema, schema)) return &catalog->relations[i];
+    return NULL;
+}
+
+/* Everything in the plan, itself first. Not recursive: plans nest as deep as queries do. */
+static size_t all_nodes(const struct pg_catalog *catalog, json_t *plan, json_t ***ret_nodes) {
+    json_t **nodes = NULL;
+    size_t count = 0;
+    *ARENA_APPEND(catalog->arena, nodes, count) = plan;
+    for (size_t done = 0; done < count; done++) {
+        json_t *node = nodes[done], *child;
         const char *key;
-        json_t *child;
         size_t index;
-        json_object_foreach(node, key, child) if (json_is_object(child) || json_is_array(child)) *ARENA_APPEND(catalog->arena, open, n_open) = child;
-        json_array_foreach(node, index, child) *ARENA_APPEND(catalog->arena, open, n_open) = child;
+        json_object_foreach(node, key, child) if (json_is_object(child) || json_is_array(child)) *ARENA_APPEND(catalog->arena, nodes, count) = child;
+        json_array_foreach(node, index, child) *ARENA_APPEND(catalog->arena, nodes, count) = child;
     }
+    *ret_nodes = nodes;
+    return count;
+}
+
+/* The plan of "SELECT WHAT FROM (query) q"; the caller's. */
+static int ask_plan(struct pg_store *store, const struct pg_catalog *catalog, const char *what, const char *query, json_t **ret_plan, struct err *err) {
+    PG_RESULT plan = NULL;
+    if (pg_explain_plan(store, arena_printf(catalog->arena, "SELECT %s FROM (\n%s\n) q", what, query), &plan, err)) return -1;
+    json_error_t where;
+    json_t *json = json_loads(PQgetvalue(plan, 0, 0), 0, &where);
+    if (!json) return err_set(err, ERR_BUG, "store \"%s\": the server's plan is not JSON", store->base.settings.conf->name);
+    *ret_plan = json;
+    return 0;
 }
 
 int pg_reads(struct pg_store *store, const struct pg_catalog *catalog, const char *query, const struct pg_relation ***ret_relations,
              size_t *ret_count, struct err *err) {
-    const char *sql = arena_printf(catalog->arena, "SELECT * FROM (\n%s\n) q", query);
-    PG_RESULT plan = NULL;
-    if (pg_explain_plan(store, sql, &plan, err)) return -1;
-    json_error_t where;
-    __attribute__((cleanup(free_json))) json_t *json = json_loads(PQgetvalue(plan, 0, 0), 0, &where);
-    if (!json) return err_set(err, ERR_BUG, "store \"%s\": the server's plan is not JSON", store->base.settings.conf->name);
+    __attribute__((cleanup(free_json))) json_t *plan = NULL;
+    if (ask_plan(store, catalog, "*", query, &plan, err)) return -1;
+    json_t **nodes;
+    size_t n_nodes = all_nodes(catalog, plan, &nodes), count = 0;
     const struct pg_relation **list = NULL;
-    size_t count = 0;
-    collect_relations(catalog, json, &list, &count);
+    for (size_t i = 0; i < n_nodes; i++) add_relation(catalog, relation_of_node(catalog, nodes[i]), &list, &count);
     *ret_relations = list;
     *ret_count = count;
+    return 0;
+}
+
+/* An identifier as the server prints it, at the whole of `text`; NULL: it is something else. */
+static const char *unquote(struct arena *arena, const char *text, size_t length) {
+    if (length > 2 && text[0] == '"' && text[length - 1] == '"' && !memchr(text + 1, '"', length - 2)) return arena_strndup(arena, text + 1, length - 2);
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)text[i]) && text[i] != '_' && (unsigned char)text[i] < 0x80) return NULL;
+    return length ? arena_strndup(arena, text, length) : NULL;
+}
+
+int pg_tenant_source(struct pg_store *store, const struct pg_catalog *catalog, const char *query, const struct pg_relation **ret_relation,
+                     const char **ret_column, struct err *err) {
+    __attribute__((cleanup(free_json))) json_t *plan = NULL;
+    if (ask_plan(store, catalog, "q.tenant", query, &plan, err)) return -1;
+    const json_t *top = json_object_get(json_array_get(plan, 0), "Plan");
+    const char *output = json_string_value(json_array_get(json_object_get(top, "Output"), 0)), *dot = output ? strchr(output, '.') : NULL;
+    const char *alias = dot ? unquote(catalog->arena, output, (size_t)(dot - output)) : NULL;
+    const char *column = dot ? unquote(catalog->arena, dot + 1, strlen(dot + 1)) : NULL;
+    const struct pg_relation *found = NULL;
+    json_t **nodes;
+    size_t n_nodes = all_nodes(catalog, plan, &nodes);
+    for (size_t i = 0; alias && column && i < n_nodes && !found; i++)
+        if (text_equal(json_string_value(json_object_get(nodes[i], "Alias")), alias)) found = relation_of_node(catalog, nodes[i]);
+    *ret_relation = found;
+    *ret_column = column;
     return 0;
 }
 

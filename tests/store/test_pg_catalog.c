@@ -189,7 +189,7 @@ START_TEST(a_table_under_at_least_is_no_dependent) {
 END_TEST
 
 START_TEST(row_security_and_rules) {
-    expect("CREATE RULE r AS ON DELETE TO logs DO INSTEAD NOTHING", NULL, BY_AGE(LOGS), "does something else INSTEAD of a DELETE");
+    expect("CREATE RULE r AS ON DELETE TO logs DO INSTEAD NOTHING", NULL, BY_AGE(LOGS), "does something else INSTEAD of an UPDATE or DELETE");
 }
 END_TEST
 
@@ -222,6 +222,8 @@ START_TEST(the_tenants_own_records) {
            "must go in one transaction; make \"subscriptions\" a dependent of \"customers\"");
     expect(subscriptions, query, BY_AGE("table = \"logs\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"subscriptions.id = logs.id\" ];"),
            "make it a dependent of the rule that purges the tenant's own record");
+    expect("ALTER TABLE customers ADD reseller_id bigint", NULL, BY_END("table = \"customers\"; tenant = \"reseller_id\";"),
+           "the tenants query takes a tenant's id from \"customers.id\"; write tenant = \"id\", not \"reseller_id\"");
     expect("", NULL,
            "\n{ data = \"Account\"; keep = \"account + 90 days\"; if_blocked = \"anonymize\"; basis = \"b\";\n targets = ( { table = \"customers\"; tenant = \"id\";\n"
            " columns = ( \"fixed(x): name\", \"null: email, ended_at\", \"as-is: months\" ); } ); }",
