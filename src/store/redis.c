@@ -69,6 +69,9 @@ const struct store_driver redis_driver = {
     .close = redis_close,
     .ping = redis_ping,
     .check = redis_check,
+    .advise = redis_advise,
+    .grants = redis_grants,
+    .draft = redis_draft,
     .know = redis_know,
     .probe = redis_probe,
     .count = redis_count,
@@ -79,5 +82,6 @@ const struct store_driver redis_driver = {
     .exclude = redis_pass_exclude,
     .end = redis_pass_end,
     .settle = redis_settle,
+    .explain = redis_explain,
     .interrupt = redis_interrupt,
 };

@@ -57,7 +57,6 @@ static struct redis_item item_copy(struct arena *arena, const struct redis_item 
     copy.key = copy_bytes(arena, item->key, item->key_length);
     copy.tenant = arena_strdup(arena, item->tenant);
     copy.values = copy_values(arena, item->values, item->n_values);
-    copy.news = copy_values(arena, item->news, item->n_values);
     copy.lower = arena_strdup(arena, item->lower);
     copy.upper = arena_strdup(arena, item->upper);
     return copy;

@@ -42,7 +42,8 @@ static int compile_order(struct redis_store *store, struct arena *arena, const s
     for (size_t i = 0; i < order->n_floors; i++) failed |= compile_scope(&to, &order->floors[i], &to.floors[i]);
     if (failed) return err_set(err, ERR_CONFIG, "store \"%s\": keys \"%s\": a rule names a time that keys do not have", name, order->target->name);
     to.member_type = member_type_of(&to);
-    to.look = to.member_type ? REDIS_LOOK_MEMBERS : to.n_fields > 0 ? REDIS_LOOK_FIELDS : REDIS_LOOK_NONE;
+    if (order->action == ACTION_ANONYMIZE && !order_is_any(order)) to.look = REDIS_LOOK_HASH;
+    else to.look = to.member_type ? REDIS_LOOK_MEMBERS : to.n_fields > 0 ? REDIS_LOOK_FIELDS : REDIS_LOOK_NONE;
     /* Nothing refers to a key, so none is ever blocked. */
     to.out = order->blocked_only;
     *ret_order = to;

@@ -69,21 +69,22 @@ static void add_keys(struct redis_command *command, const struct redis_item *ite
     for (size_t i = 0; i < count; i++) redis_word_n(command, items[i].key, items[i].key_length);
 }
 
+void redis_word_was(struct redis_command *command, const struct redis_value *value) {
+    char *was = arena_alloc(command->arena, value->length + 2);
+    if (value->bytes) {
+        was[0] = '=';
+        memcpy(was + 1, value->bytes, value->length);
+    }
+    redis_word_n(command, was, value->bytes ? value->length + 1 : 0);
+}
+
 static void add_unlink_if(struct redis_command *command, const struct redis_order *order, const struct redis_item *items, size_t count) {
     redis_words_eval(command, UNLINK_IF, count);
     add_keys(command, items, count);
     redis_word_number(command, (int64_t)order->n_fields);
     for (size_t i = 0; i < order->n_fields; i++) redis_word(command, order->fields[i]);
     for (size_t i = 0; i < count; i++) {
-        for (size_t j = 0; j < items[i].n_values; j++) {
-            const struct redis_value *value = &items[i].values[j];
-            char *was = arena_alloc(command->arena, value->length + 2);
-            if (value->bytes) {
-                was[0] = '=';
-                memcpy(was + 1, value->bytes, value->length);
-            }
-            redis_word_n(command, was, value->bytes ? value->length + 1 : 0);
-        }
+        for (size_t j = 0; j < items[i].n_values; j++) redis_word_was(command, &items[i].values[j]);
     }
 }
 
@@ -107,7 +108,7 @@ static int send_run(struct redis_store *store, struct arena *arena, const struct
         break;
     case REDIS_ACT_UNLINK_IF: add_unlink_if(&command, order, items, count); break;
     case REDIS_ACT_MEMBERS: add_members(&command, order, items); break;
-    case REDIS_ACT_WRITE: return err_set(err, ERR_BUG, "a key to be written was given to be destroyed");
+    case REDIS_ACT_WRITE: redis_add_write(&command, order, items, store->base.settings.pseudonym_key); break;
     }
     return redis_send(store, &command, err);
 }

@@ -2,7 +2,8 @@
  * deadlines, commands, replies; redis_bind.c: targets bound to their patterns; redis_compile.c: the one place that turns an
  * order into what is asked of a key; redis_scan.c: one pass over the keyspace for all orders; redis_count.c: probe and count;
  * redis_undecidable.c; redis_batch.c: passes, prepare, finish; redis_destroy.c: the scripts that test and destroy in one step;
- * redis_anonymize.c; redis_check.c: check, advise; redis_grants.c: grants, draft; redis_explain.c.
+ * redis_anonymize.c: hashes; redis_tally.c: counts by tenant; redis_needs.c: which permissions are needed, grants;
+ * redis_check.c: check, advise; redis_draft.c; redis_explain.c.
  *
  * What a record is: of a target whose `since` is "score" or "stream-id" a member of its sorted sets or an entry of its
  * streams; of every other target a whole key. A key of another type than `since` needs is undecidable under a rule by age
@@ -152,7 +153,7 @@ struct redis_item {
     int64_t count;                /* records; 1 unless REDIS_ACT_MEMBERS */
     struct redis_value *values;   /* REDIS_ACT_UNLINK_IF, REDIS_ACT_WRITE: what the fields held when they were judged */
     size_t n_values;
-    struct redis_value *news;     /* REDIS_ACT_WRITE: what the columns become */
+    size_t n_present;             /* REDIS_ACT_WRITE: how many fields the hash had */
     const char *lower, *upper;    /* REDIS_ACT_MEMBERS: the range as ZRANGEBYSCORE and XRANGE take it */
     bool everything;              /* REDIS_ACT_MEMBERS: all members are due, so the key itself goes with the last */
 };
@@ -201,6 +202,26 @@ extern const char REDIS_MEMBERS_LOOK[];
 int redis_destroy(struct redis_store *store, const struct redis_order *order, const struct redis_item *items, size_t n_items,
                   int64_t *ret_gone, struct err *err) MUST_CHECK;
 
+/* The word that a script compares with a field: "" for none, else "=" and the value. */
+void redis_word_was(struct redis_command *command, const struct redis_value *value);
+
+/* redis_anonymize.c */
+extern const char REDIS_HASH_LOOK[]; /* its argument: redis_most_fields */
+enum redis_hash { REDIS_HASH_GONE, REDIS_HASH_OTHER_TYPE, REDIS_HASH_UNLISTED /* a field that `columns` does not name */, REDIS_HASH_WHOLE };
+size_t redis_most_fields(const struct redis_bound *bound);
+enum redis_hash redis_hash_kind(const struct redis_bound *bound, const redisReply *look);
+struct redis_value redis_hash_field(const redisReply *look, const char *name); /* points into the reply */
+bool redis_is_anonymized(const struct redis_bound *bound, const redisReply *look);
+/* Due and not done yet: fills act, values and anchor. */
+bool redis_hash_due(struct arena *arena, const struct redis_order *order, const struct redis_owner *owner, const redisReply *look, struct redis_item *item);
+/* The command that writes the new values where the hash still is what it was. */
+void redis_add_write(struct redis_command *command, const struct redis_order *order, const struct redis_item *item, const unsigned char *key);
+
+/* redis_needs.c */
+enum { REDIS_MOST_NEEDS = 32 };
+/* The commands that this target needs, in lower case; NULL: what every schedule needs. Returns how many. */
+size_t redis_needs(const struct redis_bound *bound, const char **ret_commands);
+
 /* redis_tally.c */
 struct redis_tally;
 struct redis_tally *redis_tally_new(void);
@@ -212,6 +233,9 @@ struct tenant_count *redis_tally_list(const struct redis_tally *tally, struct ar
 
 /* One function for each slot of the driver, in the file that the list at the top names. */
 int redis_check(struct store *store, struct faults *faults, bool *bad, struct err *err);
+int redis_advise(struct store *store, struct arena *arena, const struct finding **ret_findings, size_t *ret_count, struct err *err);
+int redis_grants(struct store *store, const char *role, struct buf *to, struct err *err);
+int redis_draft(struct store *store, struct buf *to, struct err *err);
 int redis_probe(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
 int redis_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
 int redis_undecidable(struct store *store, const struct target *target, int64_t now_us, struct arena *arena, const struct undecidable **ret_items,
@@ -222,5 +246,7 @@ int redis_pass_prepare(struct store *store, struct pass *pass, size_t limit, str
 int redis_pass_finish(struct store *store, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err);
 void redis_pass_exclude(struct store *store, struct pass *pass, const struct order *order, const char *tenant);
 void redis_pass_end(struct store *store, struct pass *pass);
+int redis_explain(struct store *store, const struct target *target, const char *key, struct arena *arena, struct record_facts *ret_facts,
+                  struct err *err);
 
 #endif

@@ -51,8 +51,12 @@ static int send_look(struct page *page, const struct candidate *candidate, struc
         for (size_t i = 0; i < order->n_fields; i++) redis_word(&command, order->fields[i]);
         return redis_send(page->scan->store, &command, err);
     }
-    redis_words_eval(&command, REDIS_MEMBERS_LOOK, 1);
+    redis_words_eval(&command, order->look == REDIS_LOOK_HASH ? REDIS_HASH_LOOK : REDIS_MEMBERS_LOOK, 1);
     redis_word_n(&command, key->str, key->len);
+    if (order->look == REDIS_LOOK_HASH) {
+        redis_word_number(&command, (int64_t)redis_most_fields(order->bound));
+        return redis_send(page->scan->store, &command, err);
+    }
     redis_word(&command, order->member_type);
     redis_word(&command, candidate->item.lower);
     redis_word(&command, candidate->item.upper);
@@ -156,6 +160,14 @@ static int members_answer(struct page *page, struct candidate *candidate, const 
     return 0;
 }
 
+static int hash_answer(struct page *page, struct candidate *candidate, const redisReply *reply, bool *ret_due, struct err *err) {
+    if (reply->type == REDIS_REPLY_ERROR) return redis_refusal(page->scan->store, reply, err);
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 1 || reply->element[0]->type != REDIS_REPLY_STRING)
+        return redis_misshapen(page->scan->store, "EVAL", err);
+    *ret_due = redis_hash_due(page->scan->page, &page->scan->orders[candidate->order], &candidate->owner, reply, &candidate->item);
+    return 0;
+}
+
 /* The rest of a stream that has more due entries than one look shows. */
 static int count_stream(struct page *page, struct candidate *candidate, const redisReply *first_look, struct err *err) {
     struct redis_item *item = &candidate->item;
@@ -184,7 +196,7 @@ static int judge(struct page *page, struct candidate *candidate, const redisRepl
     case REDIS_LOOK_NONE: *ret_due = true; return 0;
     case REDIS_LOOK_FIELDS: return fields_answer(page, candidate, reply, ret_due, err);
     case REDIS_LOOK_MEMBERS: return members_answer(page, candidate, reply, ret_due, err);
-    case REDIS_LOOK_HASH: break;
+    case REDIS_LOOK_HASH: return hash_answer(page, candidate, reply, ret_due, err);
     }
     return err_set(err, ERR_BUG, "a look at a key has no meaning");
 }

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-enum reason { TENANT_EMPTY, TENANT_UNKNOWN, TENANT_AMBIGUOUS, SINCE_EMPTY, SINCE_FUTURE, SINCE_TYPE, N_REASONS };
-static const char *const CODES[N_REASONS] = {"tenant-empty", "tenant-unknown", "tenant-ambiguous", "since-empty", "since-future", "since-type"};
+enum reason { TENANT_EMPTY, TENANT_UNKNOWN, TENANT_AMBIGUOUS, SINCE_EMPTY, SINCE_FUTURE, SINCE_TYPE, FIELD_UNLISTED, N_REASONS };
+static const char *const CODES[N_REASONS] = {"tenant-empty", "tenant-unknown", "tenant-ambiguous", "since-empty", "since-future", "since-type", "field-unlisted"};
 
 struct survey {
     struct redis_store *store;
@@ -36,8 +36,15 @@ static bool tenant_is_plain(struct survey *survey, const struct redis_owner *own
 static int ask_anchor(struct survey *survey, const redisReply *key, bool *ret_asked, struct err *err) {
     struct redis_command command = {.arena = survey->page};
     enum redis_anchor_kind kind = survey->bound->since.kind;
-    *ret_asked = kind == REDIS_ANCHOR_FIELD || kind == REDIS_ANCHOR_SCORE || kind == REDIS_ANCHOR_STREAM;
+    bool whole = survey->bound->target->n_columns > 0;
+    *ret_asked = whole || kind == REDIS_ANCHOR_FIELD || kind == REDIS_ANCHOR_SCORE || kind == REDIS_ANCHOR_STREAM;
     if (!*ret_asked) return 0;
+    if (whole) {
+        redis_words_eval(&command, REDIS_HASH_LOOK, 1);
+        redis_word_n(&command, key->str, key->len);
+        redis_word_number(&command, (int64_t)redis_most_fields(survey->bound));
+        return redis_send(survey->store, &command, err);
+    }
     if (kind == REDIS_ANCHOR_FIELD) {
         redis_word(&command, "HMGET");
         redis_word_n(&command, key->str, key->len);
@@ -55,11 +62,20 @@ static int ask_anchor(struct survey *survey, const redisReply *key, bool *ret_as
     return redis_send(survey->store, &command, err);
 }
 
-static void look_at_field(struct survey *survey, const redisReply *value) {
+static void look_at_field(struct survey *survey, const struct redis_value *value) {
     int64_t us;
-    if (value->type != REDIS_REPLY_STRING || value->len == 0) survey->counts[SINCE_EMPTY]++;
-    else if (!redis_instant(value->str, value->len, survey->bound->since.unit, &us)) survey->counts[SINCE_TYPE]++;
+    if (value->length == 0) survey->counts[SINCE_EMPTY]++;
+    else if (!redis_instant(value->bytes, value->length, survey->bound->since.unit, &us)) survey->counts[SINCE_TYPE]++;
     else if (us > survey->now_us) survey->counts[SINCE_FUTURE]++;
+}
+
+static void look_at_hash(struct survey *survey, const redisReply *reply) {
+    enum redis_hash kind = redis_hash_kind(survey->bound, reply);
+    if (kind == REDIS_HASH_UNLISTED) survey->counts[FIELD_UNLISTED]++;
+    if (kind == REDIS_HASH_OTHER_TYPE) survey->counts[SINCE_TYPE]++;
+    if (kind != REDIS_HASH_WHOLE || survey->bound->since.kind != REDIS_ANCHOR_FIELD) return;
+    const struct redis_value value = redis_hash_field(reply, survey->bound->since.field);
+    look_at_field(survey, &value);
 }
 
 static int look_at(struct survey *survey, const redisReply *reply, struct err *err) {
@@ -69,8 +85,13 @@ static int look_at(struct survey *survey, const redisReply *reply, struct err *e
     }
     if (reply->type == REDIS_REPLY_ERROR) return redis_refusal(survey->store, reply, err);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 1) return redis_misshapen(survey->store, "HMGET or EVAL", err);
+    if (survey->bound->target->n_columns > 0) {
+        look_at_hash(survey, reply);
+        return 0;
+    }
     if (survey->bound->since.kind == REDIS_ANCHOR_FIELD) {
-        look_at_field(survey, reply->element[0]);
+        const redisReply *field = reply->element[0];
+        look_at_field(survey, &(struct redis_value){.bytes = field->str, .length = field->type == REDIS_REPLY_STRING ? field->len : 0});
         return 0;
     }
     const char *type = reply->element[0]->str;
@@ -127,7 +148,7 @@ int redis_undecidable(struct store *base, const struct target *target, int64_t n
     for (size_t i = 0; i < N_REASONS; i++) {
         if (survey.counts[i] == 0) continue;
         *ARENA_APPEND(arena, items, n_items) =
-            (struct undecidable){.code = CODES[i], .column = i < SINCE_EMPTY ? "{tenant}" : target->since, .count = survey.counts[i]};
+            (struct undecidable){.code = CODES[i], .column = i < SINCE_EMPTY ? "{tenant}" : i < FIELD_UNLISTED ? target->since : NULL, .count = survey.counts[i]};
     }
     *ret_items = items;
     *ret_count = n_items;
