@@ -63,6 +63,9 @@ $(B)/liblapsed.a: $(LIBRARY_OBJECTS)
 	@$(AR) rcs $@ $^
 $(B)/lapsed $(B)/lapsectl: $(B)/%: $(B)/src/%.o $(B)/liblapsed.a
 	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
+$(filter $(B)/unit/sweep/%,$(UNIT_TESTS)): $(B)/unit/%: $(B)/tests/unit/%.o $(B)/tests/store/scripted.o $(B)/tests/store/scripted_driver.o $(B)/liblapsed.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(CHECK_LIBS) $(LIBS)
 $(B)/unit/%: $(B)/tests/unit/%.o $(B)/liblapsed.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(CHECK_LIBS) $(LIBS)

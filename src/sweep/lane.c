@@ -82,13 +82,9 @@ static void order_failed(struct lane *lane);
 
 /* The order that cannot be carried out is left for the next sweep; a new pass goes on with the others. */
 static void give_up_order(struct lane *lane) {
-    size_t kept = 0;
-    for (size_t i = 0; i < lane->n_orders; i++)
-        if (lane->orders[i] != lane->failed) lane->orders[kept++] = lane->orders[i];
     order_failed(lane);
-    lane->n_orders = kept;
     lane->attempts = 0;
-    lane->done_in_pass = kept ? 1 : 0;
+    lane->done_in_pass = 1;
     end_pass(lane);
 }
 
@@ -109,8 +105,9 @@ static void back_off(struct lane *lane) {
     after(lane, wait_us / 2 + random() % wait_us, on_backoff);
 }
 
-/* The order at fault is left out of the pass by its store; the others go on. */
+/* The order at fault is left out of this pass by its store and of later ones by us; the others go on. */
 static void order_failed(struct lane *lane) {
+    *ARENA_APPEND(lane->sweep->arena, lane->left_out, lane->n_left_out) = lane->failed;
     const struct target *target = lane->failed->target;
     const struct err *err = &lane->job.err;
     log_error("\"%s\": %s; this target is left for the next sweep", target->rule->data, err->text);
@@ -357,7 +354,24 @@ static void on_begun(struct job *job) {
     else back_off(lane);
 }
 
+static bool is_left_out(const struct lane *lane, const struct order *order) {
+    for (size_t i = 0; i < lane->n_left_out; i++)
+        if (lane->left_out[i] == order) return true;
+    return false;
+}
+
 static void begin_pass(struct lane *lane) {
+    /* A list of its own: the last pass may still look into its. */
+    const struct order **orders = ARENA_ARRAY(lane->sweep->arena, const struct order *, lane->n_orders);
+    size_t count = 0;
+    for (size_t i = 0; i < lane->n_orders; i++)
+        if (!is_left_out(lane, lane->orders[i])) orders[count++] = lane->orders[i];
+    lane->orders = orders;
+    lane->n_orders = count;
+    if (!count) {
+        sweep_lane_over(lane);
+        return;
+    }
     lane->passes++;
     lane->done_in_pass = 0;
     submit(lane, run_begin, on_begun);

@@ -181,9 +181,7 @@ static bool start_own(struct lane *lane) {
     lane->sweep->gated = true;
     gate(lane);
     if (!lane->n_own_orders) return false;
-    /* A copy: a lane takes orders that fail out of its list. */
-    lane_run(lane, arena_grow(lane->sweep->arena, lane->own_orders, lane->n_own_orders, lane->n_own_orders, sizeof *lane->own_orders),
-             lane->n_own_orders);
+    lane_run(lane, lane->own_orders, lane->n_own_orders);
     return true;
 }
 

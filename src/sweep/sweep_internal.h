@@ -55,6 +55,8 @@ struct lane {
     /* batches */
     const struct order **orders;
     size_t n_orders;
+    const struct order **left_out; /* failed: not tried again in this sweep */
+    size_t n_left_out;
     struct pass *pass;
     size_t passes;
     int64_t done_in_pass; /* records destroyed or anonymized */

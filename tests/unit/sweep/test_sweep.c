@@ -1,0 +1,369 @@
+/* The sweep against the scripted store: what is destroyed, in which sequence, and what faults may not do. */
+#include "schedule_text.h"
+#include "store/scripted.h"
+#include "sweep/sweep.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define HEAD                                                                                                              \
+    "stores = { main = { url = \"mongodb://a/a\"; }; other = { url = \"mongodb://b/b\"; }; };\n"                         \
+    "tenants = { store = \"main\"; ends = [ \"account\" ]; collection = \"customers\"; pipeline = \"[]\"; };\n"           \
+    "sweep = { load = \"full\"; };\n"                                                                                     \
+    "schedule = ( "
+#define LOGS                                                                                                              \
+    "{ data = \"Logs\"; keep = \"12 months\"; basis = \"b\"; targets = ( { store = \"main\"; collection = \"logs\"; tenant = \"t\"; since = \"at\"; } ); }"
+#define CONTENT                                                                                                           \
+    "{ data = \"Content\"; keep = \"account + 30 days\"; basis = \"b\"; targets = ( { store = \"other\"; collection = \"content\"; tenant = \"t\"; } ); }"
+#define ACCOUNT                                                                                                           \
+    "{ data = \"Account\"; keep = \"account + 90 days\"; basis = \"b\"; targets = ( { store = \"main\"; collection = \"customers\"; tenant = \"_id\"; } ); }"
+
+static char folder[64];
+static struct engine engine;
+static struct schedule *schedule;
+static struct sweep_report seen; /* of the last sweep; its lists are gone */
+static char finding_codes[512];
+static struct rule_report rules[8];
+static int64_t now_us;
+
+/* ---- the stage: folders, journal, loop ---- */
+
+static void on_wake(struct ev_loop *loop, struct ev_async *watcher, int events) {
+    (void)loop, (void)watcher, (void)events;
+    engine_collect(&engine);
+}
+
+static void wake(void *context) {
+    (void)context;
+    ev_async_send(engine.loop, &engine.wake);
+}
+
+static void open_all(const char *text) {
+    (void)strcpy(folder, "/tmp/lapsed-sweep-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    scripted_reset();
+    store_register(&scripted_driver);
+    schedule = schedule_of(text);
+    for (size_t i = 0; i < schedule->n_stores; i++) ((struct store_conf *)(uintptr_t)&schedule->stores[i])->kind = STORE_SCRIPTED;
+    schedule->settings.state_folder = folder;
+    schedule->settings.journal_folder = arena_printf(schedule->arena, "%s/journal", folder);
+    engine = (struct engine){.loop = ev_loop_new(EVFLAG_AUTO)};
+    ev_async_init(&engine.wake, on_wake);
+    ev_async_start(engine.loop, &engine.wake);
+    const struct journal_conf conf = {.folder = schedule->settings.journal_folder, .segment_bytes = 1 << 20,
+                                      .segment_age_us = 100 * TIME_DAY_US, .wake = wake};
+    struct arena *arena = arena_new();
+    const struct open_intent *open;
+    size_t n_open;
+    struct err err;
+    if (journal_open(&conf, arena, &engine.journal, &open, &n_open, &err)) ck_abort_msg("%s", err.text);
+    ck_assert_uint_eq(n_open, 0);
+    arena_free(arena);
+    if (engine_start(&engine, schedule, &err)) ck_abort_msg("%s", err.text);
+    now_us = time_now_us();
+}
+
+static void close_all(void) {
+    engine_stop(&engine);
+    journal_close(engine.journal);
+    while (engine.unsettled) engine_forget(&engine, engine.unsettled->seq);
+    ev_loop_destroy(engine.loop);
+    schedule_free(schedule);
+    char command[128];
+    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void on_done(void *context, const struct sweep_report *report) {
+    (void)context;
+    seen = *report;
+    finding_codes[0] = '\0';
+    for (size_t i = 0; i < report->n_findings; i++)
+        (void)snprintf(finding_codes + strlen(finding_codes), sizeof finding_codes - strlen(finding_codes), "%s ", report->findings[i].code);
+    memcpy(rules, report->rules, report->n_rules * sizeof *rules);
+    ev_break(engine.loop, EVBREAK_ALL);
+}
+
+static struct sweep *begin(void) { return sweep_start(&engine, "once", now_us, on_done, NULL); }
+
+static void finish(struct sweep *sweep) {
+    ev_run(engine.loop, 0);
+    sweep_free(sweep);
+}
+
+static void sweep_once(void) { finish(begin()); }
+
+/* Runs the loop until a worker waits in this verb. */
+static void run_until_blocked(enum scripted_verb verb) {
+    unsigned calls = scripted_calls(verb);
+    int64_t deadline_us = time_monotonic_us() + 30 * TIME_SECOND_US;
+    while (scripted_calls(verb) == calls) {
+        ev_run(engine.loop, EVRUN_NOWAIT);
+        ck_assert_msg(time_monotonic_us() < deadline_us, "the verb was never asked for");
+        (void)sched_yield();
+    }
+    scripted_wait_blocked(verb);
+}
+
+static void tenant(const char *id, int64_t days_ago) {
+    int64_t end_us = days_ago < 0 ? TIME_FOREVER : now_us - days_ago * TIME_DAY_US;
+    scripted_tenant(id, &end_us, 1);
+}
+
+/* How often the journal's lines on disk hold this text. */
+static int journal_has(const char *text) {
+    char path[128], *bytes;
+    size_t length;
+    struct err err;
+    (void)snprintf(path, sizeof path, "%s/journal/journal.jsonl", folder);
+    if (text_read_file(path, 1 << 24, &bytes, &length, &err)) ck_abort_msg("%s", err.text);
+    int count = 0;
+    for (const char *found = bytes; (found = strstr(found, text)); found++) count++;
+    free(bytes);
+    return count;
+}
+
+/* ---- tests ---- */
+
+START_TEST(what_is_due_goes_and_nothing_else) {
+    open_all(HEAD LOGS ", " CONTENT " );");
+    tenant("a", 31);
+    tenant("b", 29);
+    tenant("c", -1);
+    for (int i = 0; i < 3000; i++) scripted_put("logs", i, i % 2 ? "a" : "gone", now_us - (i % 3 ? 366 : 364) * TIME_DAY_US);
+    for (int i = 0; i < 30; i++) scripted_put("content", i, i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c", SCRIPTED_NO_ANCHOR);
+    scripted_put("logs", 9000, "c", SCRIPTED_NO_ANCHOR);
+    sweep_once();
+    ck_assert_uint_eq(scripted_size("logs"), 1001);
+    ck_assert_uint_eq(scripted_size("content"), 20);
+    for (int i = 0; i < 3000; i++) ck_assert_int_eq(scripted_has("logs", i), i % 3 == 0);
+    ck_assert_int_eq(rules[0].purged, 2000);
+    ck_assert_int_eq(rules[1].purged, 10);
+    ck_assert(!seen.waits && !seen.ended_early && !seen.faulty && !rules[0].left && !rules[1].left);
+    ck_assert_int_eq(journal_has("\"event\":\"intent\""), journal_has("\"outcome\":\"committed\""));
+    ck_assert_int_eq(journal_has("\"event\":\"sweep-end\""), 1);
+    int intents = journal_has("\"event\":\"intent\"");
+    sweep_once();
+    ck_assert_int_eq(journal_has("\"event\":\"intent\""), intents);
+    close_all();
+}
+END_TEST
+
+START_TEST(the_intent_is_on_disk_before_the_commit) {
+    open_all(HEAD LOGS " );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    scripted_block(SCRIPTED_COMMIT);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_COMMIT);
+    ck_assert_int_eq(journal_has("\"event\":\"intent\""), 1);
+    ck_assert_int_eq(journal_has("\"event\":\"outcome\""), 0);
+    ck_assert(scripted_has("logs", 1) || scripted_is_locked("logs", 1));
+    scripted_release(SCRIPTED_COMMIT);
+    finish(sweep);
+    ck_assert_int_eq(journal_has("\"outcome\":\"committed\""), 1);
+    ck_assert(!scripted_has("logs", 1));
+    close_all();
+}
+END_TEST
+
+START_TEST(an_intent_that_cannot_be_written_destroys_nothing) {
+    open_all(HEAD LOGS " );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    scripted_block(SCRIPTED_PREPARE);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_PREPARE);
+    const struct rlimit nothing = {0, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &nothing), 0);
+    scripted_release(SCRIPTED_PREPARE);
+    finish(sweep);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
+    ck_assert(seen.journal_failed);
+    ck_assert_uint_eq(scripted_calls(SCRIPTED_COMMIT), 0);
+    ck_assert(scripted_has("logs", 1) && !scripted_is_locked("logs", 1));
+    /* The disk has room again: the next sweep does it. */
+    sweep_once();
+    ck_assert(!seen.journal_failed && !scripted_has("logs", 1));
+    close_all();
+}
+END_TEST
+
+START_TEST(a_tenant_that_resumes_in_mid_purge_keeps_what_is_left) {
+    open_all(HEAD CONTENT " );");
+    tenant("a", 31);
+    tenant("b", 31);
+    for (int i = 0; i < 10; i++) scripted_put("content", i, i % 2 ? "a" : "b", SCRIPTED_NO_ANCHOR);
+    scripted_block(SCRIPTED_PREPARE);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_PREPARE);
+    tenant("a", -1);
+    scripted_release(SCRIPTED_PREPARE);
+    finish(sweep);
+    ck_assert_uint_eq(scripted_size("content"), 5);
+    for (int i = 0; i < 10; i++) ck_assert_int_eq(scripted_has("content", i), i % 2);
+    ck_assert_ptr_nonnull(strstr(finding_codes, "tenant-resumed"));
+    close_all();
+}
+END_TEST
+
+START_TEST(one_failing_target_does_not_stop_the_others) {
+    open_all(HEAD LOGS ", { data = \"Events\"; keep = \"12 months\"; basis = \"b\"; targets = ( { store = \"main\"; collection = \"events\"; tenant = \"t\"; since = \"at\"; } ); } );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    scripted_put("events", 2, "a", now_us - 400 * TIME_DAY_US);
+    scripted_fail("main", SCRIPTED_PREPARE, 1, ERR_REFUSED, false);
+    sweep_once();
+    ck_assert(scripted_has("logs", 1) && !scripted_has("events", 2));
+    ck_assert(seen.waits && rules[0].left == 1);
+    ck_assert_ptr_nonnull(strstr(finding_codes, "target-failed"));
+    sweep_once();
+    ck_assert(!scripted_has("logs", 1) && !seen.waits);
+    close_all();
+}
+END_TEST
+
+START_TEST(what_passes_by_itself_is_tried_again) {
+    open_all(HEAD LOGS " );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    scripted_fail("main", SCRIPTED_PREPARE, 1, ERR_UNAVAILABLE, false);
+    scripted_fail("main", SCRIPTED_COMMIT, 1, ERR_UNAVAILABLE, false);
+    sweep_once();
+    ck_assert(!scripted_has("logs", 1) && !seen.waits);
+    ck_assert_int_eq(journal_has("\"outcome\":\"rolled-back\""), 1);
+    ck_assert_int_eq(journal_has("\"outcome\":\"committed\""), 1);
+    close_all();
+}
+END_TEST
+
+static void lose_the_answer(bool applied, const char *result) {
+    open_all(HEAD LOGS " );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    scripted_fail("main", SCRIPTED_COMMIT, 1, ERR_UNKNOWN, applied);
+    sweep_once();
+    ck_assert(seen.waits && scripted_has("logs", 1) != applied);
+    ck_assert_int_eq(journal_has("\"outcome\":\"unknown\""), 1);
+    sweep_once();
+    char text[64];
+    (void)snprintf(text, sizeof text, "\"outcome\":\"settled\",\"result\":\"%s\"", result);
+    ck_assert_int_eq(journal_has(text), 1);
+    ck_assert(!scripted_has("logs", 1) && !seen.waits && !engine.unsettled);
+    ck_assert_int_eq(journal_has("\"event\":\"intent\""), applied ? 1 : 2);
+    close_all();
+}
+
+START_TEST(a_lost_answer_is_settled_by_asking) {
+    lose_the_answer(true, "committed");
+}
+END_TEST
+
+START_TEST(a_lost_commit_is_done_again) {
+    lose_the_answer(false, "rolled-back");
+}
+END_TEST
+
+static void own_setup(void) {
+    static const char *const own[] = {"customers"};
+    open_all(HEAD ACCOUNT ", " CONTENT " );");
+    scripted_own_tables(own, 1);
+    tenant("a", 91);
+    tenant("b", 91);
+    scripted_put("customers", 1, "a", SCRIPTED_NO_ANCHOR);
+    scripted_put("customers", 2, "b", SCRIPTED_NO_ANCHOR);
+    scripted_put("content", 1, "a", SCRIPTED_NO_ANCHOR);
+    scripted_put("content", 2, "b", SCRIPTED_NO_ANCHOR);
+}
+
+START_TEST(own_records_go_last) {
+    own_setup();
+    scripted_block(SCRIPTED_COMMIT);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_COMMIT);
+    ck_assert(scripted_has("customers", 1) && scripted_has("customers", 2));
+    scripted_release(SCRIPTED_COMMIT);
+    finish(sweep);
+    ck_assert_uint_eq(scripted_size(NULL), 0);
+    close_all();
+}
+END_TEST
+
+START_TEST(own_records_wait_for_whatever_is_left) {
+    own_setup();
+    scripted_block_record("content", 2, "references");
+    sweep_once();
+    ck_assert(!scripted_has("customers", 1) && scripted_has("customers", 2) && scripted_has("content", 2));
+    ck_assert_ptr_nonnull(strstr(finding_codes, "own-waits"));
+    scripted_block_record("content", 2, NULL);
+    sweep_once();
+    ck_assert_uint_eq(scripted_size(NULL), 0);
+    close_all();
+}
+END_TEST
+
+START_TEST(own_records_wait_for_a_store_that_is_down) {
+    own_setup();
+    scripted_fail("other", SCRIPTED_PING, 1, ERR_UNAVAILABLE, false);
+    sweep_once();
+    ck_assert_uint_eq(scripted_size(NULL), 4);
+    ck_assert(seen.waits && seen.stores[1].conf->name);
+    ck_assert_ptr_nonnull(strstr(finding_codes, "store-down"));
+    sweep_once();
+    ck_assert_uint_eq(scripted_size(NULL), 0);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_clock_in_doubt_destroys_nothing) {
+    open_all(HEAD LOGS " );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    scripted_clock(3600 * TIME_SECOND_US);
+    sweep_once();
+    ck_assert(scripted_has("logs", 1) && seen.waits);
+    scripted_clock(0);
+    sweep_once();
+    ck_assert(!scripted_has("logs", 1));
+    close_all();
+}
+END_TEST
+
+START_TEST(an_empty_list_of_tenants_destroys_nothing) {
+    open_all(HEAD LOGS " );");
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    sweep_once();
+    ck_assert(scripted_has("logs", 1) && seen.waits);
+    ck_assert_ptr_nonnull(strstr(finding_codes, "tenants-unread"));
+    close_all();
+}
+END_TEST
+
+START_TEST(ending_early_finishes_the_batch_in_flight_and_no_other) {
+    open_all(HEAD LOGS " );");
+    schedule->settings.batch_rows = 10;
+    tenant("a", -1);
+    for (int i = 0; i < 100; i++) scripted_put("logs", i, "a", now_us - 400 * TIME_DAY_US);
+    scripted_block(SCRIPTED_COMMIT);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_COMMIT);
+    sweep_end_early(sweep);
+    scripted_release(SCRIPTED_COMMIT);
+    finish(sweep);
+    ck_assert(seen.ended_early);
+    ck_assert_uint_eq(scripted_size("logs"), 90);
+    ck_assert_int_eq(journal_has("\"outcome\":\"committed\""), 1);
+    ck_assert_int_eq(journal_has("\"outcome\":\"ended-early\""), 1);
+    close_all();
+}
+END_TEST
+
+UNIT_MAIN("sweep", what_is_due_goes_and_nothing_else, the_intent_is_on_disk_before_the_commit,
+          an_intent_that_cannot_be_written_destroys_nothing, a_tenant_that_resumes_in_mid_purge_keeps_what_is_left,
+          one_failing_target_does_not_stop_the_others, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking,
+          a_lost_commit_is_done_again, own_records_go_last, own_records_wait_for_whatever_is_left,
+          own_records_wait_for_a_store_that_is_down, a_clock_in_doubt_destroys_nothing, an_empty_list_of_tenants_destroys_nothing,
+          ending_early_finishes_the_batch_in_flight_and_no_other)
