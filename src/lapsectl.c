@@ -11,7 +11,6 @@ int main(int argc, char **argv) {
                                                &verb_status, &verb_findings, &verb_journal_show, &verb_journal_verify};
     store_register(&pg_driver);
     store_register(&mongo_driver);
-    store_register(&pg_driver);
     store_register(&redis_driver);
     log_open("lapsectl", LOG_LEVEL_WARNING);
     return command_run(verbs, sizeof verbs / sizeof *verbs, argc, argv, stdout, stderr);
