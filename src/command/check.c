@@ -106,6 +106,7 @@ static int draft_store(const struct invocation *invocation, const struct schedul
     struct err err;
     if (store_open(schedule, conf, true, NULL, &store, &err)) return command_fail_err(invocation, &err);
     const struct store_driver *driver = store_driver(store);
+    if (driver->draft) buf_printf(text, "\n  # ---- store \"%s\" (%s) ----\n", conf->name, driver->name);
     int status = driver->draft && driver->draft(store, text, &err) ? command_fail_err(invocation, &err) : EXIT_WELL;
     store_close(store);
     return status;
@@ -125,8 +126,9 @@ static int print_draft(const struct invocation *invocation, const struct schedul
         json_decref(object);
     } else {
         (void)fprintf(invocation->out,
-                      "# There are no rules yet. This is a draft from the catalogs, every rule commented out: keep what is\n"
-                      "# right, correct the rest, and put it into the file that lapsed.conf names as its schedule.\n\n%s",
+                      "# There are no rules yet. This is a draft from the catalogs. Say how long each is kept, and why; take away the\n"
+                      "# # of what is true, and make it the file that lapsed.conf names as its schedule.\n"
+                      "schedule = (\n%s);\n",
                       buf_text(&text));
     }
     return status;

@@ -108,17 +108,16 @@ static bool is_candidate(const struct pg_relation *relation) {
 
 static void print_rules(const struct pg_catalog *catalog, const struct pg_relation *const *own, size_t n_own, struct buf *to) {
     __attribute__((cleanup(buf_free))) struct buf rest = {0};
-    buf_add(to, "# Every table that seems to belong to a tenant. Say how long each is kept, and why; take away the # of what is true.\nschedule = (\n");
+    buf_add(to, "  # Every table that seems to belong to a tenant:\n");
     for (size_t i = 0; i < catalog->n_relations; i++) {
         const struct pg_relation *relation = &catalog->relations[i];
         if (!is_candidate(relation)) continue;
         const struct pg_column *tenant = tenant_column(catalog, relation, own, n_own);
         if (!tenant) tenant = own_column(relation, own, n_own);
         if (tenant) print_target(catalog, relation, tenant->name, to);
-        else buf_printf(&rest, "#   %s\n", pg_relation_name(catalog, relation));
+        else buf_printf(&rest, "  #   %s\n", pg_relation_name(catalog, relation));
     }
-    buf_add(to, ");\n");
-    if (rest.length) buf_printf(to, "# Without a tenant's column (tenant = \"none\" if they hold nobody's data, else via = \"…\"):\n%s", buf_text(&rest));
+    if (rest.length) buf_printf(to, "  # Without a tenant's column (tenant = \"none\" if they hold nobody's data, else via = \"…\"):\n%s", buf_text(&rest));
 }
 
 static void free_arena(struct arena **arena) { arena_free(*arena); }

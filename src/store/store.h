@@ -119,7 +119,8 @@ struct store_driver {
     int (*advise)(struct store *store, struct arena *arena, const struct finding **ret_findings, size_t *ret_count, struct err *err);
     /* The privileges that the schedule needs on this store, as statements to paste; `role` = whom to grant them to. */
     int (*grants)(struct store *store, const char *role, struct buf *to, struct err *err);
-    /* A commented draft of rules from the catalog, for an empty schedule. */
+    /* A commented draft of rules from the catalog, for an empty schedule: the lines between "schedule = (" and ");". NULL in
+     * a driver that has no catalog. */
     int (*draft)(struct store *store, struct buf *to, struct err *err);
 
     /* All tenants there are, for stores that tell a record's tenant from its name (Redis: a key that could belong to two

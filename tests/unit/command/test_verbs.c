@@ -77,7 +77,7 @@ static int fake_grants(struct store *store, const char *role, struct buf *to, st
 
 static int fake_draft(struct store *store, struct buf *to, struct err *err) {
     (void)store, (void)err;
-    buf_add(to, "#  { data = \"Brands\"; }\n");
+    buf_add(to, "  # { data = \"Brands\"; }\n");
     return 0;
 }
 
@@ -130,16 +130,20 @@ static const char rules[] =
     "  { data = \"Billing Records\"; keep = \"7 years\"; basis = \"Tax\"; targets = ( { table = \"invoices\"; tenant = \"customer_id\"; since = \"issued_on\"; dependents = [ \"invoice_lines.invoice_id\" ]; } ); }\n"
     ");\n";
 
-static void set_up(const char *schedule_text) {
+static void write_config(const char *schedule_text) {
     struct err err;
     __attribute__((cleanup(buf_free))) struct buf text = {0};
-    memset(&answers, 0, sizeof answers);
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    (void)snprintf(config, sizeof config, "%s/lapsed.conf", folder);
     buf_printf(&text, "stores = { main = { url = \"postgresql://keeper@localhost/x\"; }; };\n"
                       "tenants = { store = \"main\"; ends = [ \"subscription\" ]; query = \"SELECT id AS tenant, ended AS subscription FROM customers\"; };\n"
                       "journal = { folder = \"journal\"; };\nstate = \"state\";\nrun = \"run\";\n%s", schedule_text);
     ck_assert_int_eq(text_write_file(config, text.text, text.length, 0600, &err), 0);
+}
+
+static void set_up(const char *schedule_text) {
+    memset(&answers, 0, sizeof answers);
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    (void)snprintf(config, sizeof config, "%s/lapsed.conf", folder);
+    write_config(schedule_text);
     store_register(&fake_driver);
 }
 
@@ -202,7 +206,14 @@ START_TEST(check_drafts_where_there_are_no_rules) {
     set_up("");
     ck_assert_int_eq(run("check"), 0);
     ck_assert_ptr_nonnull(strstr(out, "# There are no rules yet."));
-    ck_assert_ptr_nonnull(strstr(out, "#  { data = \"Brands\"; }\n"));
+    ck_assert_ptr_nonnull(strstr(out, "\nschedule = (\n\n  # ---- store \"main\" (PostgreSQL) ----\n  # { data = \"Brands\"; }\n);\n"));
+    /* What it prints is itself a schedule without rules. */
+    char *draft = out;
+    out = NULL;
+    write_config(draft);
+    ck_assert_int_eq(run("check"), 0);
+    ck_assert_str_eq(out, draft);
+    free(draft);
     tear_down();
 }
 END_TEST
