@@ -1,0 +1,188 @@
+/* lapsectl journal show and verify: what they print and, since scripts act on it, what they exit with. */
+#include "command/journal.h"
+
+#include "../journal/folder.h"
+
+#include <fcntl.h>
+
+static char *printed; /* on stdout and stderr, of the last run */
+
+typedef int verb(const char *folder, int argc, char **argv);
+
+static int run(verb *command, const char *where, const char *const *arguments) {
+    char *argv[16] = {NULL};
+    int argc = 0;
+    for (; arguments[argc]; argc++) argv[argc] = xstrdup(arguments[argc]);
+    FILE *output = tmpfile();
+    ck_assert(output != NULL);
+    ck_assert_int_eq(fflush(stdout), 0);
+    int out = dup(1), err = dup(2);
+    ck_assert(dup2(fileno(output), 1) == 1 && dup2(fileno(output), 2) == 2);
+    int status = command(where, argc, argv);
+    ck_assert_int_eq(fflush(stdout), 0);
+    ck_assert(dup2(out, 1) == 1 && dup2(err, 2) == 2);
+    free(printed);
+    long length = lseek(fileno(output), 0, SEEK_END);
+    printed = xcalloc((size_t)length + 1, 1);
+    ck_assert_int_eq(pread(fileno(output), printed, (size_t)length, 0), length);
+    (void)fclose(output);
+    for (int i = 0; i < argc; i++) free(argv[i]);
+    return status;
+}
+
+#define SHOW(...) run(command_journal_show, folder, (const char *const[]){"show", ##__VA_ARGS__, NULL})
+#define VERIFY(...) run(command_journal_verify, folder, (const char *const[]){"verify", ##__VA_ARGS__, NULL})
+
+static void write_journal(void) {
+    folder_setup();
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf);
+    for (int64_t batch = 1; batch <= 3; batch++) {
+        struct entry intent = an_intent(1, batch), outcome = an_outcome(1, batch, "committed");
+        intent.dependents = outcome.dependents = 0;
+        intent.time_us = INT64_C(1795395602000000) + batch * TIME_DAY_US / 2;
+        outcome.time_us = intent.time_us + 1;
+        ck_assert(put(journal, &intent));
+        ck_assert(put(journal, &outcome));
+    }
+    journal_close(journal);
+}
+
+static void leave(void) {
+    free(printed);
+    printed = NULL;
+    folder_remove();
+}
+
+START_TEST(show_tells_by_day) {
+    write_journal();
+    ck_assert_int_eq(SHOW(), 0);
+    ck_assert_str_eq(printed, "2026-11-23\n"
+                              "13:00:02  purged 1,000 invoices of tenant 1042 under \"Billing Records\" (issued before 2019-11-23)  committed\n"
+                              "2026-11-24\n"
+                              "01:00:02  purged 1,000 invoices of tenant 1042 under \"Billing Records\" (issued before 2019-11-23)  committed\n"
+                              "13:00:02  purged 1,000 invoices of tenant 1042 under \"Billing Records\" (issued before 2019-11-23)  committed\n");
+    ck_assert_int_eq(SHOW("-n", "1"), 0);
+    ck_assert_str_eq(printed, "2026-11-24\n"
+                              "13:00:02  purged 1,000 invoices of tenant 1042 under \"Billing Records\" (issued before 2019-11-23)  committed\n");
+    ck_assert_int_eq(SHOW("--until", "2026-11-24", "--event", "intent", "--tenant", "1042"), 0);
+    ck_assert(text_starts_with(printed, "2026-11-23\n13:00:02  purged") && !strstr(printed, "2026-11-24"));
+    ck_assert_int_eq(SHOW("--tenant", "nobody"), 0);
+    ck_assert_str_eq(printed, "");
+    ck_assert_int_eq(SHOW("--json"), 0);
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    ck_assert_str_eq(printed, bytes);
+    free(bytes);
+    leave();
+}
+END_TEST
+
+START_TEST(nothing_reaches_the_terminal_that_it_would_obey) {
+    folder_setup();
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf);
+    struct entry finding = {.event = ENTRY_FINDING, .code = "x", .tenant = "\x1b[2J\x07 \xc2\x9b" "ä", .count = 1};
+    ck_assert(put(journal, &finding));
+    journal_close(journal);
+    ck_assert_int_eq(SHOW(), 0);
+    ck_assert_msg(strstr(printed, "of tenant ?[2J? ?ä\n") != NULL, "%s", printed);
+    leave();
+}
+END_TEST
+
+START_TEST(verify_says_whole_but_unsigned) {
+    write_journal();
+    ck_assert_int_eq(VERIFY(), 2);
+    ck_assert_msg(text_starts_with(printed, "whole: 6 entries, seq 1 to 6, from 2026-11-23T13:00:02.000000Z to 2026-11-24T13:00:02.000001Z; unsigned: "),
+                  "%s", printed);
+    ck_assert_int_eq(VERIFY("--json"), 2);
+    ck_assert_msg(text_starts_with(printed, "{\"whole\":true,\"torn_tail\":false,\"signed\":false,\"entries\":6,\"files\":1,"), "%s", printed);
+    ck_assert(strstr(printed, "\"faults\":[]}\n") != NULL);
+    leave();
+}
+END_TEST
+
+START_TEST(damage_is_listed_and_exits_1) {
+    write_journal();
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    size_t second = strcspn(bytes, "\n") + 1;
+    memset(bytes + second, '?', 3);
+    folder_write("journal.jsonl", bytes, length);
+    ck_assert_int_eq(VERIFY(), 1);
+    char expected[120];
+    (void)snprintf(expected, sizeof expected, "journal.jsonl line 2 byte %zu (entry 2): no entry: at byte 1 of the line: ", second);
+    ck_assert_msg(text_starts_with(printed, expected), "%s", printed);
+    ck_assert_msg(strstr(printed, "\nnot whole: 1 fault; 5 entries in 1 file could be read\n") != NULL, "%s", printed);
+    ck_assert_int_eq(VERIFY("--json"), 1);
+    ck_assert(strstr(printed, "\"faults\":[{\"file\":\"journal.jsonl\",\"line\":2,\"byte\":") != NULL);
+    ck_assert_int_eq(SHOW(), 1);
+    ck_assert_msg(strstr(printed, "13:00:02  was about to purge") != NULL, "%s", printed);
+    ck_assert_msg(strstr(printed, "the journal is damaged: journal.jsonl line 2 byte ") != NULL, "%s", printed);
+    free(bytes);
+    leave();
+}
+END_TEST
+
+START_TEST(a_torn_end_exits_1_and_says_so) {
+    write_journal();
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    folder_write("journal.jsonl", bytes, length - 1);
+    ck_assert_int_eq(VERIFY(), 1);
+    ck_assert_msg(strstr(printed, "only the end is torn, as a crash leaves it") != NULL, "%s", printed);
+    free(bytes);
+    leave();
+}
+END_TEST
+
+START_TEST(verify_works_beside_the_daemon) {
+    folder_setup();
+    struct journal_conf conf = folder_conf();
+    conf.segment_bytes = 4000;
+    struct journal *journal = journal_opened(&conf);
+    for (int64_t batch = 1; batch <= 200; batch++) {
+        struct entry intent = an_intent(1, batch);
+        struct waiter waiter;
+        append(journal, &intent, &waiter);
+        if (batch % 5 == 0) ck_assert_msg(VERIFY() == 2, "%s", printed); /* while it is written and rotated */
+        wait_for(journal, &waiter);
+    }
+    journal_close(journal);
+    leave();
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_exits_74) {
+    folder_setup();
+    ck_assert_int_eq(VERIFY(), 74);
+    ck_assert_msg(strstr(printed, "there is no journal in") != NULL, "%s", printed);
+    ck_assert_int_eq(SHOW(), 74);
+    ck_assert_int_eq(VERIFY("--folder", "/nonexistent"), 74);
+    leave();
+}
+END_TEST
+
+START_TEST(usage) {
+    write_journal();
+    ck_assert_int_eq(run(command_journal_verify, NULL, (const char *const[]){"verify", "--folder", folder, NULL}), 2);
+    ck_assert_int_eq(run(command_journal_verify, NULL, (const char *const[]){"verify", NULL}), 64);
+    ck_assert_int_eq(VERIFY("--nonsense"), 64);
+    ck_assert_int_eq(VERIFY("extra"), 64);
+    ck_assert_int_eq(VERIFY("--tenant", "7"), 64);
+    ck_assert_int_eq(VERIFY("--help"), 0);
+    static const char *const wrong[][2] = {{"--sweep", "x"}, {"--sweep", "0"}, {"--sweep", "-1"}, {"-n", "1x"}, {"--since", "tomorrow"},
+                                           {"--until", "2026-02-30"}, {"--event", "nothing"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert_int_eq(SHOW(wrong[i][0], wrong[i][1]), 64);
+        ck_assert_msg(strstr(printed, wrong[i][1]) != NULL, "%s", printed);
+    }
+    ck_assert_int_eq(SHOW("-h"), 0);
+    ck_assert(strstr(printed, "usage: lapsectl journal show") != NULL);
+    leave();
+}
+END_TEST
+
+UNIT_MAIN("journal verbs", show_tells_by_day, nothing_reaches_the_terminal_that_it_would_obey, verify_says_whole_but_unsigned,
+          damage_is_listed_and_exits_1, a_torn_end_exits_1_and_says_so, verify_works_beside_the_daemon, what_cannot_be_read_exits_74, usage)
