@@ -86,6 +86,7 @@ void report_unasked(struct sweep *sweep, const struct lane *lane) {
 /* ---- entries ---- */
 
 void report_begin(struct sweep *sweep) {
+    sweep->begun = true;
     const struct entry entry = {.event = ENTRY_SWEEP_BEGIN, .sweep = sweep->report.number, .trigger = sweep->trigger,
                                 .tenants_total = sweep->tenants ? (int64_t)tenants_count(sweep->tenants) : 0};
     journal_append(sweep->engine->journal, &entry, NULL);
@@ -128,6 +129,7 @@ void report_end(struct sweep *sweep) {
                                            .dependents = rule->dependents, .blocked = rule->blocked, .undecidable = rule->undecidable,
                                            .left = rule->left, .lag_us = rule->lag_us};
     }
+    if (!sweep->begun) report_begin(sweep); /* it was stopped before it knew its tenants */
     enter_findings(sweep);
     report->ended_us = time_now_us();
     report->ended_early = sweep->stopping;

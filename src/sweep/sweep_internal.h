@@ -82,6 +82,7 @@ struct sweep {
     const char *trigger;
     enum stage stage;
     size_t running; /* lanes at work */
+    bool begun;   /* its first entry is in the journal */
     bool stopping;
     bool tenants_failed;
     bool gated; /* the gate was asked: own records are judged by lane.own_orders */
