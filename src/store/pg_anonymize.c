@@ -284,27 +284,38 @@ static int fields_of_dependent(const struct pg_dependent *dependent, struct aren
     return 0;
 }
 
+enum pg_fate pg_fate_of(const struct order *order, const struct pg_dependent *dependent) {
+    if (order->action == ACTION_PURGE) return dependent->own_target ? PG_LEFT_ALONE : PG_PURGED;
+    switch (dependent->conf->when_anonymized) {
+    case WHEN_ANONYMIZED_PURGE: return dependent->own_target ? PG_LEFT_ALONE : PG_PURGED; /* its own rule takes it, not earlier */
+    case WHEN_ANONYMIZED_COLUMNS: return PG_CHANGED;
+    case WHEN_ANONYMIZED_UNSET:
+    case WHEN_ANONYMIZED_AS_IS: break;
+    }
+    return PG_LEFT_ALONE;
+}
+
+int pg_add_dependent_due(struct pg_sql *sql, const struct pg_dependent *dependent, enum pg_fate fate, struct err *err) {
+    struct pg_fields fields;
+    if (fate != PG_CHANGED) return 0;
+    if (fields_of_dependent(dependent, sql->arena, &fields, err) < 0) return -1;
+    buf_add(&sql->text, " AND ");
+    pg_add_fields_left(sql, &fields, "d0");
+    return 0;
+}
+
 static int read_dependents(struct pg_store *store, const struct pg_due *due, const struct pg_dependent *dependent, const char *ctids,
-                           struct change *change, struct err *err) {
+                           size_t limit, struct change *change, struct err *err) {
     PG_SQL sql = {.arena = change->arena};
     PG_SQL columns = {.arena = change->arena};
     PG_RESULT result = NULL;
     const char *target = arena_printf(change->arena, "ONLY %s AS t", due->leaf->quoted);
+    buf_add(&columns.text, "d0.tableoid, d0.ctid");
     add_old_columns(&columns, change->fields, "d0");
     *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
-    if (dependent->self) {
-        pg_add_tree(&sql, dependent, target, "t.ctid = ANY($1::tid[])");
-        buf_printf(&sql.text, "SELECT d0.tableoid, d0.ctid%s FROM tree JOIN %s AS d0 ON d0.tableoid = tree.o AND d0.ctid = tree.c::tid WHERE true",
-                   buf_text(&columns.text), dependent->table->quoted);
-    } else {
-        buf_printf(&sql.text, "SELECT d0.tableoid, d0.ctid%s FROM %s, ", buf_text(&columns.text), target);
-        pg_add_path(&sql, dependent, 0);
-        buf_add(&sql.text, " WHERE t.ctid = ANY($1::tid[]) AND ");
-        pg_add_path_tie(&sql, dependent);
-    }
-    buf_add(&sql.text, " AND ");
-    pg_add_fields_left(&sql, change->fields, "d0");
-    buf_add(&sql.text, " FOR UPDATE OF d0");
+    pg_add_dependents(&sql, dependent, buf_text(&columns.text), target, "t.ctid = ANY($1::tid[])");
+    if (pg_add_dependent_due(&sql, dependent, PG_CHANGED, err) < 0) return -1;
+    buf_printf(&sql.text, " LIMIT %zu FOR UPDATE OF d0", limit);
     if (pg_run(store, &sql, &result, err) < 0) return -1;
     add_rows(change, result);
     return 0;
@@ -326,12 +337,12 @@ static int write_dependents(struct pg_store *store, const struct pg_dependent *d
 }
 
 int pg_anonymize_dependent(struct pg_store *store, const struct pg_due *due, const struct pg_dependent *dependent, const char *ctids,
-                           struct arena *arena, int64_t *ret_count, struct err *err) {
+                           size_t limit, struct arena *arena, int64_t *ret_count, struct err *err) {
     struct pg_fields fields;
     if (fields_of_dependent(dependent, arena, &fields, err) < 0) return -1;
     struct change change = {.arena = arena, .fields = &fields, .key = store->base.settings.pseudonym_key};
     open_change(&change);
-    int result = read_dependents(store, due, dependent, ctids, &change, err);
+    int result = read_dependents(store, due, dependent, ctids, limit, &change, err);
     *ret_count = 0;
     if (result == 0 && change.n_rows) result = write_dependents(store, dependent, &change, ret_count, err);
     close_change(&change);

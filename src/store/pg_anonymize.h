@@ -18,8 +18,14 @@ void pg_add_fields_left(struct pg_sql *sql, const struct pg_fields *fields, cons
  * `choose` repeated, in as many statements as it takes; *ret_result: a row for each changed record, by `returning`. */
 int pg_anonymize_rows(struct pg_store *store, const struct pg_due *due, const char *ctids, const struct scope *scope, const char *returning,
                       struct arena *arena, PGresult **ret_result, struct err *err) MUST_CHECK;
-/* What when_anonymized says of this dependent's rows, for these rows of the target. */
+
+/* What becomes of a dependent's rows when its target's go or are anonymized. */
+enum pg_fate { PG_LEFT_ALONE, PG_PURGED, PG_CHANGED };
+enum pg_fate pg_fate_of(const struct order *order, const struct pg_dependent *dependent);
+/* " AND …": of the rows d0 of a dependent with this fate those that there is something to do about. */
+int pg_add_dependent_due(struct pg_sql *sql, const struct pg_dependent *dependent, enum pg_fate fate, struct err *err) MUST_CHECK;
+/* Anonymizes at most `limit` rows of a dependent of these rows of the target. */
 int pg_anonymize_dependent(struct pg_store *store, const struct pg_due *due, const struct pg_dependent *dependent, const char *ctids,
-                           struct arena *arena, int64_t *ret_count, struct err *err) MUST_CHECK;
+                           size_t limit, struct arena *arena, int64_t *ret_count, struct err *err) MUST_CHECK;
 
 #endif

@@ -164,14 +164,18 @@ static int look_again(struct making *making, struct pg_record *records, size_t *
     return 0;
 }
 
-/* "FROM …path…, ONLY leaf AS t WHERE tie AND t.ctid = ANY($n)" from the path's table `from` on. */
-static void add_dependents_of(struct pg_sql *sql, const struct pg_run *run, const struct pg_dependent *dependent, size_t from, const char *ctids) {
-    if (from < dependent->n_path) {
-        pg_add_path(sql, dependent, from);
+static const char *leaf_source(struct arena *arena, const struct pg_run *run) {
+    return arena_printf(arena, "ONLY %s AS t", run->due.leaf->quoted);
+}
+
+/* "…, ONLY leaf AS t WHERE …": what ties the rows d0 of a dependent that is deleted from to these records. */
+static void add_tie(struct pg_sql *sql, const struct pg_run *run, const struct pg_dependent *dependent, const char *ctids) {
+    if (dependent->n_path > 1) {
+        pg_add_path(sql, dependent, 1);
         buf_add(&sql->text, ", ");
     }
-    buf_printf(&sql->text, "ONLY %s AS t WHERE ", run->due.leaf->quoted);
-    if (from == 1 && dependent->n_path > 1) {
+    buf_printf(&sql->text, "%s WHERE ", leaf_source(sql->arena, run));
+    if (dependent->n_path > 1) {
         pg_add_link(sql, &dependent->path[0], "d0", "d1");
         buf_add(&sql->text, " AND ");
     }
@@ -182,29 +186,25 @@ static void add_dependents_of(struct pg_sql *sql, const struct pg_run *run, cons
 }
 
 static void add_tree_of(struct pg_sql *sql, const struct pg_run *run, const struct pg_dependent *dependent, const char *ctids) {
-    PG_SQL condition = {.arena = sql->arena};
     *ARENA_APPEND(sql->arena, sql->parameters, sql->n_parameters) = ctids;
-    buf_printf(&condition.text, "t.ctid = ANY($%zu::tid[])", sql->n_parameters);
-    pg_add_tree(sql, dependent, arena_printf(sql->arena, "ONLY %s AS t", run->due.leaf->quoted), buf_text(&condition.text));
+    pg_add_tree(sql, dependent, leaf_source(sql->arena, run), arena_printf(sql->arena, "t.ctid = ANY($%zu::tid[])", sql->n_parameters));
 }
 
-/* How many dependents these records have, counted up to `most`. */
+/* How many dependents these records have that something has to be done about, counted up to `most`. */
 static int count_dependents(struct making *making, const char *ctids, size_t most, size_t *ret_count, struct err *err) {
     const struct pg_run *run = &making->pass->run;
     size_t total = 0;
     for (size_t i = 0; i < run->due.bound->n_dependents && total < most; i++) {
         const struct pg_dependent *dependent = &run->due.bound->dependents[i];
-        if (dependent->own_target) continue;
+        enum pg_fate fate = pg_fate_of(&run->order, dependent);
+        if (fate == PG_LEFT_ALONE) continue;
         PG_SQL sql = {.arena = making->arena};
         PG_RESULT result = NULL;
-        if (dependent->self) {
-            add_tree_of(&sql, run, dependent, ctids);
-            buf_printf(&sql.text, "SELECT count(*) FROM (SELECT FROM tree LIMIT %zu) AS s", most - total);
-        } else {
-            buf_add(&sql.text, "SELECT count(*) FROM (SELECT FROM ");
-            add_dependents_of(&sql, run, dependent, 0, ctids);
-            buf_printf(&sql.text, " LIMIT %zu) AS s", most - total);
-        }
+        *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
+        buf_add(&sql.text, "SELECT count(*) FROM (");
+        pg_add_dependents(&sql, dependent, "", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
+        if (pg_add_dependent_due(&sql, dependent, fate, err) < 0) return -1;
+        buf_printf(&sql.text, " LIMIT %zu) AS s", most - total);
         if (pg_run(making->store, &sql, &result, err) < 0) return -1;
         total += (size_t)strtoull(PQgetvalue(result, 0, 0), NULL, 10);
     }
@@ -242,7 +242,7 @@ static int destroy_dependent(struct making *making, const struct pg_dependent *d
         buf_printf(&sql.text, "DELETE FROM %s AS z USING tree WHERE z.tableoid = tree.o AND z.ctid = tree.c::tid", dependent->table->quoted);
     } else {
         buf_printf(&sql.text, "DELETE FROM %s AS d0 USING ", dependent->table->quoted);
-        add_dependents_of(&sql, run, dependent, 1, ctids);
+        add_tie(&sql, run, dependent, ctids);
     }
     buf_printf(&sql.text, " RETURNING %s.tableoid", alias);
     add_key(&sql, dependent->table, alias);
@@ -267,8 +267,9 @@ static int drain_dependent(struct making *making, const struct pg_dependent *dep
         }
         buf_add(&sql.text, "(x.tableoid, x.ctid::text) <> (tree.o, tree.c))");
     } else {
-        buf_printf(&sql.text, "DELETE FROM %s AS z USING (SELECT d0.tableoid AS o, d0.ctid AS c FROM ", dependent->table->quoted);
-        add_dependents_of(&sql, run, dependent, 0, ctids);
+        buf_printf(&sql.text, "DELETE FROM %s AS z USING (", dependent->table->quoted);
+        *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
+        pg_add_dependents(&sql, dependent, "d0.tableoid AS o, d0.ctid AS c", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
     }
     buf_printf(&sql.text, " LIMIT %zu) AS s WHERE z.tableoid = s.o AND z.ctid = s.c RETURNING z.tableoid", limit);
     add_key(&sql, dependent->table, "z");
@@ -277,19 +278,31 @@ static int drain_dependent(struct making *making, const struct pg_dependent *dep
     return 0;
 }
 
+/* As much of one dependent as fits. A tree loses its leaves, again and again: only when none is left may its trunk go. */
+static int drain_one(struct making *making, const struct pg_dependent *dependent, const char *ctids, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    enum pg_fate fate = pg_fate_of(&run->order, dependent);
+    if (fate == PG_LEFT_ALONE) return 0;
+    for (int64_t before = -1; before < making->dependents && (size_t)making->dependents < making->limit;) {
+        before = making->dependents;
+        size_t left = making->limit - (size_t)before;
+        int64_t changed = 0;
+        int result = fate == PG_PURGED
+                         ? drain_dependent(making, dependent, ctids, left, err)
+                         : pg_anonymize_dependent(making->store, &run->due, dependent, ctids, left, making->arena, &changed, err);
+        if (result < 0) return -1;
+        making->dependents += changed;
+        if (!dependent->self) break;
+    }
+    return 0;
+}
+
 /* A record with more dependents than a batch: a batch of dependents alone. */
 static int drain(struct making *making, const struct pg_record *record, struct err *err) {
     const struct pg_bound *bound = making->pass->run.due.bound;
     const char *ctids = ctid_array(making->arena, record, 1);
-    for (size_t i = 0; i < bound->n_dependents; i++) {
-        const struct pg_dependent *dependent = &bound->dependents[i];
-        /* A tree loses its leaves, again and again: only when none is left may its trunk go. */
-        for (int64_t before = -1; !dependent->own_target && before < making->dependents && (size_t)making->dependents < making->limit;) {
-            before = making->dependents;
-            if (drain_dependent(making, dependent, ctids, making->limit - (size_t)before, err) < 0) return -1;
-            if (!dependent->self) break;
-        }
-    }
+    for (size_t i = 0; i < bound->n_dependents; i++)
+        if (drain_one(making, &bound->dependents[i], ctids, err) < 0) return -1;
     if (!making->dependents)
         return err_set(err, ERR_REFUSED, "dependents of a record refer to each other in a circle; they must be deleted by hand");
     making->drained = true;
@@ -326,48 +339,51 @@ static int destroy_records(struct making *making, const char *ctids, struct err 
     return 0;
 }
 
-static int destroy(struct making *making, const struct pg_record *records, size_t count, struct err *err) {
-    const struct pg_bound *bound = making->pass->run.due.bound;
-    size_t expected = count;
-    if (bound->n_dependents && fit(making, records, &count, err) < 0) return -1;
-    if (!count) return drain(making, &records[0], err);
-    if (count < expected) making->full = true; /* the others wait for the next batch */
-    expected = count;
-    const char *ctids = ctid_array(making->arena, records, count);
-    bool tree = false;
+/* Deletes or changes what hangs on these records. *ret_tree: some of it was of their own table. */
+static int take_dependents(struct making *making, const char *ctids, bool *ret_tree, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    const struct pg_bound *bound = run->due.bound;
+    *ret_tree = false;
     for (size_t i = 0; i < bound->n_dependents; i++) {
         const struct pg_dependent *dependent = &bound->dependents[i];
-        if (dependent->own_target) continue;
-        if (destroy_dependent(making, dependent, ctids, err) < 0) return -1;
-        tree = tree || dependent->table == bound->table;
+        enum pg_fate fate = pg_fate_of(&run->order, dependent);
+        int64_t changed = 0;
+        if (fate == PG_PURGED && destroy_dependent(making, dependent, ctids, err) < 0) return -1;
+        if (fate == PG_CHANGED &&
+            pg_anonymize_dependent(making->store, &run->due, dependent, ctids, making->limit, making->arena, &changed, err) < 0)
+            return -1;
+        making->dependents += changed;
+        *ret_tree = *ret_tree || (fate == PG_PURGED && dependent->table == bound->table);
     }
+    return 0;
+}
+
+static int anonymize_records(struct making *making, const char *ctids, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    PG_SQL returning = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    add_returning(&returning, run);
+    if (pg_anonymize_rows(making->store, &run->due, ctids, &run->scope, buf_text(&returning.text), making->arena, &result, err) < 0) return -1;
+    note_records(making, result);
+    return 0;
+}
+
+/* *count: how many there are, then how many were taken. */
+static int take(struct making *making, const struct pg_record *records, size_t *count, struct err *err) {
+    const struct pg_run *run = &making->pass->run;
+    const struct pg_bound *bound = run->due.bound;
+    bool tree = false;
+    if (bound->n_dependents && fit(making, records, count, err) < 0) return -1;
+    if (!*count) return drain(making, &records[0], err);
+    size_t expected = *count;
+    const char *ctids = ctid_array(making->arena, records, *count);
+    if (take_dependents(making, ctids, &tree, err) < 0) return -1;
+    if (run->order.action == ACTION_ANONYMIZE) return anonymize_records(making, ctids, err);
     if (tree && count_left(making, ctids, &expected, err) < 0) return -1;
     if (destroy_records(making, ctids, err) < 0) return -1;
     if (making->dependents && making->n_records != expected)
         return err_set(err, ERR_REFUSED, "table \"%s\" keeps records whose dependents were deleted (a trigger?); nothing was deleted",
                        bound->table->name);
-    return 0;
-}
-
-static int anonymize(struct making *making, const struct pg_record *records, size_t count, struct err *err) {
-    const struct pg_run *run = &making->pass->run;
-    const struct pg_bound *bound = run->due.bound;
-    PG_SQL returning = {.arena = making->arena};
-    PG_RESULT result = NULL;
-    const char *ctids = ctid_array(making->arena, records, count);
-    for (size_t i = 0; i < bound->n_dependents; i++) {
-        const struct pg_dependent *dependent = &bound->dependents[i];
-        if (dependent->conf->when_anonymized == WHEN_ANONYMIZED_PURGE && !dependent->own_target) {
-            if (destroy_dependent(making, dependent, ctids, err) < 0) return -1;
-        } else if (dependent->conf->when_anonymized == WHEN_ANONYMIZED_COLUMNS) {
-            int64_t changed = 0;
-            if (pg_anonymize_dependent(making->store, &run->due, dependent, ctids, making->arena, &changed, err) < 0) return -1;
-            making->dependents += changed;
-        }
-    }
-    add_returning(&returning, run);
-    if (pg_anonymize_rows(making->store, &run->due, ctids, &run->scope, buf_text(&returning.text), making->arena, &result, err) < 0) return -1;
-    note_records(making, result);
     return 0;
 }
 
@@ -384,12 +400,12 @@ static int carefully(struct making *making, struct err *err) {
     struct pg_record *records = arena_grow(making->arena, making->chosen, count, count, sizeof *records);
     if (look_again(making, records, &count, err) < 0) return -1;
     if (!count) return 0;
-    if (run->order.action == ACTION_ANONYMIZE) return anonymize(making, records, count, err);
-    if (destroy(making, records, count, err) < 0) return -1;
-    /* Where fewer were taken, the queue goes on behind those. */
-    if (making->full && making->n_records < count) {
-        making->chosen = making->records;
-        making->n_chosen = making->n_records;
+    size_t taken = count;
+    if (take(making, records, &taken, err) < 0) return -1;
+    if (taken < count) { /* the others wait for the next batch, which begins behind these */
+        making->full = true;
+        making->chosen = records;
+        making->n_chosen = taken;
     }
     return 0;
 }
@@ -574,8 +590,10 @@ int pg_pass_prepare(struct store *base, struct pass *pass, size_t limit, struct 
 /* Where the batch took place, the run goes on behind it. */
 static void go_on(struct pass *pass) {
     if (!pass->open) return;
-    if (pass->drained) pg_run_put_back(&pass->run);
-    else pg_run_advance(&pass->run, pass->chosen, pass->n_chosen, pass->full, pass->batch->records > 0);
+    if (pass->drained) {
+        pg_run_put_back(&pass->run);
+        pg_run_defer(&pass->run, pass->batch->tenants[0].tenant);
+    } else pg_run_advance(&pass->run, pass->chosen, pass->n_chosen, pass->full, pass->batch->records > 0);
 }
 
 int pg_pass_finish(struct store *base, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err) {

@@ -439,6 +439,21 @@ void pg_add_tree(struct pg_sql *sql, const struct pg_dependent *dependent, const
     buf_add(&sql->text, ") ");
 }
 
+void pg_add_dependents(struct pg_sql *sql, const struct pg_dependent *dependent, const char *columns, const char *source,
+                       const char *condition) {
+    if (dependent->self) {
+        pg_add_tree(sql, dependent, source, condition);
+        buf_printf(&sql->text, "SELECT %s FROM tree JOIN %s AS d0 ON d0.tableoid = tree.o AND d0.ctid = tree.c::tid WHERE true", columns,
+                   dependent->table->quoted);
+        return;
+    }
+    buf_printf(&sql->text, "SELECT %s FROM %s, ", columns, source);
+    pg_add_path(sql, dependent, 0);
+    buf_add(&sql->text, " WHERE ");
+    pg_add_path_tie(sql, dependent);
+    buf_printf(&sql->text, " AND %s", condition);
+}
+
 void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker) {
     buf_printf(&sql->text, "EXISTS (SELECT FROM %s AS b", blocker->link.child->quoted);
     if (blocker->through) {

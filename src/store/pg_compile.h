@@ -88,6 +88,9 @@ void pg_add_path_tie(struct pg_sql *sql, const struct pg_dependent *dependent);
 /* "WITH RECURSIVE tree(o, c, …) AS (…)": tableoid and ctid (as text) of every row of a dependent that is a tree, for the rows t of
  * `source` that meet `condition`. */
 void pg_add_tree(struct pg_sql *sql, const struct pg_dependent *dependent, const char *source, const char *condition);
+/* "SELECT columns FROM …": the rows d0 of a dependent, of a tree all of them, for the rows t of `source` that meet `condition`.
+ * More conditions may follow with AND. */
+void pg_add_dependents(struct pg_sql *sql, const struct pg_dependent *dependent, const char *columns, const char *source, const char *condition);
 /* "a.x = b.y AND …" of one link. */
 void pg_add_link(struct pg_sql *sql, const struct pg_link *link, const char *child, const char *parent);
 

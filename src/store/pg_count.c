@@ -1,5 +1,5 @@
 /* Who has anything due, and how much: the same predicate as the one that destroys, asked for all tenants at once. */
-#include "store/pg_compile.h"
+#include "store/pg_anonymize.h"
 
 #include "base/time.h"
 
@@ -348,9 +348,11 @@ static int count_blocked(struct pg_store *store, const struct pg_due *due, struc
     return 0;
 }
 
-/* Rows of one dependent that go with the due and free records. */
+/* Rows of one dependent that go, or are changed, with the due and free records. */
 static int count_dependent(struct pg_store *store, const struct pg_due *due, const struct pg_dependent *dependent, struct gathering *to,
                            struct err *err) {
+    enum pg_fate fate = pg_fate_of(due->order, dependent);
+    if (fate == PG_LEFT_ALONE) return 0;
     PG_SQL source = {.arena = to->arena};
     PG_SQL sql = {.arena = to->arena};
     PG_RESULT result = NULL;
@@ -360,24 +362,11 @@ static int count_dependent(struct pg_store *store, const struct pg_due *due, con
     pg_add_rest(&sql, due, pg_blocked_of(due->order));
     const char *condition = arena_strdup(to->arena, buf_text(&sql.text));
     buf_clear(&sql.text); /* its parameters stay */
-    if (dependent->self) {
-        pg_add_tree(&sql, dependent, buf_text(&source.text), condition);
-        buf_add(&sql.text, "SELECT count(*) FROM tree");
-    } else {
-        buf_printf(&sql.text, "SELECT count(*) FROM %s, ", buf_text(&source.text));
-        pg_add_path(&sql, dependent, 0);
-        buf_add(&sql.text, " WHERE ");
-        pg_add_path_tie(&sql, dependent);
-        buf_printf(&sql.text, " AND %s", condition);
-    }
+    pg_add_dependents(&sql, dependent, "count(*)", buf_text(&source.text), condition);
+    if (pg_add_dependent_due(&sql, dependent, fate, err) < 0) return -1;
     if (pg_run(store, &sql, &result, err) < 0) return -1;
     to->dependents += number_at(result, 0, 0);
     return 0;
-}
-
-static bool goes_along(const struct order *order, const struct pg_dependent *dependent) {
-    if (dependent->own_target) return false;
-    return order->action == ACTION_PURGE || dependent->conf->when_anonymized == WHEN_ANONYMIZED_PURGE;
 }
 
 static int count_leaf(struct pg_store *store, const struct pg_due *due, struct gathering *to, struct err *err) {
@@ -392,8 +381,7 @@ static int count_leaf(struct pg_store *store, const struct pg_due *due, struct g
     if (order_is_any(&order)) return 0;
     if (pg_blocked_of(&order) == PG_BLOCKED_NOT && count_blocked(store, &narrow, to, err) < 0) return -1;
     for (size_t i = 0; i < due->bound->n_dependents; i++)
-        if (goes_along(&order, &due->bound->dependents[i]) && count_dependent(store, &narrow, &due->bound->dependents[i], to, err) < 0)
-            return -1;
+        if (count_dependent(store, &narrow, &due->bound->dependents[i], to, err) < 0) return -1;
     return 0;
 }
 

@@ -314,17 +314,25 @@ void pg_run_advance(struct pg_run *run, const struct pg_record *records, size_t 
     }
 }
 
-void pg_run_exclude(struct pg_run *run, const char *tenant) {
+static struct pg_waiting *take_out(struct pg_run *run, const char *tenant) {
     struct pg_waiting *before = NULL;
-    for (struct pg_waiting *waiting = run->first; waiting; waiting = waiting->next) {
-        if (strcmp(waiting->tenant.id, tenant) != 0) {
-            before = waiting;
-            continue;
-        }
+    for (struct pg_waiting *waiting = run->first; waiting; before = waiting, waiting = waiting->next) {
+        if (strcmp(waiting->tenant.id, tenant) != 0) continue;
         if (before) before->next = waiting->next;
         else run->first = waiting->next;
         if (run->last == waiting) run->last = before;
+        return waiting;
     }
+    return NULL;
+}
+
+void pg_run_defer(struct pg_run *run, const char *tenant) {
+    struct pg_waiting *waiting = take_out(run, tenant);
+    if (waiting) append(run, waiting);
+}
+
+void pg_run_exclude(struct pg_run *run, const char *tenant) {
+    (void)take_out(run, tenant);
     struct scope *scope = &run->order.due;
     struct scope_tenant *left = ARENA_ARRAY(run->arena, struct scope_tenant, scope->n_tenants);
     size_t count = 0;

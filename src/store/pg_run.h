@@ -62,6 +62,8 @@ struct pg_record pg_run_record(const struct pg_run *run, const PGresult *result,
 void pg_run_advance(struct pg_run *run, const struct pg_record *records, size_t count, bool full, bool progress);
 /* Puts the window back: the batch did not happen. */
 void pg_run_put_back(struct pg_run *run);
+/* This tenant goes to the end of the queue. */
+void pg_run_defer(struct pg_run *run, const char *tenant);
 /* Nothing of this tenant any more. */
 void pg_run_exclude(struct pg_run *run, const char *tenant);
 

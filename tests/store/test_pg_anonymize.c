@@ -120,8 +120,8 @@ START_TEST(a_blocked_record_is_anonymized_with_what_hangs_on_it) {
     ck_assert_int_eq(acts_count(&acts, &purge).records, 1);
     ck_assert_int_eq(acts_count(&acts, &purge).n_blocked_records, 2);
     ck_assert_int_eq(acts_count(&acts, &anonymize).records, 2);
-    ck_assert_int_eq(acts_pass(&acts, &purge, 100).records, 1);
-    ck_assert_int_eq(acts_pass(&acts, &anonymize, 100).records, 2);
+    ck_assert_int_eq(acts_sweep(&acts, &purge, 3).records, 1);
+    ck_assert_int_eq(acts_sweep(&acts, &anonymize, 3).records, 2);
     ck_assert_int_eq(pg_number("SELECT count(*) FROM accounts WHERE name = 'closed' AND email IS NULL"), 2);
     ck_assert_int_eq(pg_number("SELECT count(*) FROM users"), 1); /* of the tenant that lives */
     ck_assert_int_eq(pg_number("SELECT count(*) FROM logins"), 1);
@@ -129,7 +129,7 @@ START_TEST(a_blocked_record_is_anonymized_with_what_hangs_on_it) {
     ck_assert_int_eq(pg_number("SELECT count(*) FROM orders WHERE buyer = 'buyer 4'"), 1);
     ck_assert_int_eq(acts_pass(&acts, &anonymize, 100).records, 0);
     pg_sql("DELETE FROM invoices");
-    ck_assert_int_eq(acts_pass(&acts, &purge, 100).records, 2);
+    ck_assert_int_eq(acts_sweep(&acts, &purge, 100).records, 2);
     ck_assert_int_eq(pg_number("SELECT count(*) FROM accounts"), 1);
     acts_close(&acts);
 }
