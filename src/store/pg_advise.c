@@ -23,7 +23,8 @@ static void add(struct advice *advice, const struct target *target, const char *
     for (size_t i = 0; i < advice->count; i++)
         if (!strcmp(advice->items[i].text, text)) return; /* several targets may say the same */
     *ARENA_APPEND(advice->arena, advice->items, advice->count) =
-        (struct finding){.code = code, .rule = target ? target->rule->data : NULL, .store = advice->binding->store->base.settings.conf->name, .place = place, .count = 1, .text = text};
+        (struct finding){.code = code, .rule = target ? target->rule->data : NULL,
+                         .store = advice->binding->store->base.settings.conf->name, .place = place, .count = 1, .text = text};
 }
 
 /* The probe asks for (tenant, since), or since alone; without either it reads the whole table. */
@@ -32,7 +33,8 @@ static void advise_probe_index(struct advice *advice, const struct pg_bound *bou
     const char *first = bound->tenant && !bound->n_via ? bound->tenant->quoted : NULL, *second = bound->since ? bound->since->quoted : NULL;
     if (!first && !second) return;
     add(advice, bound->target, "index-missing", bound->target->name,
-        "no index helps to find what is due in \"%s\", so that each sweep reads the table whole; CREATE INDEX CONCURRENTLY ON %s (%s%s%s)", bound->target->name,
+        "no index helps to find what is due in \"%s\", so that each sweep reads the table whole; "
+        "CREATE INDEX CONCURRENTLY ON %s (%s%s%s)", bound->target->name,
         bound->table->quoted, first ? first : second, first && second ? ", " : "", first && second ? second : "");
 }
 
@@ -52,16 +54,19 @@ static void advise_blocker(struct advice *advice, const struct pg_bound *bound, 
     for (size_t i = 0; i < advice->binding->schedule->n_targets; i++)
         if (advice->binding->bound[i].table == blocker->link.child) return; /* a rule of its own says when they go */
     add(advice, bound->target, "dependent-undeclared", blocker->link.child->name,
-        "records of \"%s\" stay while a row of \"%s\" refers to them; if those rows shall go too, add dependents = [ \"%s\" ]", blocker->link.parent->name,
+        "records of \"%s\" stay while a row of \"%s\" refers to them; if those rows shall go too, "
+        "add dependents = [ \"%s\" ]", blocker->link.parent->name,
         blocker->link.child->name, pg_join_line(advice->binding, bound, &blocker->link));
 }
 
 static void advise_triggers(struct advice *advice, const struct pg_bound *bound, const struct pg_table *table) {
     const struct pg_relation *relation = pg_relation_of(table);
     if (relation->triggers)
-        add(advice, bound->target, "trigger", table->name, "\"%s\" has a trigger on UPDATE or DELETE: it runs in our batches, and what it does is in no plan", table->name);
+        add(advice, bound->target, "trigger", table->name,
+            "\"%s\" has a trigger on UPDATE or DELETE: it runs in our batches, and what it does is in no plan", table->name);
     if (relation->rules)
-        add(advice, bound->target, "rewrite-rule", table->name, "\"%s\" has a rule on UPDATE or DELETE: it changes what our statements do; a trigger would be safer", table->name);
+        add(advice, bound->target, "rewrite-rule", table->name,
+            "\"%s\" has a rule on UPDATE or DELETE: it changes what our statements do; a trigger would be safer", table->name);
 }
 
 static void advise_bound(struct advice *advice, const struct pg_bound *bound) {
@@ -82,7 +87,9 @@ static void advise_bound(struct advice *advice, const struct pg_bound *bound) {
 static bool refers_by_name(const char *column, const char *table, const char *key) {
     size_t length = strlen(table), key_length = strlen(key), column_length = strlen(column);
     if (!strcmp(column, key)) return key_length > 2 && strcmp(key, "uuid") != 0;
-    if (column_length <= key_length || strcmp(column + column_length - key_length, key) != 0 || column[column_length - key_length - 1] != '_') return false;
+    if (column_length <= key_length || strcmp(column + column_length - key_length, key) != 0 ||
+        column[column_length - key_length - 1] != '_')
+        return false;
     size_t stem = column_length - key_length - 1;
     if (strncmp(column, table, stem) != 0 || stem > length) return false;
     return table[stem] == '\0' || !strcmp(table + stem, "s") || !strcmp(table + stem, "es");
@@ -99,7 +106,9 @@ static bool is_linked(const struct advice *advice, const struct pg_bound *bound,
     }
     for (size_t i = 0; i < bound->n_dependents; i++) {
         const struct pg_link *link = &bound->dependents[i].path[0];
-        if (!strcmp(link->child->name, table) && !strcmp(link->child->schema, schema) && !strcmp(link->child->columns[link->child_columns[0]].name, column)) return true;
+        if (!strcmp(link->child->name, table) && !strcmp(link->child->schema, schema) &&
+            !strcmp(link->child->columns[link->child_columns[0]].name, column))
+            return true;
     }
     return false;
 }
@@ -115,7 +124,8 @@ static void advise_convention(struct advice *advice, const PGresult *columns, co
         if (bound->tenant && !bound->n_via && bound->tenant == key) continue; /* every table with a tenant column refers to it */
         if (!refers_by_name(column, table->name, key->name) || is_linked(advice, bound, schema, name, column)) continue;
         add(advice, bound->target, "dependent-by-name", name,
-            "\"%s.%s\" is named like the key of \"%s\", without a foreign key; if its rows belong to those records, add dependents = [ \"%s.%s\" ]", name, column,
+            "\"%s.%s\" is named like the key of \"%s\", without a foreign key; if its rows belong to those records, "
+            "add dependents = [ \"%s.%s\" ]", name, column,
             table->name, name, column);
     }
 }
@@ -142,7 +152,9 @@ static void advise_tenants(struct advice *advice) {
         const char *after = cast + strlen("::text");
         after += strspn(after, " \t\n");
         if (!strncasecmp(after, "AS tenant", 9)) {
-            add(advice, NULL, "tenants-slow", "tenants", "the tenants query turns the id into text, so that no index serves when it is read again in each batch; return the plain column AS tenant");
+            add(advice, NULL, "tenants-slow", "tenants",
+                "the tenants query turns the id into text, so that no index serves when it is read again in each batch; return the plain "
+                "column AS tenant");
             return;
         }
         cast = strstr(after, "::text");

@@ -89,7 +89,8 @@ static bool bind_join(struct binding *binding, const struct pg_bound *bound, con
     struct pg_link link = {.child = child, .parent = parent, .n_columns = join->n_columns};
     bool by_key = !join->parent_columns[0];
     if (by_key && parent->n_key != join->n_columns) {
-        pg_fault(binding, bound->target, join->place, "%s: the key of \"%s\" has %zu columns, not %zu; write the join out, as in \"%s.a = %s.b, %s.c = %s.d\"",
+        pg_fault(binding, bound->target, join->place,
+                 "%s: the key of \"%s\" has %zu columns, not %zu; write the join out, as in \"%s.a = %s.b, %s.c = %s.d\"",
                  what, parent->name, parent->n_key, join->n_columns, child->name, parent->name, child->name, parent->name);
         return false;
     }
@@ -118,7 +119,8 @@ void pg_bind_via(struct binding *binding, struct pg_bound *bound) {
         const struct join *join = &target->via[i];
         struct pg_relation *child = join->child_table ? pg_catalog_find(binding->catalog, join->child_table) : NULL;
         if (join->child_table && (!child || &child->table != table)) {
-            pg_fault(binding, target, join->place, "via: the join begins at \"%s\", but the chain stands at \"%s\"; write the joins in order from the target's table",
+            pg_fault(binding, target, join->place,
+                     "via: the join begins at \"%s\", but the chain stands at \"%s\"; write the joins in order from the target's table",
                      join->child_table, table->name);
             return;
         }
@@ -217,7 +219,8 @@ static bool resolve_line(struct binding *binding, const struct pg_bound *bound, 
     }
     if (!child) return false;
     if (&child->table == bound->table && parent != bound->table) {
-        pg_fault(binding, bound->target, conf->join.place, "dependents: \"%s\" leads from \"%s\" back to the target; a target cannot depend on itself over another table",
+        pg_fault(binding, bound->target, conf->join.place,
+                 "dependents: \"%s\" leads from \"%s\" back to the target; a target cannot depend on itself over another table",
                  conf->join.child_table, parent->name);
         return false;
     }
@@ -225,7 +228,8 @@ static bool resolve_line(struct binding *binding, const struct pg_bound *bound, 
     return true;
 }
 
-static void take_lines(struct binding *binding, struct pg_bound *bound, struct line *lines, size_t n_lines, struct pg_dependent **list, size_t *count) {
+static void take_lines(struct binding *binding, struct pg_bound *bound, struct line *lines, size_t n_lines, struct pg_dependent **list,
+                       size_t *count) {
     for (bool moved = true; moved;) {
         moved = false;
         for (size_t i = 0; i < n_lines; i++) {
@@ -236,7 +240,8 @@ static void take_lines(struct binding *binding, struct pg_bound *bound, struct l
     }
     for (size_t i = 0; i < n_lines; i++)
         if (!lines[i].done)
-            pg_fault(binding, bound->target, lines[i].conf->join.place, "dependents: \"%s\" and \"%s\" depend on each other in a circle; leave one of the lines out",
+            pg_fault(binding, bound->target, lines[i].conf->join.place,
+                     "dependents: \"%s\" and \"%s\" depend on each other in a circle; leave one of the lines out",
                      lines[i].child->name, lines[i].parent->name);
 }
 
@@ -250,7 +255,8 @@ void pg_bind_dependents(struct binding *binding, struct pg_bound *bound) {
     for (size_t i = 0; i < n_lines; i++)
         if (!reachable(bound, lines, n_lines, lines[i].parent)) {
             pg_fault(binding, target, lines[i].conf->join.place,
-                     "dependents: \"%s\" refers to \"%s\", which is neither the target nor one of its dependents; add the line that ties \"%s\" to the target",
+                     "dependents: \"%s\" refers to \"%s\", which is neither the target nor one of its dependents; add the line that ties "
+                     "\"%s\" to the target",
                      lines[i].child->name, lines[i].parent->name, lines[i].parent->name);
             lines[i].done = true;
         }
@@ -270,7 +276,8 @@ void pg_bind_own_targets(struct binding *binding, struct pg_bound *bound) {
     for (size_t i = 0; i < bound->n_dependents; i++)
         for (size_t j = 0; j < binding->schedule->n_targets && !dependents[i].own_target; j++) {
             const struct pg_bound *other = &binding->bound[j];
-            if (other != bound && other->table == dependents[i].table && pg_rule_purges(other->target->rule)) dependents[i].own_target = other->target;
+            if (other != bound && other->table == dependents[i].table && pg_rule_purges(other->target->rule))
+                dependents[i].own_target = other->target;
         }
     bound->dependents = dependents;
 }

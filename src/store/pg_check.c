@@ -12,13 +12,17 @@ static void check_anchor(struct binding *binding, const struct pg_bound *bound, 
         pg_fault(binding, target, target->place, "%s: column \"%s\" is of type %s%s; name a %s column", what, column->name, column->type,
                  only_time ? ", a time of day without its date" : "", is_since ? "timestamp, date or integer" : "timestamp or date");
     } else if (column->time == PG_TIME_INTEGER && target->unit == UNIT_NONE) {
-        pg_fault(binding, target, target->place, "%s: column \"%s\" is of type %s; add unit = \"s\" or unit = \"ms\"", what, column->name, column->type);
+        pg_fault(binding, target, target->place, "%s: column \"%s\" is of type %s; add unit = \"s\" or unit = \"ms\"", what, column->name,
+                 column->type);
     } else if (column->time == PG_TIME_INTEGER && target->unit == UNIT_MILLISECONDS && (column->type_oid == INT2 || column->type_oid == INT4)) {
-        pg_fault(binding, target, target->place, "%s: column \"%s\" of type %s is too small for milliseconds; write unit = \"s\"", what, column->name, column->type);
+        pg_fault(binding, target, target->place, "%s: column \"%s\" of type %s is too small for milliseconds; write unit = \"s\"", what,
+                 column->name, column->type);
     } else if (column->time != PG_TIME_INTEGER && is_since && target->unit != UNIT_NONE) {
-        pg_fault(binding, target, target->place, "%s: column \"%s\" is of type %s and needs no unit; leave `unit` out", what, column->name, column->type);
+        pg_fault(binding, target, target->place, "%s: column \"%s\" is of type %s and needs no unit; leave `unit` out", what,
+                 column->name, column->type);
     } else if ((column->time == PG_TIME_TIMESTAMP || column->time == PG_TIME_DATE) && !target->zone) {
-        pg_fault(binding, target, target->place, "%s: column \"%s\" is of type %s, which has no zone; add zone = \"UTC\", or the zone that the application writes", what,
+        pg_fault(binding, target, target->place,
+                 "%s: column \"%s\" is of type %s, which has no zone; add zone = \"UTC\", or the zone that the application writes", what,
                  column->name, column->type);
     }
 }
@@ -28,25 +32,30 @@ static void check_marker(struct binding *binding, const struct pg_bound *bound) 
     bool instant = marker->time == PG_TIME_TIMESTAMPTZ || marker->time == PG_TIME_TIMESTAMP || marker->time == PG_TIME_DATE;
     if (marker->type_oid == BOOLEAN) return;
     if (!instant)
-        pg_fault(binding, bound->target, bound->target->place, "marker: column \"%s\" is of type %s; name a boolean, timestamp or date column", marker->name, marker->type);
+        pg_fault(binding, bound->target, bound->target->place,
+                 "marker: column \"%s\" is of type %s; name a boolean, timestamp or date column", marker->name, marker->type);
     else if (marker->not_null)
-        pg_fault(binding, bound->target, bound->target->place, "marker: column \"%s\" may not be null, so that nothing tells what is done from what is not; allow null", marker->name);
+        pg_fault(binding, bound->target, bound->target->place,
+                 "marker: column \"%s\" may not be null, so that nothing tells what is done from what is not; allow null", marker->name);
 }
 
 static void check_tenant(struct binding *binding, const struct pg_bound *bound) {
     const struct pg_column *tenant = bound->tenant;
     if (!tenant->is_array && pg_type_identifies(tenant->type_oid)) return;
-    pg_fault(binding, bound->target, bound->target->place, "tenant: column \"%s\" is of type %s, which identifies nobody; name a column of numbers, uuids or text",
+    pg_fault(binding, bound->target, bound->target->place,
+             "tenant: column \"%s\" is of type %s, which identifies nobody; name a column of numbers, uuids or text",
              tenant->name, tenant->type);
 }
 
 static void check_hidden(struct binding *binding, const struct target *target, const struct pg_relation *relation) {
     if (relation->hidden_rows)
         pg_fault(binding, target, target->place,
-                 "row-level security of \"%s\" hides rows from the role \"%s\", which would look destroyed; ALTER ROLE \"%s\" BYPASSRLS, or add no policy to this table",
+                 "row-level security of \"%s\" hides rows from the role \"%s\", which would look destroyed; ALTER ROLE \"%s\" BYPASSRLS, "
+                 "or add no policy to this table",
                  relation->table.name, binding->catalog->role, binding->catalog->role);
     if (relation->instead)
-        pg_fault(binding, target, target->place, "a rule of \"%s\" does something else INSTEAD of an UPDATE or DELETE, so that nothing would go; drop the rule, or make it a trigger",
+        pg_fault(binding, target, target->place,
+                 "a rule of \"%s\" does something else INSTEAD of an UPDATE or DELETE, so that nothing would go; drop the rule, or make it a trigger",
                  relation->table.name);
 }
 
@@ -57,7 +66,8 @@ static void check_tables(struct binding *binding, const struct pg_bound *bound) 
         if (bound->table->leaves[i] != bound->table) {
             check_hidden(binding, target, pg_relation_of(bound->table->leaves[i]));
             if (bound->table->leaves[i]->kind == 'f')
-                pg_fault(binding, target, target->place, "partition \"%s\" is a foreign table; name the server where it lives as a store of its own, and detach it",
+                pg_fault(binding, target, target->place,
+                         "partition \"%s\" is a foreign table; name the server where it lives as a store of its own, and detach it",
                          bound->table->leaves[i]->name);
         }
     for (size_t i = 0; i < bound->n_dependents; i++)
@@ -98,7 +108,8 @@ static int check_zones(struct binding *binding, struct err *err) {
         PG_RESULT known = NULL;
         if (pg_query(binding->store, "SELECT FROM pg_catalog.pg_timezone_names WHERE name = $1", 1, &target->zone, &known, err)) return -1;
         if (!PQntuples(known))
-            pg_fault(binding, target, target->place, "zone = \"%s\" is no time zone that the server knows; write a name such as \"Europe/Berlin\", or \"UTC\"", target->zone);
+            pg_fault(binding, target, target->place,
+                     "zone = \"%s\" is no time zone that the server knows; write a name such as \"Europe/Berlin\", or \"UTC\"", target->zone);
     }
     return 0;
 }
@@ -126,7 +137,8 @@ static void check_privileges(struct binding *binding) {
         if (*select) lacking = arena_printf(arena, "%s, SELECT (%s)", lacking, select);
         if (*update) lacking = arena_printf(arena, "%s, UPDATE (%s)", lacking, update);
         if (*lacking)
-            pg_fault(binding, needs[i].target, needs[i].target->place, "the role \"%s\" lacks privileges on \"%s\": %s; lapsectl grants prints what is needed",
+            pg_fault(binding, needs[i].target, needs[i].target->place,
+                     "the role \"%s\" lacks privileges on \"%s\": %s; lapsectl grants prints what is needed",
                      binding->catalog->role, relation->table.name, lacking + 2);
     }
 }

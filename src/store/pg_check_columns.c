@@ -51,7 +51,8 @@ static bool check_type(struct binding *binding, const struct pg_bound *bound, co
     case STRATEGY_FIXED:
     case STRATEGY_AS_IS: break;
     }
-    if (!good) return fault(binding, bound, line, say(binding, "the column is of type %s, it must be %s; use null or fixed(VALUE)", column->type, wanted));
+    if (!good) return fault(binding, bound, line, say(binding, "the column is of type %s, it must be %s; use null or fixed(VALUE)",
+                                                      column->type, wanted));
     if (line->strategy == STRATEGY_PSEUDONYMIZE && column->length >= 0 && column->length < STRATEGY_LEAST_PSEUDONYM)
         return fault(binding, bound, line, say(binding, "the column holds %d characters, a pseudonym takes at least %d; use null or fixed(VALUE)",
                                                column->length, STRATEGY_LEAST_PSEUDONYM));
@@ -62,7 +63,8 @@ static bool check_type(struct binding *binding, const struct pg_bound *bound, co
 static int check_fixed_value(struct binding *binding, const struct pg_bound *bound, const struct column *line, const struct pg_column *column,
                              struct err *err) {
     if (column->length >= 0 && pg_type_is_text(column) && text_width(line->argument) > (size_t)column->length) {
-        (void)fault(binding, bound, line, say(binding, "the value has %zu characters, the column holds %d", text_width(line->argument), column->length));
+        (void)fault(binding, bound, line, say(binding, "the value has %zu characters, the column holds %d", text_width(line->argument),
+                                              column->length));
         return 0;
     }
     struct pg_store *store = binding->store;
@@ -101,7 +103,8 @@ static const char *collision(const struct pg_table *table, const struct column *
 }
 
 /* Foreign keys hold the column on either side. Emptying a nullable single column that refers to another table is fine. */
-static const char *foreign_key_trouble(struct binding *binding, const struct pg_table *table, const struct column *line, const struct pg_column *column) {
+static const char *foreign_key_trouble(struct binding *binding, const struct pg_table *table, const struct column *line,
+                                       const struct pg_column *column) {
     for (size_t i = 0; i < binding->catalog->n_foreign_keys; i++) {
         const struct pg_foreign_key *key = &binding->catalog->foreign_keys[i];
         for (size_t j = 0; j < key->n_columns; j++) {
@@ -154,7 +157,8 @@ static void check_missing(struct binding *binding, const struct pg_bound *bound,
         if (!listed[i] && !lines->unlisted[i]) missing = say(binding, "%s%s%s", missing, *missing ? ", " : "", lines->table->columns[i].name);
     if (*missing)
         pg_fault(binding, bound->target, lines->place,
-                 "columns: nothing is said about %s of table \"%s\"; add them to a line, as in \"null: %s\" or \"as-is: %s\"", missing, lines->table->name, missing, missing);
+                 "columns: nothing is said about %s of table \"%s\"; add them to a line, as in \"null: %s\" or "
+                 "\"as-is: %s\"", missing, lines->table->name, missing, missing);
 }
 
 static int check_lines(struct binding *binding, const struct pg_bound *bound, const struct lines *lines, struct err *err) {

@@ -8,7 +8,8 @@ static bool link_comparable(struct binding *binding, const struct pg_bound *boun
         const struct pg_column *child = &link->child->columns[link->child_columns[i]];
         const struct pg_column *parent = &link->parent->columns[link->parent_columns[i]];
         if (pg_types_comparable(child, parent)) continue;
-        pg_fault(binding, bound->target, place, "%s: \"%s.%s\" is of type %s and \"%s.%s\" of type %s, which cannot be compared; name columns of one type",
+        pg_fault(binding, bound->target, place,
+                 "%s: \"%s.%s\" is of type %s and \"%s.%s\" of type %s, which cannot be compared; name columns of one type",
                  what, link->child->name, child->name, child->type, link->parent->name, parent->name, parent->type);
         return false;
     }
@@ -34,7 +35,8 @@ static void check_dependent_links(struct binding *binding, const struct pg_bound
         if (!link_comparable(binding, bound, link, place, "dependents")) continue;
         if (!pg_columns_unique(link->parent, link->parent_columns, link->n_columns))
             pg_fault(binding, bound->target, place,
-                     "dependents: \"%s\" has no unique index on (%s), so that a row of \"%s\" could belong to several of its records; join its primary key "
+                     "dependents: \"%s\" has no unique index on (%s), so that a row of \"%s\" could belong to several of its records; "
+                     "join its primary key "
                      "or a unique index",
                      link->parent->name, pg_link_columns(binding->catalog->arena, link, true), link->child->name);
     }
@@ -101,11 +103,13 @@ static void check_at_least(struct binding *binding, const struct pg_bound *bound
             if (!rule || rule == bound->target->rule) continue;
             if (table == dependent->table)
                 pg_fault(binding, bound->target, dependent->conf->join.place,
-                         "dependents: \"%s\" is kept at least %s under \"%s\"; take it out of the dependents, so that it blocks its parent for that time", table->name,
+                         "dependents: \"%s\" is kept at least %s under \"%s\"; take it out of the dependents, so that it blocks its parent "
+                         "for that time", table->name,
                          period_format(rule->at_least).text, rule->data);
             else
                 pg_fault(binding, bound->target, dependent->conf->join.place,
-                         "dependents: below \"%s\" stands \"%s\", which is kept at least %s under \"%s\"; take \"%s\" out of the dependents", dependent->table->name,
+                         "dependents: below \"%s\" stands \"%s\", which is kept at least %s under \"%s\"; take \"%s\" out of the "
+                         "dependents", dependent->table->name,
                          table->name, period_format(rule->at_least).text, rule->data, dependent->table->name);
         }
     }

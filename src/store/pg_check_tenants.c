@@ -16,9 +16,11 @@ static void check_answer_column(struct binding *binding, const PGresult *answer,
     for (int i = 0; i < PQnfields(answer) && at < 0; i++)
         if (!strcmp(PQfname(answer, i), name)) at = i;
     if (at < 0)
-        fault_add(binding->faults, tenants_place(binding), "tenants: the query returns no column \"%s\", %s; add it, as in \"SELECT … AS %s\"", name, why, name);
+        fault_add(binding->faults, tenants_place(binding),
+                  "tenants: the query returns no column \"%s\", %s; add it, as in \"SELECT … AS %s\"", name, why, name);
     else if (!fits(PQftype(answer, at)))
-        fault_add(binding->faults, tenants_place(binding), "tenants: column \"%s\" of the query has the wrong type for %s; return %s", name, why, wanted);
+        fault_add(binding->faults, tenants_place(binding), "tenants: column \"%s\" of the query has the wrong type for %s; return %s",
+                  name, why, wanted);
 }
 
 /* The shape of its answer, without a row of it. */
@@ -32,7 +34,8 @@ static int check_answer(struct binding *binding, struct err *err) {
     if (pg_rollback(binding->store, failed ? &ignored : err) || failed) return -1;
     check_answer_column(binding, answer, "tenant", "the tenant's id", pg_type_identifies, "a number, a uuid or text");
     for (size_t i = 0; i < tenants->n_ends; i++)
-        check_answer_column(binding, answer, tenants->ends[i], "an end under `ends`", is_instant, "a timestamp with time zone, a timestamp or a date");
+        check_answer_column(binding, answer, tenants->ends[i], "an end under `ends`", is_instant,
+                            "a timestamp with time zone, a timestamp or a date");
     for (size_t i = 0; i < tenants->n_period_columns; i++)
         check_answer_column(binding, answer, tenants->period_columns[i], "a period under `per_tenant`", is_text, "text such as '18 months'");
     return 0;
@@ -51,12 +54,14 @@ static void check_own_target(struct binding *binding, const struct pg_bound *bou
         const struct keep *keep = &target->rule->keep[i];
         if (keep->kind == KEEP_AGE || (keep->kind == KEEP_END && keep->tenant_end < 0))
             pg_fault(binding, target, keep->place,
-                     "the tenants query reads \"%s\", which therefore must outlive everything else of its tenant; bind it to an end of the tenant, as in keep = "
+                     "the tenants query reads \"%s\", which therefore must outlive everything else of its tenant; bind it to an end of the "
+                     "tenant, as in keep = "
                      "\"%s + 90 days\", or take it out of this rule",
                      target->name, binding->schedule->tenants.n_ends ? binding->schedule->tenants.ends[0] : "END");
     }
     if (target->no_tenant && pg_rule_purges(target->rule))
-        pg_fault(binding, target, target->place, "the tenants query reads \"%s\": write the column that holds the tenant's id, not tenant = \"none\"", target->name);
+        pg_fault(binding, target, target->place,
+                 "the tenants query reads \"%s\": write the column that holds the tenant's id, not tenant = \"none\"", target->name);
 }
 
 /* A wrong column here would end one customer with the end of another. */
@@ -67,7 +72,8 @@ static int check_own_ids(struct binding *binding, struct err *err) {
     for (size_t i = 0; source && i < binding->schedule->n_targets; i++) {
         const struct pg_bound *bound = &binding->bound[i];
         if (bound->table == &source->table && bound->tenant && !bound->n_via && strcmp(bound->tenant->name, column) != 0)
-            pg_fault(binding, bound->target, bound->target->place, "the tenants query takes a tenant's id from \"%s.%s\"; write tenant = \"%s\", not \"%s\"",
+            pg_fault(binding, bound->target, bound->target->place,
+                     "the tenants query takes a tenant's id from \"%s.%s\"; write tenant = \"%s\", not \"%s\"",
                      source->table.name, column, column, bound->tenant->name);
     }
     return 0;
@@ -82,7 +88,8 @@ static void check_own_together(struct binding *binding, const struct pg_relation
         if (is_own(own, n_own, bound->table)) {
             if (first && first->table != bound->table)
                 pg_fault(binding, bound->target, bound->target->place,
-                         "the tenants query reads both \"%s\" and \"%s\", so they must go in one transaction; make \"%s\" a dependent of \"%s\"", first->target->name,
+                         "the tenants query reads both \"%s\" and \"%s\", so they must go in one transaction; make \"%s\" a dependent of "
+                         "\"%s\"", first->target->name,
                          bound->target->name, bound->target->name, first->target->name);
             else if (!first)
                 first = bound;
@@ -91,7 +98,8 @@ static void check_own_together(struct binding *binding, const struct pg_relation
         for (size_t j = 0; j < bound->n_dependents; j++)
             if (is_own(own, n_own, bound->dependents[j].table))
                 pg_fault(binding, bound->target, bound->dependents[j].conf->join.place,
-                         "dependents: the tenants query reads \"%s\", which therefore goes last; make it a dependent of the rule that purges the tenant's own record",
+                         "dependents: the tenants query reads \"%s\", which therefore goes last; make it a dependent of the rule that "
+                         "purges the tenant's own record",
                          bound->dependents[j].table->name);
     }
 }
@@ -101,7 +109,8 @@ static void check_read_columns(struct binding *binding, const struct pg_bound *b
     for (size_t i = 0; i < n_columns; i++)
         if (columns[i].strategy != STRATEGY_AS_IS && pg_column_find(table, columns[i].path) != PG_NO_COLUMN &&
             pg_sql_names(binding->schedule->tenants.query, columns[i].path))
-            pg_fault(binding, bound->target, columns[i].place, "columns: the tenants query reads \"%s.%s\"; it must stay \"as-is: %s\"", table->name, columns[i].path,
+            pg_fault(binding, bound->target, columns[i].place, "columns: the tenants query reads \"%s.%s\"; it must stay \"as-is: %s\"",
+                     table->name, columns[i].path,
                      columns[i].path);
 }
 
@@ -116,7 +125,8 @@ static void check_own_columns(struct binding *binding, const struct pg_relation 
             check_read_columns(binding, bound, dependent->table, dependent->conf->columns, dependent->conf->n_columns);
             if (dependent->conf->when_anonymized == WHEN_ANONYMIZED_PURGE)
                 pg_fault(binding, bound->target, dependent->conf->join.place,
-                         "dependents: the tenants query reads \"%s\", it cannot go while the tenant's record stays; write when_anonymized = \"as-is\"",
+                         "dependents: the tenants query reads \"%s\", it cannot go while the tenant's record stays; write when_anonymized "
+                         "= \"as-is\"",
                          dependent->table->name);
         }
     }

@@ -72,7 +72,8 @@ static void add_anchor(struct pg_sql *sql, const struct pg_column *column, const
     const char *value = arena_printf(sql->arena, "t.%s", column->quoted), *zone = target->zone ? target->zone : "UTC";
     if (column->time == PG_TIME_INTEGER) {
         int64_t factor = target->unit == UNIT_MILLISECONDS ? 1000 : 1000000;
-        buf_printf(&sql->text, "CASE WHEN abs(%s::numeric) < %" PRId64 " THEN %s::bigint * %" PRId64 " END", value, INT64_MAX / factor, value, factor);
+        buf_printf(&sql->text, "CASE WHEN abs(%s::numeric) < %" PRId64 " THEN %s::bigint * %" PRId64 " END", value, INT64_MAX / factor,
+                   value, factor);
         return;
     }
     buf_printf(&sql->text, "CASE WHEN isfinite(%s) THEN (extract(epoch FROM ", value);
@@ -101,7 +102,9 @@ static void add_only(struct pg_sql *sql, const struct pg_bound *bound, const cha
         buf_add(&sql->text, "true");
         return;
     }
-    buf_printf(&sql->text, "EXISTS (SELECT FROM (SELECT ctid, tableoid, * FROM %s AS %s WHERE (%s\n)) AS o WHERE (o.tableoid, o.ctid) = (t.tableoid, t.ctid) AND ",
+    buf_printf(&sql->text,
+               "EXISTS (SELECT FROM (SELECT ctid, tableoid, * FROM %s AS %s WHERE (%s\n)) AS o WHERE (o.tableoid, o.ctid) = (t.tableoid, "
+               "t.ctid) AND ",
                bound->table->quoted, pg_quote(sql->arena, bound->table->name), bound->target->only);
     add_key(sql, bound->table, "o", values);
     buf_add_char(&sql->text, ')');
@@ -187,7 +190,8 @@ static int explain_refusal(const struct pg_table *table, struct err *err) {
     return -1;
 }
 
-int pg_explain(struct store *base, const struct target *target, const char *key, struct arena *arena, struct record_facts *ret_facts, struct err *err) {
+int pg_explain(struct store *base, const struct target *target, const char *key, struct arena *arena, struct record_facts *ret_facts,
+               struct err *err) {
     struct pg_store *store = (struct pg_store *)(void *)base;
     const struct pg_bound *bound = pg_bound_of(store, target);
     if (!bound || !bound->table || bound->bad)
@@ -197,7 +201,9 @@ int pg_explain(struct store *base, const struct target *target, const char *key,
         return err_set(err, ERR_CONFIG, "the records of table \"%s\" have no key (key = \"ctid\"), so that none can be named", target->name);
     const char *values[MOST_KEY_COLUMNS];
     if (split_key(arena, key, table->n_key, values) != table->n_key)
-        return err_set(err, ERR_CONFIG, "the key of table \"%s\" has %zu columns; write their values with commas in between, or as a JSON array", target->name, table->n_key);
+        return err_set(err, ERR_CONFIG,
+                       "the key of table \"%s\" has %zu columns; write their values with commas in between, or as a JSON "
+                       "array", target->name, table->n_key);
     PG_SQL sql = {.arena = arena};
     compile(&sql, bound, values);
     PG_RESULT result = NULL;

@@ -11,7 +11,8 @@ struct collection {
     size_t count;
 };
 
-struct pg_need *pg_need_of(struct arena *arena, struct pg_need **needs, size_t *count, const struct pg_relation *relation, const struct target *target) {
+struct pg_need *pg_need_of(struct arena *arena, struct pg_need **needs, size_t *count, const struct pg_relation *relation,
+                           const struct target *target) {
     for (size_t i = 0; i < *count; i++)
         if ((*needs)[i].relation == relation) return &(*needs)[i];
     struct pg_need *need = ARENA_APPEND(arena, *needs, *count);

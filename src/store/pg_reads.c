@@ -55,7 +55,8 @@ static size_t all_nodes(const struct pg_catalog *catalog, json_t *plan, json_t *
 }
 
 /* The plan of "SELECT WHAT FROM (query) q"; the caller's. */
-static int ask_plan(struct pg_store *store, const struct pg_catalog *catalog, const char *what, const char *query, json_t **ret_plan, struct err *err) {
+static int ask_plan(struct pg_store *store, const struct pg_catalog *catalog, const char *what, const char *query, json_t **ret_plan,
+                    struct err *err) {
     PG_RESULT plan = NULL;
     if (pg_explain_plan(store, arena_printf(catalog->arena, "SELECT %s FROM (\n%s\n) q", what, query), &plan, err)) return -1;
     json_error_t where;
@@ -80,7 +81,8 @@ int pg_reads(struct pg_store *store, const struct pg_catalog *catalog, const cha
 
 /* An identifier as the server prints it, at the whole of `text`; NULL: it is something else. */
 static const char *unquote(struct arena *arena, const char *text, size_t length) {
-    if (length > 2 && text[0] == '"' && text[length - 1] == '"' && !memchr(text + 1, '"', length - 2)) return arena_strndup(arena, text + 1, length - 2);
+    if (length > 2 && text[0] == '"' && text[length - 1] == '"' && !memchr(text + 1, '"', length - 2)) return arena_strndup(arena,
+            text + 1, length - 2);
     for (size_t i = 0; i < length; i++)
         if (!isalnum((unsigned char)text[i]) && text[i] != '_' && (unsigned char)text[i] < 0x80) return NULL;
     return length ? arena_strndup(arena, text, length) : NULL;

@@ -149,7 +149,8 @@ int pg_undecidable(struct store *base, const struct target *target, int64_t now_
     size_t count = 0;
     for (size_t i = 0; i < question.n_reasons; i++) {
         const struct reason *reason = &question.reasons[i];
-        if (reason->count) *ARENA_APPEND(arena, items, count) = (struct undecidable){.code = reason->code, .column = reason->column, .count = reason->count};
+        if (reason->count) *ARENA_APPEND(arena, items, count) = (struct undecidable){.code = reason->code, .column = reason->column,
+                .count = reason->count};
     }
     *ret_items = items;
     *ret_count = count;

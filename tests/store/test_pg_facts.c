@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 static void fresh_role(void) {
-    run_sql("DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'catalog_reader') THEN DROP OWNED BY catalog_reader; DROP ROLE catalog_reader; END IF; END $$;"
+    run_sql("DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'catalog_reader') THEN DROP OWNED BY catalog_reader; DROP ROLE "
+            "catalog_reader; END IF; END $$;"
             "CREATE ROLE catalog_reader LOGIN PASSWORD 'reads'");
 }
 
@@ -21,10 +22,13 @@ START_TEST(grants_are_enough_and_needed) {
     struct buf grants = {0};
     ck_assert_msg(!pg_grants(base(&world), "catalog_reader", &grants, &err), "%s", err.text);
     check_world(&world);
-    ck_assert_msg(strstr(world.text, "the role \"catalog_reader\" lacks privileges on \"logs\": USAGE on schema \"catalog_test\", SELECT, DELETE, UPDATE (id)"), "%s", world.text);
+    ck_assert_msg(strstr(world.text,
+                         "the role \"catalog_reader\" lacks privileges on \"logs\": USAGE on schema \"catalog_test\", SELECT, DELETE, "
+                         "UPDATE (id)"), "%s", world.text);
     ck_assert_msg(strstr(world.text, "lapsectl grants prints what is needed"), "%s", world.text);
     ck_assert_msg(world.bad[0], "a target without privileges may be swept");
-    ck_assert_msg(strstr(buf_text(&grants), "GRANT SELECT (\"log_id\") ON \"catalog_test\".\"cites\" TO \"catalog_reader\";"), "%s", buf_text(&grants));
+    ck_assert_msg(strstr(buf_text(&grants), "GRANT SELECT (\"log_id\") ON \"catalog_test\".\"cites\" TO \"catalog_reader\";"), "%s",
+                  buf_text(&grants));
     ck_assert_msg(strstr(buf_text(&grants), "GRANT SELECT, DELETE ON \"catalog_test\".\"lines\" TO \"catalog_reader\";"), "%s", buf_text(&grants));
     ck_assert_msg(strstr(buf_text(&grants), "GRANT SELECT ON \"catalog_test\".\"customers\" TO \"catalog_reader\";"), "%s", buf_text(&grants));
     run_sql(buf_text(&grants));
@@ -67,7 +71,8 @@ static int64_t carry_out(struct world *world, const struct plan *plan) {
             const struct batch *batch = NULL;
             const struct order *failed = NULL;
             struct outcome outcome;
-            ck_assert_msg(!driver->prepare(base(world), pass, 100, world->arena, &batch, &failed, &err), "prepare %s: %s", order->target->name, err.text);
+            ck_assert_msg(!driver->prepare(base(world), pass, 100, world->arena, &batch, &failed, &err), "prepare %s: %s",
+                          order->target->name, err.text);
             if (!batch) break;
             ck_assert_msg(!driver->finish(base(world), pass, true, &outcome, &err), "finish %s: %s", order->target->name, err.text);
             total += outcome.records;
@@ -83,25 +88,35 @@ static int64_t carry_out(struct world *world, const struct plan *plan) {
 static const char every_kind_sql[] =
     "CREATE TABLE website (id int PRIMARY KEY, customer_id bigint);"
     "CREATE TABLE hits (id int PRIMARY KEY, website_id int, at timestamptz, ip text, url text NOT NULL, visitor text, done timestamptz);"
-    "CREATE TABLE p (id bigint, customer_id bigint, at date, note text, PRIMARY KEY (at, id)) PARTITION BY RANGE (at); CREATE TABLE p1 PARTITION OF p DEFAULT;"
-    "CREATE TABLE lines (id int PRIMARY KEY, log_id bigint REFERENCES logs, above int REFERENCES lines); CREATE TABLE cites (id int PRIMARY KEY, log_id bigint REFERENCES logs, x text);"
+    "CREATE TABLE p (id bigint, customer_id bigint, at date, note text, PRIMARY KEY (at, id)) PARTITION BY RANGE (at); CREATE TABLE p1 "
+    "PARTITION OF p DEFAULT;"
+    "CREATE TABLE lines (id int PRIMARY KEY, log_id bigint REFERENCES logs, above int REFERENCES lines); CREATE TABLE cites (id int "
+    "PRIMARY KEY, log_id bigint REFERENCES logs, x text);"
     "CREATE TABLE invoices (id int PRIMARY KEY, customer_id bigint REFERENCES customers, at timestamptz);"
-    "CREATE TABLE contacts (id int PRIMARY KEY, customer_id bigint REFERENCES customers, phone text); CREATE TABLE keys (id int PRIMARY KEY, contact_id int REFERENCES contacts);"
+    "CREATE TABLE contacts (id int PRIMARY KEY, customer_id bigint REFERENCES customers, phone text); CREATE TABLE keys (id int PRIMARY "
+    "KEY, contact_id int REFERENCES contacts);"
     "INSERT INTO customers VALUES (1, 'gone', 'a', '2020-01-01'), (2, 'gone too', 'b', '2020-01-01'), (3, 'here', 'c', NULL);"
-    "INSERT INTO invoices VALUES (1, 2, now()); INSERT INTO contacts VALUES (1, 1, '5'), (2, 2, '6'), (3, 3, '7'); INSERT INTO keys VALUES (1, 1), (2, 2), (3, 3);"
-    "INSERT INTO website VALUES (1, 1), (3, 3); INSERT INTO hits SELECT i, 1 + 2 * (i % 2), now() - i * interval '1 month', '192.0.2.77', 'http://x/?q=1', 'v', NULL FROM generate_series(1, 30) i;"
-    "INSERT INTO logs SELECT i, i % 4, now() - i * interval '1 month', 'x' FROM generate_series(1, 30) i; INSERT INTO lines SELECT i, i, NULL FROM generate_series(1, 30) i;"
+    "INSERT INTO invoices VALUES (1, 2, now()); INSERT INTO contacts VALUES (1, 1, '5'), (2, 2, '6'), (3, 3, '7'); INSERT INTO keys VALUES "
+    "(1, 1), (2, 2), (3, 3);"
+    "INSERT INTO website VALUES (1, 1), (3, 3); INSERT INTO hits SELECT i, 1 + 2 * (i % 2), now() - i * interval '1 month', '192.0.2.77', "
+    "'http://x/?q=1', 'v', NULL FROM generate_series(1, 30) i;"
+    "INSERT INTO logs SELECT i, i % 4, now() - i * interval '1 month', 'x' FROM generate_series(1, 30) i; INSERT INTO lines SELECT i, i, "
+    "NULL FROM generate_series(1, 30) i;"
     "INSERT INTO lines SELECT 100 + i, NULL, i FROM generate_series(1, 30) i; INSERT INTO cites VALUES (1, 29);"
     "INSERT INTO p SELECT i, i % 4, current_date - 40 * i, 'n' FROM generate_series(1, 20) i;";
 
 static const char every_kind_rules[] =
     BY_AGE(LOGS "only = \"text = 'x'\"; dependents = [ \"lines.log_id\", \"lines.above = lines.id\" ];") ","
     "{ data = \"P\"; keep = \"1 year\"; basis = \"b\"; targets = ( { table = \"p\"; tenant = \"customer_id\"; since = \"at\"; zone = \"UTC\"; } ); },"
-    "{ data = \"Hits\"; anonymize = \"3 months\"; keep = \"2 years\"; basis = \"b\"; targets = ( { table = \"hits\"; via = \"website_id = website.id\"; tenant = \"customer_id\";"
+    "{ data = \"Hits\"; anonymize = \"3 months\"; keep = \"2 years\"; basis = \"b\"; targets = ( { table = \"hits\"; via = \"website_id = "
+    "website.id\"; tenant = \"customer_id\";"
     " since = \"at\"; marker = \"done\"; columns = ( \"truncate-ip: ip\", \"strip-url: url\", \"pseudonymize: visitor\" ); } ); },"
-    "{ data = \"Invoices\"; keep = \"7 years\"; at_least = \"7 years\"; basis = \"b\"; targets = ( { table = \"invoices\"; tenant = \"customer_id\"; since = \"at\"; } ); },"
-    "{ data = \"Account\"; keep = \"account + 30 days\"; if_blocked = \"anonymize\"; basis = \"b\"; targets = ( { table = \"customers\"; tenant = \"id\";"
-    " dependents = ( { join = \"contacts.customer_id\"; columns = ( \"null: phone\" ); }, { join = \"keys.contact_id = contacts.id\"; when_anonymized = \"purge\"; } );"
+    "{ data = \"Invoices\"; keep = \"7 years\"; at_least = \"7 years\"; basis = \"b\"; targets = ( { table = \"invoices\"; tenant = "
+    "\"customer_id\"; since = \"at\"; } ); },"
+    "{ data = \"Account\"; keep = \"account + 30 days\"; if_blocked = \"anonymize\"; basis = \"b\"; targets = ( { table = \"customers\"; "
+    "tenant = \"id\";"
+    " dependents = ( { join = \"contacts.customer_id\"; columns = ( \"null: phone\" ); }, { join = \"keys.contact_id = contacts.id\"; "
+    "when_anonymized = \"purge\"; } );"
     " columns = ( \"fixed(closed): name\", \"null: email\", \"as-is: ended_at, months\" ); } ); }";
 
 static void expect_value(const char *sql, const char *value) {
@@ -139,7 +154,8 @@ START_TEST(everything_runs_with_the_grants) {
     expect_value("SELECT string_agg(id || coalesce(phone, '-'), ' ' ORDER BY id) FROM contacts", "2- 37");
     expect_value("SELECT string_agg(id::text, ' ' ORDER BY id) FROM keys", "3");
     expect_value("SELECT count(*) FROM hits WHERE at < now() - interval '24 months 2 days'", "0");
-    expect_value("SELECT count(*) FROM hits WHERE at < now() - interval '3 months 2 days' AND (done IS NULL OR ip <> '192.0.2.0' OR url <> 'http://x/')", "0");
+    expect_value("SELECT count(*) FROM hits WHERE at < now() - interval '3 months 2 days' AND (done IS NULL OR ip <> '192.0.2.0' OR url <> "
+                 "'http://x/')", "0");
     expect_value("SELECT count(*) FROM p WHERE at < now() - interval '1 year 2 days' AND customer_id IS NOT NULL", "0");
     expect_value("SELECT string_agg(id::text, ' ') FROM logs WHERE at < now() - interval '1 year 2 days'", "29");
     buf_free(&grants);
@@ -154,10 +170,13 @@ END_TEST
 START_TEST(advice) {
     fresh_schema(BASE_SQL);
     run_sql("CREATE TABLE cites (id int PRIMARY KEY, log_id bigint REFERENCES logs); CREATE TABLE notes (id int PRIMARY KEY, log_id bigint);"
-            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; CREATE TRIGGER g BEFORE DELETE ON logs FOR EACH ROW EXECUTE FUNCTION f();"
-            "INSERT INTO logs SELECT i, i % 10, now(), 'x' FROM generate_series(1, 20000) i; INSERT INTO cites SELECT i, i FROM generate_series(1, 20000) i; ANALYZE;");
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; CREATE TRIGGER g BEFORE DELETE ON logs FOR "
+            "EACH ROW EXECUTE FUNCTION f();"
+            "INSERT INTO logs SELECT i, i % 10, now(), 'x' FROM generate_series(1, 20000) i; INSERT INTO cites SELECT i, i FROM "
+            "generate_series(1, 20000) i; ANALYZE;");
     struct world world;
-    open_world(&world, "ends = [ \"account\" ]; query = \"SELECT id::text AS tenant, ended_at AS account FROM customers\";", BY_AGE(LOGS), NULL, NULL);
+    open_world(&world, "ends = [ \"account\" ]; query = \"SELECT id::text AS tenant, ended_at AS account FROM customers\";", BY_AGE(LOGS),
+               NULL, NULL);
     const struct finding *findings;
     size_t count;
     struct err err;
@@ -175,7 +194,8 @@ START_TEST(advice) {
     ck_assert_uint_eq(count, sizeof expected / sizeof *expected);
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         bool found = false;
-        for (size_t j = 0; j < count; j++) found = found || (!strcmp(findings[j].code, expected[i].code) && strstr(findings[j].text, expected[i].part));
+        for (size_t j = 0; j < count; j++) found = found || (!strcmp(findings[j].code, expected[i].code) && strstr(findings[j].text,
+                expected[i].part));
         ck_assert_msg(found, "%s: %s", expected[i].code, expected[i].part);
     }
     close_world(&world);
@@ -185,13 +205,15 @@ END_TEST
 
 START_TEST(a_draft) {
     fresh_schema(BASE_SQL);
-    run_sql("CREATE TABLE events (id int PRIMARY KEY, owner bigint REFERENCES customers, day date); CREATE TABLE plans (id int PRIMARY KEY); CREATE TABLE parts (id int PRIMARY KEY, team_id int REFERENCES plans)");
+    run_sql("CREATE TABLE events (id int PRIMARY KEY, owner bigint REFERENCES customers, day date); CREATE TABLE plans (id int PRIMARY "
+            "KEY); CREATE TABLE parts (id int PRIMARY KEY, team_id int REFERENCES plans)");
     struct world world;
     open_world(&world, NULL, "", NULL, NULL);
     struct buf draft = {0};
     struct err err;
     ck_assert_msg(!pg_draft(base(&world), &draft, &err), "%s", err.text);
-    const char *const parts[] = {"table = \"logs\"; tenant = \"customer_id\"; since = \"at\";", "table = \"events\"; tenant = \"owner\"; since = \"day\"; zone = \"UTC\";",
+    const char *const parts[] = {"table = \"logs\"; tenant = \"customer_id\"; since = \"at\";",
+                                 "table = \"events\"; tenant = \"owner\"; since = \"day\"; zone = \"UTC\";",
                                  "table = \"customers\"; tenant = \"id\";", "#   plans\n"};
     ck_assert_ptr_null(strstr(buf_text(&draft), "#   customers\n"));
     ck_assert_msg(strstr(buf_text(&draft), "table = \"parts\"") == NULL, "%s", buf_text(&draft));
@@ -204,10 +226,13 @@ END_TEST
 
 START_TEST(what_the_tenants_query_reads) {
     fresh_schema(BASE_SQL);
-    run_sql("CREATE TABLE subs (id int PRIMARY KEY, customer_id bigint, ended_at timestamptz); CREATE VIEW ended AS SELECT customer_id, max(ended_at) AS e FROM subs GROUP BY 1;"
+    run_sql("CREATE TABLE subs (id int PRIMARY KEY, customer_id bigint, ended_at timestamptz); CREATE VIEW ended AS SELECT customer_id, "
+            "max(ended_at) AS e FROM subs GROUP BY 1;"
             "CREATE TABLE account (id int)");
     struct world world;
-    open_world(&world, "ends = [ \"account\" ]; query = \"SELECT c.id AS tenant, e.e AS account FROM customers c JOIN ended e ON e.customer_id = c.id\";", BY_AGE(LOGS), NULL,
+    open_world(&world,
+               "ends = [ \"account\" ]; query = \"SELECT c.id AS tenant, e.e AS account FROM customers c JOIN ended e ON e.customer_id = "
+               "c.id\";", BY_AGE(LOGS), NULL,
                NULL);
     const char *const *names;
     size_t count;
@@ -232,7 +257,8 @@ END_TEST
 
 START_TEST(undecidable_records) {
     fresh_schema(BASE_SQL);
-    run_sql("INSERT INTO logs VALUES (1, 1, now(), 'x'), (2, 1, NULL, 'x'), (3, 1, 'infinity', 'x'), (4, 1, now() + interval '1 day', 'x'), (5, 1, '-infinity', 'x'),"
+    run_sql("INSERT INTO logs VALUES (1, 1, now(), 'x'), (2, 1, NULL, 'x'), (3, 1, 'infinity', 'x'), (4, 1, now() + interval '1 day', "
+            "'x'), (5, 1, '-infinity', 'x'),"
             "(6, NULL, now(), 'x'), (7, NULL, NULL, 'other')");
     struct world world;
     open_world(&world, NULL, BY_AGE(LOGS "only = \"text = 'x'\";"), NULL, NULL);
@@ -241,7 +267,8 @@ START_TEST(undecidable_records) {
     size_t count;
     struct err err;
     ck_assert_msg(!pg_undecidable(base(&world), world.schedule->targets[0], time_now_us(), world.arena, &items, &count, &err), "%s", err.text);
-    static const struct undecidable expected[] = {{"since-empty", "at", 1}, {"since-future", "at", 2}, {"since-type", "at", 1}, {"tenant-empty", "customer_id", 1}};
+    static const struct undecidable expected[] = {{"since-empty", "at", 1}, {"since-future", "at", 2}, {"since-type", "at", 1},
+                                                  {"tenant-empty", "customer_id", 1}};
     ck_assert_uint_eq(count, 4);
     for (size_t i = 0; i < count; i++) {
         ck_assert_str_eq(items[i].code, expected[i].code);
@@ -261,7 +288,8 @@ static void explain(struct world *world, const char *key, struct record_facts *f
 START_TEST(one_record_explained) {
     fresh_schema(BASE_SQL);
     run_sql("CREATE TABLE cites (id int PRIMARY KEY, log_id bigint REFERENCES logs);"
-            "INSERT INTO logs VALUES (1, 7, '2020-01-01 00:00:00.000001+00', 'x'), (2, NULL, NULL, 'y'), (3, 7, 'infinity', 'x'); INSERT INTO cites VALUES (1, 1)");
+            "INSERT INTO logs VALUES (1, 7, '2020-01-01 00:00:00.000001+00', 'x'), (2, NULL, NULL, 'y'), (3, 7, 'infinity', 'x'); INSERT "
+            "INTO cites VALUES (1, 1)");
     struct world world;
     open_world(&world, NULL, BY_AGE(LOGS "only = \"logs.text = 'x'\";"), NULL, NULL);
     check_world(&world);
@@ -289,12 +317,15 @@ END_TEST
 START_TEST(anchors_explained) {
     fresh_schema(BASE_SQL);
     run_sql("CREATE TABLE website (id int PRIMARY KEY, owner text);"
-            "CREATE TABLE t (a int, b varchar(5), website int, day date, gone timestamp, m timestamptz, x text, PRIMARY KEY (a, b)); INSERT INTO website VALUES (1, 'acme');"
+            "CREATE TABLE t (a int, b varchar(5), website int, day date, gone timestamp, m timestamptz, x text, PRIMARY KEY (a, b)); "
+            "INSERT INTO website VALUES (1, 'acme');"
             "INSERT INTO t VALUES (1, 'p,q', 1, '2020-06-01', '2020-10-25 02:30', now(), 'x'), (1, 'r', 2, '2020-06-01', NULL, NULL, 'x')");
     struct world world;
     open_world(&world, NULL,
-               "{ data = \"A\"; anonymize = \"1 year\"; keep = [ \"2 years\", \"gone + 1 day\" ]; basis = \"b\"; targets = ( { table = \"t\"; via = \"website = website.id\";"
-               " tenant = \"owner\"; since = \"day\"; zone = \"Europe/Berlin\"; ends = { gone = \"gone\"; }; marker = \"m\"; columns = ( \"null: x\" ); } ); }",
+               "{ data = \"A\"; anonymize = \"1 year\"; keep = [ \"2 years\", \"gone + 1 day\" ]; basis = \"b\"; targets = ( { table = "
+               "\"t\"; via = \"website = website.id\";"
+               " tenant = \"owner\"; since = \"day\"; zone = \"Europe/Berlin\"; ends = { gone = \"gone\"; }; marker = \"m\"; columns = ( "
+               "\"null: x\" ); } ); }",
                NULL, NULL);
     check_world(&world);
     ck_assert_msg(!world.faults.count, "%s", world.text);
@@ -318,5 +349,6 @@ START_TEST(anchors_explained) {
 }
 END_TEST
 
-UNIT_MAIN("pg_facts", grants_are_enough_and_needed, everything_runs_with_the_grants, advice, a_draft, what_the_tenants_query_reads, undecidable_records, one_record_explained,
+UNIT_MAIN("pg_facts", grants_are_enough_and_needed, everything_runs_with_the_grants, advice, a_draft, what_the_tenants_query_reads,
+          undecidable_records, one_record_explained,
           anchors_explained)
