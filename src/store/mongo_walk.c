@@ -228,7 +228,7 @@ static bson_t *grouped_pipeline(const struct parents *parents, const struct depe
     bson_t id = BSON_INITIALIZER;
     MONGO_BSON filter = filter_of(parents, dependent);
     for (size_t i = 0; i < dependent->join.n_columns; i++) {
-        char name[8], from[1024];
+        char name[24], from[1024];
         (void)snprintf(name, sizeof name, "v%zu", i);
         (void)snprintf(from, sizeof from, "$%s", dependent->join.child_columns[i]);
         mongo_append_utf8(&id, name, from);
