@@ -56,14 +56,30 @@ static int read_json(const char *folder, const char *name, json_t **ret_json, st
     return 0;
 }
 
+static int read_status(const char *folder, struct daemon_state *state, struct err *err) {
+    if (read_json(folder, "status.json", &state->status, err)) return -1;
+    if (!state->status || json_number(state->status, "v", 0) == 1) return 0;
+    return err_set(err, ERR_IO, "\"%s/status.json\" was not written by this version of lapsed", folder);
+}
+
+static int read_findings(const char *folder, struct daemon_state *state, struct err *err) {
+    json_t *present = daemon_state_is_current(state) ? json_object_get(state->status, "findings") : NULL;
+    if (json_is_array(present)) {
+        state->findings = json_incref(present);
+        return 0;
+    }
+    if (read_json(folder, "findings.json", &state->findings, err)) return -1;
+    if (!state->findings || json_is_array(state->findings)) return 0;
+    return err_set(err, ERR_IO, "\"%s/findings.json\" is not a list of findings", folder);
+}
+
 int daemon_state_read(const struct schedule *schedule, struct daemon_state *ret_state, struct err *err) {
     struct daemon_state state = {0};
-    const char *run_folder = schedule->settings.run_folder;
-    if (read_lock(schedule->settings.journal_folder, &state, err)) return -1;
-    if (read_json(run_folder, "status.json", &state.status, err)) return -1;
-    if (state.status && json_number(state.status, "v", 0) != 1) {
+    const struct settings *settings = &schedule->settings;
+    if (read_lock(settings->journal_folder, &state, err) || read_status(settings->run_folder, &state, err) ||
+        read_findings(settings->state_folder, &state, err)) {
         daemon_state_free(&state);
-        return err_set(err, ERR_IO, "\"%s/status.json\" was not written by this version of lapsed", run_folder);
+        return -1;
     }
     *ret_state = state;
     return 0;
@@ -71,26 +87,12 @@ int daemon_state_read(const struct schedule *schedule, struct daemon_state *ret_
 
 void daemon_state_free(struct daemon_state *state) {
     json_decref(state->status);
-    state->status = NULL;
+    json_decref(state->findings);
+    state->status = state->findings = NULL;
 }
 
 bool daemon_state_is_current(const struct daemon_state *state) {
     return state->running && state->status && json_number(state->status, "pid", 0) == state->pid;
-}
-
-int daemon_findings_read(const struct schedule *schedule, const struct daemon_state *state, json_t **ret_findings, struct err *err) {
-    json_t *present = daemon_state_is_current(state) ? json_object_get(state->status, "findings") : NULL;
-    json_t *findings = NULL;
-    if (json_is_array(present)) {
-        findings = json_incref(present);
-    } else if (read_json(schedule->settings.state_folder, "findings.json", &findings, err)) {
-        return -1;
-    } else if (findings && !json_is_array(findings)) {
-        json_decref(findings);
-        return err_set(err, ERR_IO, "\"%s/findings.json\" is not a list of findings", schedule->settings.state_folder);
-    }
-    *ret_findings = findings;
-    return 0;
 }
 
 const char *json_text(const json_t *object, const char *name, const char *fallback) {

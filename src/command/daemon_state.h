@@ -13,7 +13,10 @@
 struct daemon_state {
     bool running;
     pid_t pid;      /* of the running daemon */
-    json_t *status; /* status.json; NULL: there is none. It may be of a daemon that is gone: status_is_current */
+    json_t *status; /* status.json; NULL: there is none. It may be of a daemon that is gone: daemon_state_is_current */
+    /* The last sweep's, an array: the running daemon's or, where it has not swept yet, those that were left behind. NULL:
+     * no sweep has ended yet. */
+    json_t *findings;
 };
 
 /* A daemon that never ran is no error. ERR_IO: a file is there but cannot be read, or is no JSON object of version 1. */
@@ -21,10 +24,6 @@ int daemon_state_read(const struct schedule *schedule, struct daemon_state *ret_
 void daemon_state_free(struct daemon_state *state);
 /* Whether the status was written by the daemon that is running now. */
 bool daemon_state_is_current(const struct daemon_state *state);
-
-/* The findings: the running daemon's, else those that the last sweep left behind. *ret_findings = NULL: never swept;
- * else an array, to be released by json_decref. */
-int daemon_findings_read(const struct schedule *schedule, const struct daemon_state *state, json_t **ret_findings, struct err *err) MUST_CHECK;
 
 /* Fields of an object; absent, null or of another type gives the fallback. */
 const char *json_text(const json_t *object, const char *name, const char *fallback);

@@ -53,7 +53,7 @@ enum status_verdict status_verdict(const struct daemon_state *state, int64_t now
     const char *doing = json_text(status, "state", "");
     if (text_equal(doing, "stopping")) return STATUS_STOPPED;
     bool attention = text_equal(doing, "waiting") || has_lag(status) || has_store_down(status) || is_late(status, now_us) ||
-                     json_array_size(json_object_get(status, "findings"));
+                     json_array_size(state->findings);
     return attention ? STATUS_ATTENTION : STATUS_WELL;
 }
 
@@ -155,15 +155,15 @@ void status_print(struct arena *arena, const struct daemon_state *state, int64_t
         print_stores(arena, json_object_get(status, "stores"), to, colour);
     }
     print_rules(arena, json_object_get(status, "rules"), to, colour);
-    size_t n_findings = json_array_size(json_object_get(status, "findings"));
+    size_t n_findings = json_array_size(state->findings);
     if (n_findings) (void)fprintf(to, "\n%zu finding%s: lapsectl findings\n", n_findings, n_findings == 1 ? "" : "s");
 }
 
 void status_print_json(const struct daemon_state *state, int64_t now_us, FILE *to) {
     static const char *const words[] = {[STATUS_WELL] = "well", [STATUS_ATTENTION] = "attention", [STATUS_STOPPED] = "stopped"};
-    json_t *object = json_pack("{s:i, s:s, s:b, s:o, s:b, s:O?}", "v", 1, "verdict", words[status_verdict(state, now_us)], "running",
+    json_t *object = json_pack("{s:i, s:s, s:b, s:o, s:b, s:I, s:O?}", "v", 1, "verdict", words[status_verdict(state, now_us)], "running",
                                state->running, "pid", state->running ? json_integer(state->pid) : json_null(), "current",
-                               daemon_state_is_current(state), "status", state->status);
+                               daemon_state_is_current(state), "findings", (json_int_t)json_array_size(state->findings), "status", state->status);
     (void)json_dumpf(object, to, JSON_INDENT(2));
     (void)fputc('\n', to);
     json_decref(object);

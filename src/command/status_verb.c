@@ -4,7 +4,6 @@
 
 static void free_arena(struct arena **arena) { arena_free(*arena); }
 static void free_schedule(struct schedule **schedule) { schedule_free(*schedule); }
-static void free_json(json_t **json) { json_decref(*json); }
 
 static int run_status(const struct invocation *invocation) {
     __attribute__((cleanup(free_schedule))) struct schedule *schedule = NULL;
@@ -36,20 +35,17 @@ static int run_findings(const struct invocation *invocation) {
     __attribute__((cleanup(free_schedule))) struct schedule *schedule = NULL;
     __attribute__((cleanup(free_arena))) struct arena *arena = arena_new();
     __attribute__((cleanup(daemon_state_free))) struct daemon_state state = {0};
-    __attribute__((cleanup(free_json))) json_t *findings = NULL;
     struct err err;
     int status = command_load(invocation, true, &schedule);
     if (status) return status;
     if (daemon_state_read(schedule, &state, &err)) return command_fail_err(invocation, &err);
-    if (daemon_findings_read(schedule, &state, &findings, &err)) return command_fail_err(invocation, &err);
     if (invocation->json) {
-        json_t *none = findings ? NULL : json_null();
-        (void)json_dumpf(findings ? findings : none, invocation->out, JSON_INDENT(2) | JSON_ENCODE_ANY);
+        (void)json_dumpf(state.findings ? state.findings : json_null(), invocation->out, JSON_INDENT(2) | JSON_ENCODE_ANY);
         (void)fputc('\n', invocation->out);
     } else {
-        findings_print(arena, findings, invocation->out, invocation->colour);
+        findings_print(arena, state.findings, invocation->out, invocation->colour);
     }
-    return (int)findings_verdict(findings);
+    return (int)findings_verdict(state.findings);
 }
 
 const struct verb verb_findings = {

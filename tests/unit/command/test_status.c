@@ -133,10 +133,7 @@ START_TEST(a_daemon_that_never_ran_is_no_error) {
     ck_assert(!state.running);
     ck_assert_ptr_null(state.status);
     ck_assert_int_eq(status_verdict(&state, 0), STATUS_STOPPED);
-    json_t *findings;
-    struct err err;
-    ck_assert_int_eq(daemon_findings_read(&schedule, &state, &findings, &err), 0);
-    ck_assert_int_eq(findings_verdict(findings), FINDINGS_UNKNOWN);
+    ck_assert_int_eq(findings_verdict(state.findings), FINDINGS_UNKNOWN);
     remove_folder();
 }
 END_TEST
@@ -157,12 +154,12 @@ END_TEST
 
 /* Each of these alone takes the status from well to attention. */
 START_TEST(what_needs_attention) {
-    static const struct { const char *path, *json; } changes[] = {
+    static const struct { const char *path /* NULL: the findings themselves */, *json; } changes[] = {
         {"state", "\"waiting\""},
         {"rules", "[{\"rule\":\"Billing Records\",\"lag_seconds\":60}]"},
         {"rules", "[{\"rule\":\"Billing Records\",\"left\":1}]"},
         {"stores", "[{\"store\":\"main\",\"state\":\"down\",\"error\":\"\"}]"},
-        {"findings", "[{\"code\":\"since-empty\",\"count\":1,\"text\":\"\"}]"},
+        {NULL, "[{\"code\":\"since-empty\",\"count\":1,\"text\":\"\"}]"},
         {"next_sweep", "\"2026-11-23T08:00:00Z\""},
     };
     struct daemon_state state = {.running = true, .pid = 5};
@@ -175,7 +172,9 @@ START_TEST(what_needs_attention) {
 #pragma GCC diagnostic pop
         state.status = json_loads(text, 0, NULL);
         ck_assert_int_eq(status_verdict(&state, now_us), STATUS_WELL);
-        ck_assert_int_eq(json_object_set_new(state.status, changes[i].path, json_loads(changes[i].json, JSON_DECODE_ANY, NULL)), 0);
+        json_t *change = json_loads(changes[i].json, JSON_DECODE_ANY, NULL);
+        if (changes[i].path) ck_assert_int_eq(json_object_set_new(state.status, changes[i].path, change), 0);
+        else state.findings = change;
         ck_assert_msg(status_verdict(&state, now_us) == STATUS_ATTENTION, "change %zu", i);
         daemon_state_free(&state);
     }
@@ -200,24 +199,39 @@ START_TEST(findings_are_those_of_the_last_sweep) {
                                 "\"place\":\"page_views.viewed_at\",\"tenant\":null,\"count\":4,\"text\":\"the anchor is empty\"}]");
     struct daemon_state state = read_state();
     struct arena *arena = arena_new();
-    json_t *findings;
-    struct err err;
-    ck_assert_int_eq(daemon_findings_read(&schedule, &state, &findings, &err), 0);
-    ck_assert_int_eq(findings_verdict(findings), FINDINGS_SOME);
+    ck_assert_int_eq(findings_verdict(state.findings), FINDINGS_SOME);
     char *text;
     size_t length;
     FILE *to = open_memstream(&text, &length);
-    findings_print(arena, findings, to, false);
+    findings_print(arena, state.findings, to, false);
     (void)fclose(to);
     ck_assert_str_eq(text, "since-empty  store main, page_views.viewed_at  under \"Website Analytics\"  4 times\n"
                            "    the anchor is empty\n");
     free(text);
     arena_free(arena);
-    json_decref(findings);
+    daemon_state_free(&state);
+    remove_folder();
+}
+END_TEST
+
+/* A daemon that has not swept since its start has no findings of its own yet. */
+START_TEST(a_new_daemon_does_not_hide_findings) {
+    make_folder();
+    int lock = hold_lock(getpid());
+    write_status("{\"v\":1,\"pid\":%d,\"state\":\"idle\",\"last_sweep\":null,\"rules\":[],\"stores\":[],\"findings\":null}", getpid());
+    write_file("findings.json", "[{\"code\":\"since-empty\",\"count\":4,\"text\":\"\"}]");
+    struct daemon_state state = read_state();
+    ck_assert_int_eq(status_verdict(&state, 0), STATUS_ATTENTION);
+    char *text = printed(&state, 0);
+    ck_assert_ptr_nonnull(strstr(text, "last sweep: none yet\n"));
+    ck_assert_ptr_nonnull(strstr(text, "1 finding: lapsectl findings\n"));
+    free(text);
+    daemon_state_free(&state);
+    (void)close(lock);
     remove_folder();
 }
 END_TEST
 
 UNIT_MAIN("status", a_daemon_that_is_well, without_the_lock_it_is_not_running, a_daemon_that_never_ran_is_no_error,
           the_status_of_another_process_is_not_the_present_one, what_needs_attention, a_damaged_status_is_said,
-          findings_are_those_of_the_last_sweep)
+          findings_are_those_of_the_last_sweep, a_new_daemon_does_not_hide_findings)
