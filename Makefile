@@ -45,7 +45,7 @@ STORE_TESTS   := $(patsubst tests/store/%.c,$(B)/store/%,$(wildcard tests/store/
 STORE_SHARED  := $(patsubst %.c,$(B)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
 PYTHON = /usr/bin/python3
 
-.PHONY: all check check-unit check-store check-daemon check-includes check-docs tests demo install clean distclean deps
+.PHONY: all check check-unit check-store check-daemon check-includes check-docs tests demo fuzz install clean distclean deps
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -105,6 +105,18 @@ install: $(PROGRAMS)
 	sed 's,@PREFIX@,$(prefix),' systemd/lapsed.service >$(DESTDIR)$(prefix)/lib/systemd/system/lapsed.service
 	$(INSTALL) -m 0644 systemd/lapsed.sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/lapsed.conf
 	$(INSTALL) -m 0644 systemd/lapsed.tmpfiles $(DESTDIR)$(prefix)/lib/tmpfiles.d/lapsed.conf
+
+# Needs clang; not part of check.
+FUZZ_CC ?= clang-14
+FUZZ_SECONDS ?= 60
+FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*.c))
+$(B)/fuzz/%: tests/fuzz/%.c $(wildcard src/base/*.c src/schedule/*.c)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) -std=gnu11 -g -O1 -D_GNU_SOURCE -Isrc -fsanitize=fuzzer,address,undefined -o $@ $^ -lconfig -ljansson -lcrypto -lpthread
+fuzz: $(FUZZERS)
+	@mkdir -p $(B)/fuzz/seeds
+	@cp --backup=numbered etc/*.conf etc/*/*.conf tests/unit/schedule/example/*.conf $(B)/fuzz/seeds/
+	@set -e; for f in $(FUZZERS); do $$f -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -artifact_prefix=$(B)/fuzz/ -print_final_stats=1 $(B)/fuzz/seeds; done
 
 deps:
 	scripts/deps.sh test
