@@ -16,14 +16,24 @@ from demo.load import product
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def url(environment, kind, database, redis_number, admin=False):
-    """A store's URL as it stands in a lapsed.conf: without a password."""
-    address = environment[f"LAPSED_TEST_{kind.upper()}"]
-    if admin:
-        address = address.replace("lapsed@", "default@" if kind == "redis" else "admin@")
+def url(environment, kind, database, redis_number, user="lapsed"):
+    """A store's URL for this user as it stands in a lapsed.conf: without a password."""
+    address = environment[f"LAPSED_TEST_{kind.upper()}"].replace("://lapsed@", f"://{user}@")
     if kind == "redis":
         return address.rsplit("/", 1)[0] + f"/{redis_number}"
     return re.sub(r"/test(?=$|\?)", f"/{database}", address)
+
+
+def user_of(database):
+    """The daemon's user for a product: its own, so that it has nothing but what `lapsectl grants` printed for it."""
+    return f"lapsed_{database}"
+
+
+def product_url(environment, kind, database, redis_number, admin):
+    if admin:
+        return url(environment, kind, database, redis_number, "default" if kind == "redis" else "admin")
+    # The user of MongoDB is made in the product's own database.
+    return url(environment, kind, database, redis_number, user_of(database)).replace("authSource=admin&", "")
 
 
 def passwords(environment, module, admin=False):
@@ -38,7 +48,7 @@ def write_configuration(name, folder, environment, redis_number=0, database=None
     folder.mkdir(parents=True, exist_ok=True)
     published = REPOSITORY / "etc" / name
     tenants = re.search(r"^tenants = \{.*?^\};\n", (published / "lapsed.conf").read_text(), re.DOTALL | re.MULTILINE).group(0)
-    lines = [f'  {store} = {{ url = "{url(environment, kind, database or name, redis_number, admin)}"; }};'
+    lines = [f'  {store} = {{ url = "{product_url(environment, kind, database or name, redis_number, admin)}"; }};'
              for store, kind in product(name).STORES.items()]
     config = folder / ("admin.conf" if admin else "lapsed.conf")
     config.write_text("stores = {\n" + "\n".join(lines) + "\n};\n" + tenants +
@@ -51,35 +61,50 @@ def write_configuration(name, folder, environment, redis_number=0, database=None
 
 
 def grant(lapsectl, name, folder, environment, redis_number=0, database=None):
-    """Asks `lapsectl grants` as an administrator, and executes exactly what it prints for the user "lapsed"."""
-    module = product(name)
+    """Asks `lapsectl grants` as an administrator, and executes exactly what it prints for a new user."""
+    module, database = product(name), database or name
     config = write_configuration(name, folder, environment, redis_number, database, admin=True,
                                  schedule=(folder / "schedule.conf").read_text())
-    answer = subprocess.run([str(lapsectl), "grants", "-c", str(config), "--role", "lapsed", "--json"], text=True, check=True,
-                            stdout=subprocess.PIPE, env={**os.environ, **passwords(environment, module, admin=True)})
+    command = [str(lapsectl), "grants", "-c", str(config), "--role", user_of(database), "--json"]
+    answer = subprocess.run(command, text=True, check=True, stdout=subprocess.PIPE,
+                            env={**os.environ, **passwords(environment, module, admin=True)})
     for one in json.loads(answer.stdout):
         kind = module.STORES[one["store"]]
-        {"postgresql": grant_postgresql, "mongodb": grant_mongodb, "redis": grant_redis}[kind](
-            one["grants"], environment, database or name)
+        {"postgresql": grant_postgresql, "mongodb": grant_mongodb, "redis": grant_redis}[kind](one["grants"], environment, database)
 
 
 def grant_postgresql(text, environment, database):
     connection = psycopg2.connect(stores.postgresql_url(environment, database))
     with connection, connection.cursor() as cursor:
+        cursor.execute(f'CREATE ROLE "{user_of(database)}" LOGIN PASSWORD %s', (environment["LAPSED_TEST_PASSWORD"],))
         cursor.execute(text)
     connection.close()
 
 
 def grant_mongodb(text, environment, database):
-    """The statements are mongosh's, their arguments JSON. The user exists already: it gets the role that is created."""
-    role = json.loads(re.search(r"^db\.createRole\((\{.*?\})\);$", text, re.DOTALL | re.MULTILINE).group(1))
+    """The statements are mongosh's: db.COMMAND(JSON), where the password is asked for."""
+    text = text.replace("passwordPrompt()", json.dumps(environment["LAPSED_TEST_PASSWORD"]))
     with pymongo.MongoClient(environment["LAPSED_TEST_MONGODB_ADMIN"]) as client:
-        client[database].command("createRole", role.pop("role"), **role)
-        client.admin.command("grantRolesToUser", "lapsed", roles=[{"role": "lapsed", "db": database}])
+        for command, argument in re.findall(r"^db\.(createRole|createUser)\((\{.*?\})\);$", text, re.DOTALL | re.MULTILINE):
+            values = json.loads(argument)
+            client[database].command(command, values.pop("role" if command == "createRole" else "user"), **values)
 
 
 def grant_redis(text, environment, _database):
     with redis.Redis.from_url(environment["LAPSED_TEST_REDIS_ADMIN"]) as client:
         for line in text.splitlines():
-            if line.upper().startswith("ACL SETUSER"):
-                client.execute_command(*line.split())
+            if line.startswith("ACL "):
+                client.execute_command(*line.replace(">PASSWORD", ">" + environment["LAPSED_TEST_PASSWORD"]).split())
+
+
+def revoke(environment, database):
+    """Removes the user from all servers, after its database is gone."""
+    connection = psycopg2.connect(stores.postgresql_url(environment, "postgres"))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f'DROP ROLE IF EXISTS "{user_of(database)}"')
+    connection.close()
+    with pymongo.MongoClient(environment["LAPSED_TEST_MONGODB_ADMIN"]) as client:
+        client[database].command("dropAllUsersFromDatabase")
+        client[database].command("dropAllRolesFromDatabase")
+    with redis.Redis.from_url(environment["LAPSED_TEST_REDIS_ADMIN"]) as client:
+        client.execute_command("ACL", "DELUSER", user_of(database))

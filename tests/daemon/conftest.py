@@ -14,7 +14,7 @@ import redis
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY), str(Path(__file__).resolve().parent)]
-from demo import stores  # noqa: E402
+from demo import setup, stores  # noqa: E402
 from world import Product, World  # noqa: E402
 
 _numbers = itertools.count(1)
@@ -49,6 +49,7 @@ def place(servers):
         client.drop_database(name)
     with redis.Redis.from_url(servers["LAPSED_TEST_REDIS_ADMIN"].rsplit("/", 1)[0] + f"/{number}") as client:
         client.flushdb()
+    setup.revoke(servers, name)
 
 
 @pytest.fixture
