@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a JSON string, escapes included: the longest line of one list item stays below ENTRY_MOST_BYTES. */
-enum { MOST_TEXT = 1500 };
-
 /* What a line needs besides its fields: frame, longest numbers, part and parts, hash. */
 enum { FRAME_BYTES = 256 };
 
@@ -21,7 +18,7 @@ const char *entry_event_name(enum entry_event event) { return fields_of(event)->
 static void add_text(struct buf *to, const char *text) {
     size_t start = to->length;
     buf_add_json(to, text);
-    for (size_t keep = MOST_TEXT; to->length - start > MOST_TEXT; keep = keep / 4 * 3) {
+    for (size_t keep = FIELD_MOST_TEXT; to->length - start > FIELD_MOST_TEXT; keep = keep / 4 * 3) {
         char *shorter = xmalloc(keep + sizeof "…");
         size_t length = strnlen(text, keep);
         while (length && ((unsigned char)text[length] & 0xc0) == 0x80) length--;

@@ -55,7 +55,7 @@ struct entry {
     size_t n_rules;
     const char *rule, *store, *target; /* INTENT, FINDING (NULL: null) */
     const char *action;          /* INTENT: "purge", "anonymize" */
-    const char *from;            /* INTENT: the anchor's column, or the tenant's end by name */
+    const char *from;            /* INTENT: the anchor's column, or the tenant's end by name; NULL: null */
     const struct entry_tenant *tenants; /* INTENT */
     size_t n_tenants;
     int64_t records, dependents; /* INTENT, OUTCOME */
@@ -70,7 +70,7 @@ struct entry {
     const struct entry_result *results; /* SWEEP_END */
     size_t n_results;
     int64_t cut_bytes;           /* RECOVER */
-    const char *cut_sha256, *cut_file; /* RECOVER: the name in the journal's folder */
+    const char *cut_sha256, *cut_file; /* RECOVER: the name in the journal's folder; NULL: null */
 };
 
 enum { ENTRY_MOST_BYTES = 16384, ENTRY_HASH_HEX = 64 };

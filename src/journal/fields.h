@@ -15,6 +15,10 @@ enum field_kind {
     FIELD_LIST,     /* an array of `shape`; an event has one at most */
 };
 
+/* Of a JSON string with its quotes and escapes; a longer text is cut. So the line of one list item stays below
+ * ENTRY_MOST_BYTES, whatever stands in it. */
+enum { FIELD_MOST_TEXT = 1500 };
+
 struct shape;
 
 struct field {

@@ -25,7 +25,7 @@ struct journal_conf {
 struct journal_ticket {
     /* Called by journal_collect, on the loop, exactly once. err is NULL when the entry and all before it are on disk. */
     void (*done)(struct journal_ticket *ticket, const struct err *err);
-    int64_t seq; /* of the entry's first line; set by append */
+    int64_t seq; /* of the entry's first line; set by append. After an error another entry takes that number */
     struct journal_ticket *next;
     struct err err;
 };
@@ -50,9 +50,10 @@ int64_t journal_last_time_us(const struct journal *journal);
 int64_t journal_last_seq(const struct journal *journal);
 /* Next sweep number and so on: the highest sweep number entered so far, 0 if none. */
 int64_t journal_last_sweep(const struct journal *journal);
-/* Whether the last group could be written; a text for status when not. */
+/* Whether the last group could be written. While not, each append tries anew. */
 bool journal_healthy(const struct journal *journal);
-/* Waits (at most 10 s) until all is on disk, calls `done` of the rest, joins the thread, frees. */
+/* Waits (at most 10 s) until all is on disk, calls `done` of the rest, joins the thread, frees. A disk that does not
+ * answer in that time: the rest gets ERR_IO, and the thread is left to the end of the process. */
 void journal_close(struct journal *journal);
 
 #endif

@@ -90,8 +90,12 @@ static const char *take_text(struct cursor *cursor) {
         return "";
     }
     const char *close = closing_quote(cursor);
-    if (!close || !text_is_utf8(cursor->at, (size_t)(close - cursor->at))) {
-        fail(cursor, close ? "a text is not UTF-8" : "a text does not end");
+    if (!close || close - cursor->at > FIELD_MOST_TEXT - 2) {
+        fail(cursor, close ? "a text is too long" : "a text does not end");
+        return "";
+    }
+    if (!text_is_utf8(cursor->at, (size_t)(close - cursor->at))) {
+        fail(cursor, "a text is not UTF-8");
         return "";
     }
     char *text = arena_alloc(cursor->arena, (size_t)(close - cursor->at) + 1), *to = text;
