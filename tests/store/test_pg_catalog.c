@@ -143,6 +143,18 @@ START_TEST(columns_of_anonymization) {
 }
 END_TEST
 
+START_TEST(columns_of_dependents) {
+    const char sql[] = "CREATE TABLE t (id int PRIMARY KEY, customer_id bigint, at timestamptz, a text); CREATE TABLE d (id int PRIMARY KEY, t_id int REFERENCES t, b text, c text NOT NULL)";
+    expect(sql, NULL, ANONYMIZE(TEXT "columns = ( \"null: a\" );\n dependents = ( { join = \"d.t_id\"; columns = ( \"null: b\" ); } );"),
+           "schedule.conf:3: \"A\": columns: nothing is said about c of table \"d\"");
+    expect(sql, NULL, ANONYMIZE(TEXT "columns = ( \"null: a\" );\n dependents = ( { join = \"d.t_id\"; columns = ( \"null: b, c\" ); } );"), "columns: null: c: the column may not be null");
+    expect(sql, NULL, ANONYMIZE(TEXT "columns = ( \"null: a\" );\n dependents = ( { join = \"d.t_id\"; columns = ( \"null: b, x\", \"as-is: c\" ); } );"), "table \"d\" has no column \"x\"");
+    expect(sql, NULL, ANONYMIZE(TEXT "columns = ( \"null: a\" );\n dependents = ( { join = \"d.t_id\"; columns = ( \"null: b\", \"as-is: c\" ); } );"), NULL);
+    expect("CREATE TABLE t (id int PRIMARY KEY, customer_id bigint, at timestamptz, a text UNIQUE); CREATE TABLE d (id int PRIMARY KEY, t_a text)", NULL,
+           ANONYMIZE(TEXT "columns = ( \"null: a\" );\n dependents = ( { join = \"d.t_a = t.a\"; when_anonymized = \"as-is\"; } );"), "the dependent \"d\" is joined by the column; use as-is");
+}
+END_TEST
+
 START_TEST(markers) {
     expect("CREATE TABLE t (id int PRIMARY KEY, customer_id bigint, at timestamptz, a text, m text)", NULL,
            ANONYMIZE(TEXT "marker = \"m\"; columns = ( \"null: a\" );"), "marker: column \"m\" is of type text");
@@ -248,6 +260,10 @@ START_TEST(the_tenants_own_records) {
     expect(subscriptions, query,
            BY_AGE("table = \"logs\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"subscriptions.id = logs.id\" ];"),
            "make it a dependent of the rule that purges the tenant's own record");
+    expect(subscriptions, query,
+           "\n{ data = \"Account\"; keep = \"account + 90 days\"; if_blocked = \"anonymize\"; basis = \"b\"; targets = ( { table = \"customers\"; tenant = \"id\";"
+           " dependents = ( { join = \"subscriptions.customer_id\"; when_anonymized = \"purge\"; } ); columns = ( \"as-is: name, email, ended_at, months\" ); } ); }",
+           "it cannot go while the tenant's record stays; write when_anonymized = \"as-is\"");
     expect("ALTER TABLE customers ADD reseller_id bigint", NULL, BY_END("table = \"customers\"; tenant = \"reseller_id\";"),
            "the tenants query takes a tenant's id from \"customers.id\"; write tenant = \"id\", not \"reseller_id\"");
     expect("", NULL,
@@ -324,5 +340,5 @@ END_TEST
 
 UNIT_MAIN("pg_catalog", a_good_schedule_has_no_fault, tables_that_cannot_be_swept, columns_that_are_not_there, tenants_of_unusable_types,
           anchors_of_unusable_types, identities,
-          columns_of_anonymization, markers, chains_to_the_tenant, dependents, cascades_are_declared, a_table_under_at_least_is_no_dependent, row_security_and_rules, conditions,
+          columns_of_anonymization, columns_of_dependents, markers, chains_to_the_tenant, dependents, cascades_are_declared, a_table_under_at_least_is_no_dependent, row_security_and_rules, conditions,
           the_tenants_query, the_tenants_own_records, children_come_before_their_parents, leaves_have_columns_of_their_own)
