@@ -82,7 +82,9 @@ static int inspect(const struct invocation *invocation, const struct schedule *s
 static int report_errors(const struct invocation *invocation, const struct inspection *inspection) {
     int status = EXIT_WELL;
     for (size_t i = 0; i < inspection->schedule->n_stores; i++)
-        if (inspection->store_errors[i].code != ERR_NONE) status = command_fail(invocation, EXIT_LATER, "%s", inspection->store_errors[i].text);
+        if (inspection->store_errors[i].code != ERR_NONE)
+            status = command_fail(invocation, inspection->store_errors[i].code == ERR_CONFIG ? EXIT_FAULTY : EXIT_LATER, "%s",
+                                  inspection->store_errors[i].text);
     if (inspection->faults.count)
         status = command_fail(invocation, EXIT_FAULTY, "the catalogs disagree with the schedule in %zu place%s: lapsectl check",
                               inspection->faults.count, inspection->faults.count == 1 ? "" : "s");
