@@ -64,6 +64,14 @@ static void mongo_close(struct store *base) {
     free(store);
 }
 
+static bool make_client(struct mongo_store *store) {
+    store->client = mongoc_client_new_from_uri(store->uri);
+    if (!store->client) return false;
+    (void)mongoc_client_set_error_api(store->client, MONGOC_ERROR_API_VERSION_2);
+    mongo_make_interruptible(store);
+    return true;
+}
+
 static int mongo_open(const struct store_settings *settings, struct store **ret_store, struct err *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, init_library);
@@ -86,12 +94,10 @@ static int mongo_open(const struct store_settings *settings, struct store **ret_
     if (settings->password) mongoc_uri_set_password(uri, settings->password);
     store->base.settings.password = NULL; /* the caller's may go */
     force_options(store);
-    store->client = mongoc_client_new_from_uri(uri);
-    if (!store->client) {
+    if (!make_client(store)) {
         mongo_close((struct store *)(void *)store);
         return err_set(err, ERR_CONFIG, "store \"%s\": its url cannot be used (TLS options without TLS support, or an unknown option)", conf->name);
     }
-    (void)mongoc_client_set_error_api(store->client, MONGOC_ERROR_API_VERSION_2);
     *ret_store = (struct store *)(void *)store;
     return 0;
 }
@@ -135,25 +141,37 @@ static int fail_by_server(const struct mongo_store *store, uint32_t code, bool t
     return result;
 }
 
+/* No answer from a server, but from the library: there was no connection, or it broke. */
+static bool is_broken(const bson_error_t *error) {
+    bool stream_code = error->code >= MONGOC_ERROR_STREAM_INVALID_TYPE && error->code <= MONGOC_ERROR_STREAM_NOT_ESTABLISHED;
+    return error->domain == MONGOC_ERROR_STREAM || (error->domain == MONGOC_ERROR_CLIENT && (stream_code || error->code == MONGOC_ERROR_CLIENT_NOT_READY));
+}
+
 int mongo_fail(struct mongo_store *store, const bson_error_t *error, const bson_t *reply, const char *what, struct err *err) {
     const char *name = store->base.settings.conf->name;
     bool transient = reply && mongoc_error_has_label(reply, "TransientTransactionError");
     if (error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE) {
         store->connected = false;
+        store->broken = true;
         return fail_by_server(store, SERVER_AUTHENTICATION_FAILED, false, what, err);
     }
+    if (is_broken(error)) {
+        store->connected = false;
+        store->broken = true;
+        if (mongo_go_on(store, err)) return -1;
+        return err_set(err, ERR_UNAVAILABLE, "store \"%s\": cannot %s: the connection broke or its deadline passed", name, what);
+    }
     switch (error->domain) {
-    case MONGOC_ERROR_STREAM:
     case MONGOC_ERROR_SERVER_SELECTION:
     case MONGOC_ERROR_SCRAM:
     case MONGOC_ERROR_SASL:
         store->connected = false;
+        store->broken = true;
         /* An authentication that failed on every server hides behind the selection; its code stays. */
         if (error->code == SERVER_AUTHENTICATION_FAILED || error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE)
             return fail_by_server(store, SERVER_AUTHENTICATION_FAILED, false, what, err);
-        return err_set(err, ERR_UNAVAILABLE, "store \"%s\": cannot %s: %s", name, what,
-                       error->domain == MONGOC_ERROR_STREAM ? "the connection broke or its deadline passed"
-                                                            : "no server that can be written to answers");
+        if (mongo_go_on(store, err)) return -1;
+        return err_set(err, ERR_UNAVAILABLE, "store \"%s\": cannot %s: no server that can be written to answers", name, what);
     case MONGOC_ERROR_SERVER:
     case MONGOC_ERROR_QUERY:
     case MONGOC_ERROR_COMMAND:
@@ -168,7 +186,7 @@ int mongo_fail(struct mongo_store *store, const bson_error_t *error, const bson_
 }
 
 int mongo_go_on(struct mongo_store *store, struct err *err) {
-    if (!store->interrupted) return 0;
+    if (!store->interrupted || store->finishing) return 0;
     store->interrupted = 0;
     return err_set(err, ERR_UNAVAILABLE, "store \"%s\": interrupted", store->base.settings.conf->name);
 }
@@ -192,6 +210,13 @@ static int read_hello(struct mongo_store *store, const bson_t *reply, int64_t *r
 int mongo_connect(struct mongo_store *store, int64_t *ret_now_us, struct err *err) {
     if (mongo_go_on(store, err)) return -1;
     if (store->connected && !ret_now_us) return 0;
+    /* The client of a broken connection refuses to look again for five seconds: a new one does not. Not while a
+     * batch's session needs it. */
+    if (store->broken && !store->prepared) {
+        mongoc_client_destroy(store->client);
+        store->broken = false;
+        if (!make_client(store)) return err_set(err, ERR_BUG, "store \"%s\": cannot make its client anew", store->base.settings.conf->name);
+    }
     MONGO_BSON command = BCON_NEW("hello", BCON_INT32(1));
     bson_t reply;
     bson_error_t error;
@@ -274,13 +299,18 @@ const struct store_driver mongo_driver = {
     .tenants = mongo_tenants,
     .tenants_tables = mongo_tenants_tables,
     .check = mongo_check,
+    .advise = mongo_advise,
+    .grants = mongo_grants,
+    .draft = mongo_draft,
     .probe = mongo_probe,
     .count = mongo_count,
+    .undecidable = mongo_undecidable,
     .begin = mongo_pass_begin,
     .prepare = mongo_pass_prepare,
     .finish = mongo_pass_finish,
     .exclude = mongo_pass_exclude,
     .end = mongo_pass_end,
     .settle = mongo_settle,
+    .explain = mongo_explain,
     .interrupt = mongo_interrupt,
 };

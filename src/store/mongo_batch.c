@@ -7,6 +7,9 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+enum { RETRY_PAUSE_NS = 50000000 };
 
 struct queued {
     const char *id;
@@ -132,7 +135,10 @@ static int start_order(struct mongo_store *store, struct pass *pass, struct err 
     arena_clear(pass->order_arena);
     pass->n_queue = pass->head = pass->n_window = 0;
     pass->last = NULL;
-    if (mongo_usable(store, order->target, &bound, err) || mongo_tally(store, bound, order, pass->order_arena, &tally, err)) return -1;
+    if (mongo_usable(store, order->target, &bound, err)) return -1;
+    if (order->target->tenant_in_name ? mongo_drop_tally(store, order, pass->order_arena, &tally, err)
+                                      : mongo_tally(store, bound, order, pass->order_arena, &tally, err))
+        return -1;
     pass->room = tally.n_tenants ? tally.n_tenants : 1;
     pass->queue = ARENA_ARRAY(pass->order_arena, struct queued, pass->room);
     pass->window = ARENA_ARRAY(pass->order_arena, struct queued, pass->room);
@@ -156,7 +162,8 @@ static void fill_window(struct pass *pass, size_t limit) {
     pass->last = NULL;
     while (pass->n_queue && pass->n_window < MONGO_TENANTS_A_QUESTION) {
         int64_t left = pass->queue[pass->head].left;
-        if (pass->n_window && !pass->by_key && expected + left > (int64_t)limit) break;
+        bool whole = pass->orders[pass->current]->target->tenant_in_name; /* one collection a batch */
+        if (pass->n_window && (whole || (!pass->by_key && expected + left > (int64_t)limit))) break;
         expected += left;
         pass->window[pass->n_window++] = pop(pass);
     }
@@ -245,11 +252,19 @@ static int apply_now(struct mongo_store *store, struct pass *pass, const struct 
 /* One batch of the window; *ret_batch = NULL: there was nothing in it. */
 static int prepare_window(struct mongo_store *store, struct pass *pass, size_t limit, struct arena *arena, struct batch **ret_batch, struct err *err) {
     struct batch *batch = ARENA_NEW(arena, struct batch);
+    const struct order *order = pass->orders[pass->current];
     arena_clear(pass->batch_arena);
+    *ret_batch = NULL;
+    if (order->target->tenant_in_name) {
+        pass->work = (struct mongo_work){0};
+        pass->window_done = true;
+        if (mongo_drop_prepare(store, order, pass->window[0].id, arena, batch, err)) return -1;
+        if (batch->n_tenants) *ret_batch = batch;
+        return 0;
+    }
     if (begin_transaction(store, pass, err) || choose(store, pass, limit, err)) return -1;
     if (!pass->work.n_documents && !pass->work.n_children) {
         abandon(store, pass);
-        *ret_batch = NULL;
         return 0;
     }
     describe(pass, !store->transactions, arena, batch);
@@ -298,26 +313,35 @@ int mongo_pass_prepare(struct store *base, struct pass *pass, size_t limit, stru
 
 /* ---- finish ---- */
 
-/* A lost answer is asked for again in the same session, as long as the deadline allows: the server knows what it did. */
+/* A lost answer is asked for again in the same session, as long as the deadline allows: the server knows what it did. Once one was
+ * lost, only a server's word makes the outcome known. */
 static int commit_transaction(struct mongo_store *store, struct pass *pass, struct err *err) {
     int64_t deadline_us = time_monotonic_us() + (int64_t)store->timeout_ms * 1000;
-    for (;;) {
+    for (bool lost = false;;) {
         bson_t reply;
         bson_error_t error;
         bool done = mongoc_client_session_commit_transaction(pass->session, &reply, &error);
-        bool unknown = !done && mongoc_error_has_label(&reply, "UnknownTransactionCommitResult");
+        lost |= !done && mongoc_error_has_label(&reply, "UnknownTransactionCommitResult");
+        bool answered = error.domain == MONGOC_ERROR_SERVER && !mongoc_error_has_label(&reply, "UnknownTransactionCommitResult");
         int result = done ? 0 : mongo_fail(store, &error, &reply, "commit", err);
         bson_destroy(&reply);
         if (done) return 0;
-        if (!unknown) return result;
+        if (!lost || answered) return result;
         if (time_monotonic_us() >= deadline_us)
             return err_set(err, ERR_UNKNOWN, "store \"%s\": the answer to the commit was lost", store->base.settings.conf->name);
+        const struct timespec pause = {.tv_nsec = RETRY_PAUSE_NS}; /* a refused connection is refused at once */
+        (void)nanosleep(&pause, NULL);
     }
 }
 
+/* Without transactions what broke off may have been carried out in part. */
 static int apply_listed(struct mongo_store *store, struct pass *pass, struct outcome *ret_outcome, struct err *err) {
+    const struct order *order = pass->orders[pass->current];
     if (mongo_connect(store, NULL, err)) return -1;
-    return mongo_work_again(store, &pass->work, ret_outcome, err);
+    int result = order->target->tenant_in_name ? mongo_drop_finish(store, order, pass->window[0].id, ret_outcome, err)
+                                               : mongo_work_again(store, &pass->work, ret_outcome, err);
+    if (result && err->code == ERR_UNAVAILABLE) err->code = ERR_UNKNOWN;
+    return result;
 }
 
 int mongo_pass_finish(struct store *base, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err) {
@@ -326,8 +350,10 @@ int mongo_pass_finish(struct store *base, struct pass *pass, bool commit, struct
     struct outcome outcome = {.records = (int64_t)pass->work.n_documents};
     for (size_t i = 0; i < pass->work.n_children; i++) outcome.dependents += (int64_t)pass->work.children[i].count;
     int result = 0;
+    store->finishing = true;
     if (commit) result = pass->session ? commit_transaction(store, pass, err) : apply_listed(store, pass, &outcome, err);
     abandon(store, pass);
+    store->finishing = false;
     if (commit && !result) settle_window(pass);
     else if (!pass->by_key) return_window(pass);
     if (result) return -1;

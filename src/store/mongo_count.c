@@ -32,18 +32,6 @@ static bson_t *group_pipeline(const struct mongo_bound *bound, const struct orde
     return pipeline;
 }
 
-/* The tenant's end, for scopes that have no anchor of the record. */
-static int64_t end_of(const struct scope *scope, const char *id) {
-    for (size_t low = 0, high = scope->n_tenants; low < high;) {
-        size_t middle = (low + high) / 2;
-        int order = strcmp(scope->tenants[middle].id, id);
-        if (!order) return scope->tenants[middle].end_us;
-        if (order < 0) low = middle + 1;
-        else high = middle;
-    }
-    return TIME_FOREVER;
-}
-
 struct counting {
     struct mongo_store *store;
     const struct mongo_bound *bound;
@@ -67,7 +55,7 @@ static void read_group(struct counting *counting, const bson_t *document) {
     }
     if (bson_iter_init_find(&iter, document, "n")) entry.count = bson_iter_as_int64(&iter);
     enum since_unit unit = order->due.anchor_is_since ? counting->bound->target->unit : UNIT_NONE;
-    if (!order->due.anchor) entry.oldest_us = end_of(&order->due, entry.tenant);
+    if (!order->due.anchor) entry.oldest_us = scope_end(&order->due, entry.tenant);
     else if (bson_iter_init_find(&iter, document, "oldest")) (void)mongo_instant(&iter, unit, &entry.oldest_us);
     *ARENA_APPEND(counting->arena, counting->items, counting->n_items) = entry;
 }
@@ -304,6 +292,7 @@ static bool may_keep_back(const struct mongo_store *store, const struct order *o
 
 static int tally_order(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, struct arena *arena, bool numbers,
                        struct tally *ret_tally, struct err *err) {
+    if (order->target->tenant_in_name) return mongo_drop_tally(store, order, arena, ret_tally, err);
     bool walked = !order_is_any(order) && mongo_is_walked(order) && (numbers || may_keep_back(store, order));
     return walked ? tally_walked(store, bound, order, arena, ret_tally, err) : mongo_tally(store, bound, order, arena, ret_tally, err);
 }

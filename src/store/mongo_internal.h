@@ -1,7 +1,7 @@
-/* What the MongoDB driver's files share. mongo.c: connection, errors, the driver table; mongo_bson.c: values and their text;
+/* What the MongoDB driver's files share. mongo.c, mongo_stream.c: connection, errors, the driver table; mongo_bson.c: values and their text;
  * mongo_tenants.c: the tenants pipeline; mongo_bind.c: targets bound to what the server holds; mongo_check.c: faults, advice;
- * mongo_grants.c, mongo_draft.c; mongo_compile.c: the one function that turns an order into a filter; mongo_count.c: probe,
- * count; mongo_undecidable.c; mongo_walk.c: the dependents of chosen documents; mongo_batch.c: passes, prepare, finish;
+ * mongo_grants.c, mongo_advise.c, mongo_draft.c; mongo_compile.c: the one function that turns an order into a filter; mongo_count.c: probe,
+ * count; mongo_undecidable.c; mongo_work.c: what one batch does; mongo_walk.c, mongo_map.c: the dependents of chosen documents; mongo_batch.c: passes, prepare, finish;
  * mongo_drop.c: collections that are one tenant's; mongo_anonymize.c: strategies; mongo_explain.c.
  *
  * MongoDB has no catalog. A tenant's id is bound in every type it can have ("7" is the string, the integer and the double);
@@ -16,6 +16,7 @@
 enum {
     MONGO_TENANTS_A_QUESTION = 10000, /* ids in one $in */
     MONGO_IDS_A_QUESTION = 1000,      /* parents whose dependents are asked for together */
+    MONGO_LONGEST_PATH = 1000,        /* of a dotted path, in bytes; checked before anything is compiled */
 };
 
 /* The BSON types that a tenant of one collection can have. */
@@ -37,12 +38,14 @@ struct mongo_bound {
 struct mongo_store {
     struct store_base base; /* first */
     mongoc_uri_t *uri;
-    mongoc_client_t *client; /* NULL: not made yet */
+    mongoc_client_t *client;
     const char *database;    /* of the URI */
     bool connected;          /* hello was answered */
+    bool broken;             /* the client met a broken connection: it is made anew */
     bool transactions;       /* a replica set */
     int32_t timeout_ms;
     volatile int interrupted;
+    bool finishing;          /* a batch is carried out: not to be interrupted, its deadlines bound it */
     struct pass *prepared;   /* between prepare and finish: its pass */
     struct arena *catalog;   /* what `bound` lives in: renewed by each check */
     struct mongo_bound *bound; /* by target.number; entries of other stores' targets are zero; NULL: not checked yet */
@@ -81,6 +84,10 @@ struct mongo_find {
 int mongo_find(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const struct mongo_find *find,
                mongoc_cursor_t **ret_cursor, struct err *err) MUST_CHECK;
 
+/* mongo_stream.c */
+/* The client's waits end soon when the store is interrupted. Before its first connection. */
+void mongo_make_interruptible(struct mongo_store *store);
+
 /* mongo_bson.c */
 /* The text of a tenant's or a key's value: the same for 7, 7.0 and "7". NULL: it is of no type that a tenant may have. */
 char *mongo_text(struct arena *arena, const bson_iter_t *value);
@@ -116,6 +123,16 @@ bool mongo_is_plain(const struct mongo_entry *entry);
 int mongo_bind(struct mongo_store *store, const struct mongo_catalog *catalog, struct faults *faults, struct err *err) MUST_CHECK;
 /* The bound target, or an error if it must not be compiled. */
 int mongo_usable(const struct mongo_store *store, const struct target *target, const struct mongo_bound **ret_bound, struct err *err) MUST_CHECK;
+
+/* mongo_grants.c */
+enum mongo_action { MONGO_FIND = 1, MONGO_LIST_INDEXES = 2, MONGO_REMOVE = 4, MONGO_UPDATE = 8, MONGO_DROP = 16, MONGO_ACTIONS = 5 /* their number */ };
+extern const char *const mongo_action_names[MONGO_ACTIONS]; /* of 1 << index */
+struct mongo_need {
+    const char *collection; /* "": any of the database */
+    unsigned actions;
+};
+/* What this target needs; at least one. */
+size_t mongo_needs_of(struct arena *arena, const struct target *target, struct mongo_need **ret_needs);
 
 /* mongo_compile.c */
 /* How an anchor's value may be stored. */
@@ -200,6 +217,15 @@ int mongo_walk(struct mongo_store *store, mongoc_client_session_t *session, stru
                struct err *err) MUST_CHECK;
 /* Only counts: of all documents of the work, however many dependents they have. */
 int mongo_walk_count(struct mongo_store *store, struct mongo_work *work, int64_t *ret_dependents, struct err *err) MUST_CHECK;
+
+/* mongo_drop.c */
+/* The name of the tenant's own collection; NULL: it could be somebody else's, or no collection can have it. */
+char *mongo_drop_name(struct arena *arena, const struct schedule *schedule, const struct target *target, const char *tenant);
+int mongo_drop_tally(struct mongo_store *store, const struct order *order, struct arena *arena, struct tally *ret_tally, struct err *err) MUST_CHECK;
+/* A batch of one tenant's collection; no tenants in it: it is gone, or not due. */
+int mongo_drop_prepare(struct mongo_store *store, const struct order *order, const char *tenant, struct arena *arena, struct batch *ret_batch,
+                       struct err *err) MUST_CHECK;
+int mongo_drop_finish(struct mongo_store *store, const struct order *order, const char *tenant, struct outcome *ret_outcome, struct err *err) MUST_CHECK;
 
 /* mongo_anonymize.c */
 /* The conditions of a document that can be anonymized and, as far as the marker tells, was not: pushed to an $and. */

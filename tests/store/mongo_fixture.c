@@ -27,12 +27,12 @@ void fixture_open(struct fixture *fixture, const char *variable) {
     (void)snprintf(fixture->database, sizeof fixture->database, "lapsed_%d", (int)getpid());
     mongoc_uri_set_database(uri, fixture->database);
     fixture->client = mongoc_client_new_from_uri(uri);
-    fixture->conf = (struct store_conf){.name = "docs", .kind = STORE_MONGODB, .url = arena_strdup(fixture->arena, mongoc_uri_get_string(uri))};
-    /* mongoc_uri_get_string does not show a database that was set later. */
+    mongoc_uri_destroy(uri);
+    /* As above, in text: "mongodb://USER@HOST" and what stands behind the database. */
     const char *query = strchr(url, '?');
     int hosts = (int)(strcspn(url + strlen("mongodb://"), "/?") + strlen("mongodb://"));
+    fixture->conf = (struct store_conf){.name = "docs", .kind = STORE_MONGODB};
     fixture->conf.url = arena_printf(fixture->arena, "%.*s/%s%s", hosts, url, fixture->database, query ? query : "");
-    mongoc_uri_destroy(uri);
     fixture->conf.place = (struct place){"lapsed.conf", 1};
     fixture->keep = (struct keep){.kind = KEEP_AGE, .period = {1, PERIOD_YEARS}, .tenant_end = -1};
     fixture->rule = (struct rule){.data = "Tickets", .keep = &fixture->keep, .n_keep = 1, .targets = fixture->targets};

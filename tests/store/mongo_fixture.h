@@ -13,6 +13,10 @@
 #define NEW_YEAR_US INT64_C(1767225600000000)
 #define DAY(n) (NEW_YEAR_US + (n) * TIME_DAY_US)
 
+/* Variables of scripts/servers.py: URLs of administrators. */
+#define REPLICA_SET "LAPSED_TEST_MONGODB_ADMIN"
+#define STANDALONE "LAPSED_TEST_MONGODB_STANDALONE_ADMIN"
+
 enum { MOST_TARGETS = 8 };
 
 struct fixture {

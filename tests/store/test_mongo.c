@@ -3,8 +3,6 @@
 
 #include <signal.h>
 
-#define SERVER "LAPSED_TEST_MONGODB_ADMIN"
-
 static const char *const anna[] = {"anna", NULL};
 
 /* Documents at 2025-12-31 (due before New Year) and 2026-01-02 (not due). */
@@ -13,7 +11,7 @@ static const char *const anna[] = {"anna", NULL};
 
 START_TEST(only_dates_before_the_cutoff_are_due) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     fixture_insert(&fixture, "logs", "{'_id': 1, 't': 'anna', 'at': " OLD "}");
     fixture_insert(&fixture, "logs", "{'_id': 2, 't': 'anna', 'at': " YOUNG "}");
     fixture_insert(&fixture, "logs", "{'_id': 3, 't': 'anna', 'at': '2020-01-01'}");
@@ -46,7 +44,7 @@ END_TEST
 
 START_TEST(a_tenant_is_found_in_every_type_it_can_have) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     fixture_insert(&fixture, "logs", "{'_id': 1, 't': '7', 'at': " OLD "}");
     fixture_insert(&fixture, "logs", "{'_id': 2, 't': 7, 'at': " OLD "}");
     fixture_insert(&fixture, "logs", "{'_id': 3, 't': {'$numberLong': '7'}, 'at': " OLD "}");
@@ -80,7 +78,7 @@ END_TEST
 
 START_TEST(exceptions_have_their_own_cutoff) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     const char *const tenants[] = {"anna", "bert", "carl"};
     for (size_t i = 0; i < 3; i++)
         for (int day = -10; day < 10; day++)
@@ -115,7 +113,7 @@ END_TEST
 
 START_TEST(a_filter_cannot_break_out) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     fixture_insert(&fixture, "logs", "{'_id': 1, 't': 'anna', 'kind': 'a', 'at': " OLD "}");
     fixture_insert(&fixture, "logs", "{'_id': 2, 't': 'anna', 'kind': 'b', 'at': " OLD "}");
     fixture_insert(&fixture, "logs", "{'_id': 3, 't': 'bert', 'kind': 'a', 'at': " OLD "}");
@@ -131,7 +129,7 @@ END_TEST
 
 START_TEST(numbers_with_a_unit_are_anchors) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     fixture_insert(&fixture, "logs", "{'_id': 1, 'at': 1767225599}");
     fixture_insert(&fixture, "logs", "{'_id': 2, 'at': 1767225600}");
     fixture_insert(&fixture, "logs", "{'_id': 3, 'at': 1767225599.5}");
@@ -156,7 +154,7 @@ END_TEST
 
 START_TEST(the_time_of_an_object_id_is_an_anchor) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     fixture_insert(&fixture, "logs", "{'_id': {'$oid': '6955b8ffffffffffffffffff'}}"); /* 2025-12-31T23:59:59Z */
     fixture_insert(&fixture, "logs", "{'_id': {'$oid': '6955b9000000000000000000'}}"); /* 2026-01-01T00:00:00Z */
     struct target *target = fixture_target(&fixture, "logs", NULL, "_id");
@@ -171,7 +169,7 @@ END_TEST
 
 START_TEST(an_updated_document_survives_and_the_batch_is_tried_again) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     for (int i = 0; i < 5; i++) fixture_insert(&fixture, "logs", arena_printf(fixture.arena, "{'_id': %d, 't': 'anna', 'at': " OLD "}", i));
     struct target *target = fixture_target(&fixture, "logs", "t", "at");
     fixture_start(&fixture);
@@ -202,7 +200,7 @@ END_TEST
 
 START_TEST(tenants_share_the_batches) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     for (int i = 0; i < 25; i++) fixture_insert(&fixture, "logs", "{'t': 'large', 'at': " OLD "}");
     for (int i = 0; i < 12; i++) fixture_insert(&fixture, "logs", arena_printf(fixture.arena, "{'t': 'small%02d', 'at': " OLD "}", i));
     struct target *target = fixture_target(&fixture, "logs", "t", "at");
@@ -236,7 +234,7 @@ END_TEST
 
 START_TEST(an_excluded_tenant_is_left_alone) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     fixture_insert(&fixture, "logs", "{'t': 'anna', 'at': " OLD "}");
     fixture_insert(&fixture, "logs", "{'t': 'bert', 'at': " OLD "}");
     struct target *target = fixture_target(&fixture, "logs", "t", "at");
@@ -282,7 +280,7 @@ static int note_row(void *context, const struct tenant_row *row, struct err *err
 
 START_TEST(the_pipeline_gives_tenants) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     fixture_insert(&fixture, "accounts", "{'_id': 7, 'closed': " OLD ", 'reseller': {'$oid': '507f1f77bcf86cd799439011'}, 'logs': '3 years'}");
     fixture_insert(&fixture, "accounts", "{'_id': 8}");
     fixture_insert(&fixture, "accounts", "{'_id': 9, 'closed': 'yes', 'logs': 5}");
@@ -316,7 +314,7 @@ END_TEST
 
 START_TEST(a_server_that_is_not_there_is_unavailable) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     struct store_conf nowhere = {.name = "docs", .kind = STORE_MONGODB, .url = "mongodb://127.0.0.1:9/x"};
     fixture.schedule.settings.statement_timeout_us = TIME_SECOND_US;
     const struct store_settings settings = {.conf = &nowhere, .schedule = &fixture.schedule};
@@ -330,7 +328,7 @@ END_TEST
 
 START_TEST(the_server_tells_its_clock) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     fixture_start(&fixture);
     int64_t now_us;
     ck_assert(!mongo_driver.ping(fixture.store, &now_us, &fixture.err));

@@ -1,7 +1,6 @@
 /* MongoDB: what goes with a document, what keeps it back, and anonymization. */
 #include "store/mongo_fixture.h"
 
-#define SERVER "LAPSED_TEST_MONGO_URL"
 #define OLD "{'$date': '2025-12-31T00:00:00Z'}"
 #define YOUNG "{'$date': '2026-01-02T00:00:00Z'}"
 
@@ -11,7 +10,7 @@ static const struct dependent comments = {.join = {.child_table = "comments", .c
 
 START_TEST(dependents_go_with_their_document) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     fixture_insert(&fixture, "tickets", "{'_id': 1, 't': 'anna', 'at': " OLD "}");
     fixture_insert(&fixture, "tickets", "{'_id': 2, 't': 'anna', 'at': " YOUNG "}");
     fixture_insert(&fixture, "tickets", "{'_id': 3, 't': 'anna', 'at': " OLD ", 'ref': 'x'}");
@@ -50,7 +49,7 @@ END_TEST
 
 START_TEST(a_document_with_more_dependents_than_a_batch_is_drained_first) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     for (int i = 0; i < 4; i++) fixture_insert(&fixture, "tickets", arena_printf(fixture.arena, "{'_id': %d, 't': 'anna', 'at': " OLD "}", i));
     for (int i = 0; i < 35; i++) fixture_insert(&fixture, "comments", "{'ticketId': 2}");
     for (int i = 0; i < 3; i++) fixture_insert(&fixture, "comments", "{'ticketId': 3}");
@@ -86,7 +85,7 @@ END_TEST
 
 START_TEST(a_tree_goes_with_its_root) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     fixture_insert(&fixture, "notes", "{'_id': 1, 't': 'anna', 'at': " OLD "}");
     fixture_insert(&fixture, "notes", "{'_id': 2, 't': 'anna', 'at': " YOUNG ", 'parent': 1}");
     fixture_insert(&fixture, "notes", "{'_id': 3, 't': 'anna', 'at': " OLD ", 'parent': 2}");
@@ -107,7 +106,7 @@ END_TEST
 
 START_TEST(a_dependent_with_a_rule_of_its_own_blocks) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     for (int i = 0; i < 30; i++) fixture_insert(&fixture, "tickets", arena_printf(fixture.arena, "{'_id': %d, 't': 'anna', 'at': " OLD "}", i));
     for (int i = 0; i < 25; i++) fixture_insert(&fixture, "comments", arena_printf(fixture.arena, "{'ticketId': %d, 'at': " YOUNG "}", i));
     /* One that belongs to two tickets cannot go with one of them. */
@@ -169,7 +168,7 @@ static void check_people(struct fixture *fixture) {
 
 START_TEST(anonymization_goes_through_paths_and_arrays_once) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     insert_people(&fixture);
     struct target *target = fixture_target(&fixture, "people", "t", "at");
     struct order order = anonymization(&fixture, target);
@@ -185,7 +184,7 @@ END_TEST
 
 START_TEST(a_marker_says_what_is_done) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     insert_people(&fixture);
     struct target *target = fixture_target(&fixture, "people", "t", "at");
     struct order order = anonymization(&fixture, target);
@@ -202,7 +201,7 @@ END_TEST
 
 START_TEST(blocked_documents_are_anonymized_and_their_dependents_follow) {
     struct fixture fixture;
-    fixture_open(&fixture, SERVER);
+    fixture_open(&fixture, REPLICA_SET);
     insert_people(&fixture);
     fixture_insert(&fixture, "people", "{'_id': 5, 't': 'anna', 'at': " OLD ", 'name': 'Free'}");
     fixture_insert(&fixture, "invoices", "{'person': 1}");

@@ -1,0 +1,130 @@
+/* Counts the documents that no rule can decide. */
+#include "store/mongo_internal.h"
+
+#include <string.h>
+
+struct surveying {
+    struct mongo_store *store;
+    const struct mongo_bound *bound;
+    struct arena *arena;
+    struct undecidable *items;
+    size_t count;
+};
+
+/* Counts the documents for which all conditions hold, and `only`; none are no item. */
+static int survey(struct surveying *surveying, const char *code, const char *column, bson_t *conditions, uint32_t *index, struct err *err) {
+    if (surveying->bound->only) {
+        MONGO_BSON wrapped = BCON_NEW("$and", "[", BCON_DOCUMENT(surveying->bound->only), "]");
+        mongo_push(conditions, index, wrapped);
+    }
+    MONGO_BSON pipeline = BCON_NEW("pipeline", "[", "{", "$match", "{", "$and", BCON_ARRAY(conditions), "}", "}", "{", "$count", "n", "}", "]");
+    MONGO_CURSOR cursor = NULL;
+    const bson_t *document;
+    bson_iter_t number;
+    if (mongo_aggregate(surveying->store, NULL, surveying->bound->target->name, pipeline, NULL, &cursor, err) ||
+        mongo_next(surveying->store, cursor, "look for undecidable documents", &document, err))
+        return -1;
+    if (!document || !bson_iter_init_find(&number, document, "n")) return 0;
+    *ARENA_APPEND(surveying->arena, surveying->items, surveying->count) =
+        (struct undecidable){.code = code, .column = column, .count = bson_iter_as_int64(&number)};
+    return 0;
+}
+
+/* An array at the path or on the way to it. */
+static void push_array(bson_t *conditions, uint32_t *index, const char *path) {
+    bson_t none = BSON_INITIALIZER;
+    uint32_t count = 0;
+    mongo_push_no_array(&none, &count, path);
+    MONGO_BSON some = BCON_NEW("$nor", "[", "{", "$and", BCON_ARRAY(&none), "}", "]");
+    mongo_push(conditions, index, some);
+    bson_destroy(&none);
+}
+
+enum where { IN_ARRAY, NO_ARRAY };
+
+/* One question: `condition` on a path in or outside of arrays. */
+static int survey_path(struct surveying *surveying, const char *code, const char *path, enum where where, const bson_t *condition, struct err *err) {
+    bson_t conditions = BSON_INITIALIZER;
+    uint32_t index = 0;
+    if (where == IN_ARRAY) push_array(&conditions, &index, path);
+    else mongo_push_no_array(&conditions, &index, path);
+    if (condition) mongo_push(&conditions, &index, condition);
+    int result = survey(surveying, code, path, &conditions, &index, err);
+    bson_destroy(&conditions);
+    return result;
+}
+
+static int survey_tenant(struct surveying *surveying, struct err *err) {
+    const char *path = surveying->bound->target->tenant;
+    MONGO_BSON empty = BCON_NEW("$or", "[", "{", path, BCON_NULL, "}", "{", path, "", "}", "]");
+    MONGO_BSON unknown = BCON_NEW(path, "{", "$ne", BCON_NULL, "$not", "{", "$type", "[", "string", "number", "objectId", "binData", "]", "}", "}");
+    return survey_path(surveying, "tenant-empty", path, NO_ARRAY, empty, err) || survey_path(surveying, "tenant-unknown", path, NO_ARRAY, unknown, err) ||
+                   survey_path(surveying, "tenant-ambiguous", path, IN_ARRAY, NULL, err)
+               ? -1
+               : 0;
+}
+
+/* {$nor: [what is an anchor]} and neither missing nor null. */
+static bson_t *wrong_type(const char *path, unsigned forms) {
+    bson_t types = BSON_INITIALIZER;
+    uint32_t count = 0;
+    char room[16];
+    const char *key;
+    static const struct {
+        unsigned form;
+        const char *type;
+    } names[] = {{MONGO_DATE, "date"}, {MONGO_ID_TIME, "objectId"}, {MONGO_COUNTED, "int"}, {MONGO_COUNTED, "long"}, {MONGO_COUNTED, "double"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (forms & names[i].form) {
+            (void)bson_uint32_to_string(count++, &key, room, sizeof room);
+            mongo_append_utf8(&types, key, names[i].type);
+        }
+    bson_t *wrong = forms == MONGO_COUNTED ? BCON_NEW(path, "{", "$ne", BCON_NULL, "$not", "{", "$gt", BCON_INT64(0), "}", "}")
+                                           : BCON_NEW(path, "{", "$ne", BCON_NULL, "$not", "{", "$type", BCON_ARRAY(&types), "}", "}");
+    bson_destroy(&types);
+    return wrong;
+}
+
+static int survey_since(struct surveying *surveying, int64_t now_us, struct err *err) {
+    const struct target *target = surveying->bound->target;
+    unsigned forms = mongo_forms(surveying->bound, target->since, true);
+    MONGO_BSON empty = BCON_NEW(target->since, BCON_NULL);
+    MONGO_BSON wrong = wrong_type(target->since, forms);
+    bool seconds = target->unit == UNIT_SECONDS;
+    MONGO_BSON future = forms == MONGO_COUNTED ? BCON_NEW(target->since, "{", "$gt", BCON_INT64(now_us / (seconds ? 1000000 : 1000)), "}")
+                                               : BCON_NEW(target->since, "{", "$gt", BCON_DATE_TIME(now_us / 1000), "}");
+    return survey_path(surveying, "since-empty", target->since, NO_ARRAY, empty, err) || survey_path(surveying, "since-type", target->since, NO_ARRAY, wrong, err) ||
+                   survey_path(surveying, "since-type", target->since, IN_ARRAY, NULL, err) ||
+                   survey_path(surveying, "since-future", target->since, NO_ARRAY, future, err)
+               ? -1
+               : 0;
+}
+
+static int survey_fields(struct surveying *surveying, struct err *err) {
+    bson_t names = BSON_INITIALIZER, conditions = BSON_INITIALIZER;
+    uint32_t index = 0;
+    mongo_append_listed(&names, surveying->bound->target);
+    MONGO_BSON unlisted = BCON_NEW("$expr", "{", "$not", "[", "{", "$setIsSubset", "[", "{", "$map", "{", "input", "{", "$objectToArray", "$$ROOT", "}", "as",
+                                   "field", "in", "$$field.k", "}", "}", "{", "$literal", BCON_ARRAY(&names), "}", "]", "}", "]", "}");
+    mongo_push(&conditions, &index, unlisted);
+    int result = survey(surveying, "field-unlisted", NULL, &conditions, &index, err);
+    bson_destroy(&names);
+    bson_destroy(&conditions);
+    return result;
+}
+
+int mongo_undecidable(struct store *base, const struct target *target, int64_t now_us, struct arena *arena, const struct undecidable **ret_items,
+                      size_t *ret_count, struct err *err) {
+    struct mongo_store *store = mongo_of(base);
+    struct surveying surveying = {.store = store, .arena = arena};
+    if (mongo_connect(store, NULL, err) || mongo_usable(store, target, &surveying.bound, err)) return -1;
+    if (surveying.bound->exists) {
+        bool anonymizes = target->rule->n_anonymize || target->rule->anonymize_blocked;
+        if (target->tenant && survey_tenant(&surveying, err)) return err_within(err, "collection \"%s\"", target->name);
+        if (target->since && survey_since(&surveying, now_us, err)) return err_within(err, "collection \"%s\"", target->name);
+        if (anonymizes && target->n_columns && survey_fields(&surveying, err)) return err_within(err, "collection \"%s\"", target->name);
+    }
+    *ret_items = surveying.items;
+    *ret_count = surveying.count;
+    return 0;
+}
