@@ -50,7 +50,7 @@ static int count_all(struct redis_store *store, const struct order *const *order
     if (redis_compile(store, arena, orders, n_orders, &compiled, err) < 0) return -1;
     struct redis_scan scan;
     redis_scan_begin(&scan, store, arena, compiled, n_orders);
-    scan.exact = !probe;
+    scan.brief = probe;
     struct counting counting = {.tallies = ARENA_ARRAY(arena, struct redis_tally *, n_orders)};
     for (size_t i = 0; i < n_orders; i++) counting.tallies[i] = redis_tally_new();
     int result = 0;

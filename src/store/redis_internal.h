@@ -180,7 +180,7 @@ struct redis_scan {
     const char *glob;
     char cursor[32];
     bool over;
-    bool exact;          /* all due entries of a stream are counted, not only as many as a batch takes */
+    bool brief;          /* probe: of a stream's due entries the first few are enough */
     struct arena *page;  /* what one page needs */
 };
 typedef int redis_item_sink(void *context, size_t order_number, const struct redis_item *item, struct err *err);

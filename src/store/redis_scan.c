@@ -246,7 +246,7 @@ static int emit(struct page *page, redisReply *const *replies, redis_item_sink *
         }
         if (!due) continue;
         if (candidate->item.act == REDIS_ACT_MEMBERS) {
-            if (page->scan->exact && order->member_type[0] == 's' && count_stream(page, candidate, replies[i], err) < 0) return -1;
+            if (!page->scan->brief && order->member_type[0] == 's' && count_stream(page, candidate, replies[i], err) < 0) return -1;
         } else page->taken[candidate->key] = true;
         if (sink(context, candidate->order, &candidate->item, err) < 0) return -1;
     }

@@ -636,7 +636,7 @@ START_TEST(an_interrupted_verb_ends_soon) {
     pthread_join(thread, NULL);
     fixture->stall(false);
     ck_gone(result, begun_us);
-    ck_assert_int_lt(took_us, schedule.settings.statement_timeout_us);
+    if (fixture->interrupts_waits) ck_assert_int_lt(took_us, schedule.settings.statement_timeout_us);
 }
 END_TEST
 

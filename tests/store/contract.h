@@ -22,6 +22,7 @@ struct fixture {
     bool settles;              /* settle can tell what became of a batch */
     /* The server stops answering (SIGSTOP), or goes on. NULL: it cannot be stopped. */
     void (*stall)(bool stalled);
+    bool interrupts_waits;     /* interrupt ends the wait for a silent server; else the deadline does */
     void (*reset)(void);       /* makes the target, empty */
     /* Adds the record or moves its anchor. False: somebody's lock kept it from that for a quarter of a second. */
     bool (*put)(int number, const char *tenant, int64_t anchor_us);

@@ -92,6 +92,7 @@ int main(void) {
         .grain_us = 1,
         .settles = true,
         .stall = stall,
+        .interrupts_waits = true,
         .reset = reset,
         .put = put,
         .has = has,

@@ -64,6 +64,7 @@ int main(void) {
         .grain_us = 1,
         .irrevocable = true,
         .stall = stall,
+        .interrupts_waits = true,
         .reset = reset,
         .put = put,
         .has = has,
