@@ -265,7 +265,7 @@ int policy_diff(const struct schedule *schedule, const char *path, FILE *to, boo
     __attribute__((cleanup(free_arena))) struct arena *arena = arena_new();
     __attribute__((cleanup(free_text))) char *text = NULL;
     size_t length;
-    struct published published;
+    struct published published = {0};
     if (text_read_file(path, MOST_BYTES, &text, &length, err) || read_published(arena, path, text, &published, err)) return -1;
     struct comparison comparison = {.arena = arena, .path = path, .to = to};
     for (size_t i = 0; i < schedule->n_rules; i++) compare_rule(&comparison, &schedule->rules[i], &published);

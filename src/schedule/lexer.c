@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -111,22 +110,22 @@ int lexer_check_query(const char *text, struct err *err) {
     return err_set(err, ERR_CONFIG, "is not a query; begin it with SELECT, WITH or VALUES");
 }
 
-static int check_json_names(const json_t *value, struct err *err) {
+static int check_json_name(const char *name, struct err *err) {
     static const char *const refused[] = {"$where", "$function", "$accumulator", "$out", "$merge"};
-    if (json_is_array(value)) {
-        for (size_t i = 0; i < json_array_size(value); i++)
-            if (check_json_names(json_array_get(value, i), err)) return -1;
-        return 0;
-    }
-    if (!json_is_object(value)) return 0;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (!strcmp(name, refused[i]))
+            return err_set(err, ERR_CONFIG, "has %s, which runs code or writes elsewhere; write it with other operators", refused[i]);
+    return 0;
+}
+
+static int check_json_names(json_t *value, struct err *err) {
     const char *name;
     json_t *inner;
-    json_object_foreach((json_t *)(uintptr_t)(const void *)value, name, inner) {
-        for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-            if (!strcmp(name, refused[i]))
-                return err_set(err, ERR_CONFIG, "has %s, which runs code or writes elsewhere; write it with other operators", refused[i]);
+    size_t index;
+    json_array_foreach(value, index, inner)
         if (check_json_names(inner, err)) return -1;
-    }
+    json_object_foreach(value, name, inner)
+        if (check_json_name(name, err) || check_json_names(inner, err)) return -1;
     return 0;
 }
 

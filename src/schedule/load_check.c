@@ -43,16 +43,21 @@ static bool joins(const struct join *join, const char *column) {
     return false;
 }
 
+/* What the column is to the target, if that stays as it is; else NULL. */
+static const char *role_of(const struct target *target, const char *path) {
+    if (target->tenant && !target->n_via && !strcmp(path, target->tenant)) return "tenant";
+    if (target->since && !strcmp(path, field_of(target, target->since))) return "since";
+    if (target->marker && !strcmp(path, target->marker)) return "marker";
+    if (target->kind == TARGET_COLLECTION && (!strcmp(path, "_id") || !strncmp(path, "_id.", 4))) return "key";
+    if (target->n_via && joins(&target->via[0], path)) return "way to its tenant (via)";
+    for (size_t i = 0; i < target->n_ends; i++)
+        if (!strcmp(path, field_of(target, target->ends[i].column))) return "end";
+    return NULL;
+}
+
 static void check_unlisted(const struct loader *loader, const struct target *target) {
     for (size_t i = 0; i < target->n_columns; i++) {
-        const char *path = target->columns[i].path, *role = NULL;
-        if (target->tenant && !target->n_via && !strcmp(path, target->tenant)) role = "tenant";
-        else if (target->since && !strcmp(path, field_of(target, target->since))) role = "since";
-        else if (target->marker && !strcmp(path, target->marker)) role = "marker";
-        else if (target->kind == TARGET_COLLECTION && (!strcmp(path, "_id") || !strncmp(path, "_id.", 4))) role = "key";
-        else if (target->n_via && joins(&target->via[0], path)) role = "way to its tenant (via)";
-        for (size_t j = 0; j < target->n_ends && !role; j++)
-            if (!strcmp(path, field_of(target, target->ends[j].column))) role = "end";
+        const char *path = target->columns[i].path, *role = role_of(target, path);
         if (role)
             load_fault_at(loader, target->columns[i].place, "columns: \"%s\" is the target's %s, which stays as it is; take it out of the list", path, role);
     }

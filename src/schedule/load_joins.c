@@ -111,17 +111,20 @@ static bool same_join(const struct join *a, const struct join *b) {
     return true;
 }
 
+static bool hangs_on(const struct target *target, const struct join *join, const bool *reached) {
+    if (!join->parent_table || load_same_table(join->parent_table, target->name)) return true;
+    for (size_t i = 0; i < target->n_dependents; i++)
+        if (reached[i] && load_same_table(join->parent_table, target->dependents[i].join.child_table)) return true;
+    return false;
+}
+
 /* Which tables hang on the target: grown from it until nothing is added, so that a circle is found. */
 static void check_reach(const struct loader *loader, const struct target *target) {
     bool *reached = ARENA_ARRAY(loader->arena, bool, target->n_dependents);
     for (bool grown = true; grown;) {
         grown = false;
         for (size_t i = 0; i < target->n_dependents; i++) {
-            const char *parent = target->dependents[i].join.parent_table;
-            bool hangs = !parent || load_same_table(parent, target->name);
-            for (size_t j = 0; j < target->n_dependents && !hangs; j++)
-                hangs = reached[j] && load_same_table(parent, target->dependents[j].join.child_table);
-            if (!hangs || reached[i]) continue;
+            if (reached[i] || !hangs_on(target, &target->dependents[i].join, reached)) continue;
             reached[i] = grown = true;
         }
     }

@@ -69,26 +69,28 @@ static bool load_place_of_data(const struct loader *loader, const config_setting
     return true;
 }
 
+static void load_no_tenant(const struct loader *loader, const config_setting_t *group, struct target *target) {
+    const config_setting_t *setting = config_setting_get_member(group, "tenant");
+    target->no_tenant = true;
+    if (target->tenant_in_name) load_fault(loader, setting, "tenant = \"none\", but the name holds {tenant}; leave one");
+    if (config_setting_get_member(group, "via"))
+        load_fault(loader, setting, "tenant = \"none\" and via contradict each other; name the tenant's column at the end of via");
+}
+
+static void fault_no_tenant(const struct loader *loader, const config_setting_t *group, enum target_kind kind) {
+    if (kind == TARGET_KEYS) load_fault(loader, group, "no tenant is named; write {tenant} in the pattern, or write tenant = \"none\" if the keys have no tenants");
+    else
+        load_fault(loader, group, "no tenant is named; name its column (tenant = \"customer_id\"), or write tenant = \"none\" if the %s has no tenants", kind_settings[kind]);
+}
+
 static void load_tenant_of(const struct loader *loader, const config_setting_t *group, struct target *target) {
     const config_setting_t *setting = config_setting_get_member(group, "tenant");
     const char *tenant = load_name(loader, group, "tenant");
-    if (setting && !tenant) return;
-    if (tenant && !strcmp(tenant, "none")) {
-        target->no_tenant = true;
-        if (target->tenant_in_name) load_fault(loader, setting, "tenant = \"none\", but the name holds {tenant}; leave one");
-        if (config_setting_get_member(group, "via")) load_fault(loader, setting, "tenant = \"none\" and via contradict each other; name the tenant's column at the end of via");
-    } else if (tenant && target->tenant_in_name) {
-        load_fault(loader, setting, "tenant = \"%s\" and {tenant} in the name both say whose it is; leave one", tenant);
-    } else if (tenant && target->kind == TARGET_KEYS) {
-        load_fault(loader, setting, "keys have no tenant column; write {tenant} in the pattern, or tenant = \"none\"");
-    } else if (tenant) {
-        target->tenant = tenant;
-    } else if (!target->tenant_in_name) {
-        load_fault(loader, group, "no tenant is named; %s, or write tenant = \"none\" if the %s no tenants",
-                   target->kind == TARGET_KEYS ? "write {tenant} in the pattern" : "name its column (tenant = \"customer_id\")",
-                   target->kind == TARGET_KEYS ? "keys have" : target->kind == TARGET_TABLE ? "table has" : "collection has");
-    }
-    
+    if (tenant && !strcmp(tenant, "none")) load_no_tenant(loader, group, target);
+    else if (tenant && target->tenant_in_name) load_fault(loader, setting, "tenant = \"%s\" and {tenant} in the name both say whose it is; leave one", tenant);
+    else if (tenant && target->kind == TARGET_KEYS) load_fault(loader, setting, "keys have no tenant column; write {tenant} in the pattern, or tenant = \"none\"");
+    else if (!setting && !target->tenant_in_name) fault_no_tenant(loader, group, target->kind);
+    else target->tenant = tenant;
 }
 
 /* Where a key says its time. */

@@ -24,28 +24,33 @@ static void load_ends(struct loader *loader, const config_setting_t *group) {
     }
 }
 
+static void load_sql(struct loader *loader, const config_setting_t *group, struct tenants_conf *tenants) {
+    struct err err;
+    tenants->query = load_string(loader, group, "query");
+    if (tenants->query && lexer_check_query(tenants->query, &err)) load_fault(loader, config_setting_get_member(group, "query"), "the query %s", err.text);
+    tenants->store = load_store(loader, group, STORE_POSTGRESQL);
+}
+
+static void load_pipeline(struct loader *loader, const config_setting_t *group, struct tenants_conf *tenants) {
+    struct err err;
+    tenants->collection = load_name(loader, group, "collection");
+    tenants->pipeline = load_string(loader, group, "pipeline");
+    if (tenants->pipeline && lexer_check_pipeline(tenants->pipeline, &err))
+        load_fault(loader, config_setting_get_member(group, "pipeline"), "the pipeline %s", err.text);
+    tenants->store = load_store(loader, group, STORE_MONGODB);
+}
+
 static void load_query(struct loader *loader, const config_setting_t *group) {
     struct tenants_conf *tenants = &loader->schedule->tenants;
     const config_setting_t *query = config_setting_get_member(group, "query"), *collection = config_setting_get_member(group, "collection"),
                            *pipeline = config_setting_get_member(group, "pipeline");
-    struct err err;
-    if (query && (collection || pipeline)) {
-        load_fault(loader, query, "both a query and a %s are given; write query for PostgreSQL, or collection and pipeline for MongoDB",
-                   collection ? "collection" : "pipeline");
-    } else if (query) {
-        tenants->query = load_string(loader, group, "query");
-        if (tenants->query && lexer_check_query(tenants->query, &err)) load_fault(loader, query, "the query %s", err.text);
-        tenants->store = load_store(loader, group, STORE_POSTGRESQL);
-    } else if (collection && pipeline) {
-        tenants->collection = load_name(loader, group, "collection");
-        tenants->pipeline = load_string(loader, group, "pipeline");
-        if (tenants->pipeline && lexer_check_pipeline(tenants->pipeline, &err)) load_fault(loader, pipeline, "the pipeline %s", err.text);
-        tenants->store = load_store(loader, group, STORE_MONGODB);
-    } else if (collection || pipeline) {
+    if (query && (collection || pipeline))
+        load_fault(loader, query, "both a query and a %s are given; write query for PostgreSQL, or collection and pipeline for MongoDB", collection ? "collection" : "pipeline");
+    else if (query) load_sql(loader, group, tenants);
+    else if (collection && pipeline) load_pipeline(loader, group, tenants);
+    else if (collection || pipeline)
         load_fault(loader, group, "collection and pipeline go together, and %s is missing; write both", collection ? "pipeline" : "collection");
-    } else {
-        load_fault(loader, group, "query is missing; write query = \"SELECT id AS tenant, … FROM …\"; or collection and pipeline for MongoDB");
-    }
+    else load_fault(loader, group, "query is missing; write query = \"SELECT id AS tenant, … FROM …\"; or collection and pipeline for MongoDB");
 }
 
 void load_tenants(struct loader *loader, const config_setting_t *root) {

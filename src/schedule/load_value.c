@@ -11,6 +11,7 @@ struct place load_place(const struct loader *loader, const config_setting_t *set
     return (struct place){.file = loader->file, .line = source_line(setting)};
 }
 
+static void add_fault(const struct loader *loader, struct place place, const char *format, va_list arguments) PRINTF_LIKE(3, 0);
 static void add_fault(const struct loader *loader, struct place place, const char *format, va_list arguments) {
     const char *text = arena_vprintf(loader->arena, format, arguments);
     fault_add(loader->faults, place, "%s%s", loader->subject, text);
