@@ -96,14 +96,19 @@ void table_print(const struct table *table, FILE *to, bool colour) {
     for (size_t i = 0; i < table->n_cells; i += table->n_columns) print_row(table, table->cells + i, widths, to, colour);
 }
 
+static bool is_terminal(FILE *to) {
+    const char *term = getenv("TERM");
+    return isatty(fileno(to)) && term && !text_equal(term, "dumb");
+}
+
 bool terminal_colour(FILE *to) {
-    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    return isatty(fileno(to)) && !(no_color && *no_color) && term && !text_equal(term, "dumb");
+    const char *no_color = getenv("NO_COLOR");
+    return is_terminal(to) && !(no_color && *no_color);
 }
 
 void terminal_progress(const char *text) {
     static bool shown;
-    if (!isatty(STDERR_FILENO) || (!text && !shown)) return;
+    if (!is_terminal(stderr) || (!text && !shown)) return;
     (void)fprintf(stderr, "\r\033[K%s", text ? text : "");
     (void)fflush(stderr);
     shown = text;
