@@ -70,7 +70,7 @@ static int draft_collection(struct mongo_store *store, struct arena *arena, cons
         look_at(&looking, document);
     }
     if (looking.best_tenant < TENANT_NAMES) print_target(&looking, name, to);
-    else buf_printf(rest, "#   %s\n", name);
+    else buf_printf(rest, "  #   %s\n", name);
     return 0;
 }
 
@@ -80,12 +80,10 @@ int mongo_draft(struct store *base, struct buf *to, struct err *err) {
     struct mongo_catalog catalog = {0};
     __attribute__((cleanup(buf_free))) struct buf rest = {0};
     int result = mongo_connect(store, NULL, err) || mongo_list(store, arena, &catalog, err) ? -1 : 0;
-    buf_printf(to, "# Every collection of \"%s\" that seems to belong to a tenant. Say how long each is kept, and why; take away the # of what is true.\nschedule = (\n",
-               store->base.settings.conf->name);
+    buf_add(to, "  # Every collection that seems to belong to a tenant:\n");
     for (size_t i = 0; !result && i < catalog.count; i++)
         if (mongo_is_plain(&catalog.entries[i])) result = draft_collection(store, arena, catalog.entries[i].name, to, &rest, err);
-    buf_add(to, ");\n");
-    if (rest.length) buf_printf(to, "# Without a tenant's field (tenant = \"none\" if they hold nobody's data):\n%s", buf_text(&rest));
+    if (rest.length) buf_printf(to, "  # Without a tenant's field (tenant = \"none\" if they hold nobody's data):\n%s", buf_text(&rest));
     arena_free(arena);
     return result;
 }
