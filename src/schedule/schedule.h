@@ -99,7 +99,7 @@ struct target {
     size_t n_columns;
     const struct dependent *dependents;
     size_t n_dependents;
-    bool drop;
+    bool drop;               /* a collection of one tenant's own, without `only` and at_least: goes whole at that tenant's end */
     struct place place;
 };
 
