@@ -127,13 +127,13 @@ static int choose(struct making *making, struct err *err) {
     PG_RESULT result = NULL;
     pg_run_add_record(&columns, run);
     assert(!columns.n_parameters);
-    /* Columns of a subquery need names of their own. */
-    pg_run_add_choice(&sql, run, buf_text(&columns.text), making->limit, true);
+    size_t parents = making->pass->parents, limit = parents && parents < making->limit ? parents : making->limit;
+    pg_run_add_choice(&sql, run, buf_text(&columns.text), limit, true);
     if (pg_run(making->store, &sql, &result, err) < 0) return -1;
     making->n_chosen = (size_t)PQntuples(result);
     making->chosen = ARENA_ARRAY(making->arena, struct pg_record, making->n_chosen);
     for (size_t i = 0; i < making->n_chosen; i++) making->chosen[i] = kept(making->arena, pg_run_record(run, result, (int)i));
-    making->full = making->n_chosen >= making->limit;
+    making->full = making->n_chosen >= limit;
     return 0;
 }
 
@@ -212,6 +212,13 @@ static int count_dependents(struct making *making, const char *ctids, size_t mos
     return 0;
 }
 
+/* How many records to begin the next batch with, if they have as many dependents as these; a little less, or every other
+ * batch would be cut down. */
+static size_t fitting(size_t limit, size_t records, size_t dependents) {
+    size_t share = limit * records / (records + dependents);
+    return share > 10 ? share - share / 10 : share ? share : 1;
+}
+
 /* Takes so many of the records that they and their dependents fit into the batch; *count 0: not even one does. */
 static int fit(struct making *making, const struct pg_record *records, size_t *count, struct err *err) {
     struct pass *pass = making->pass;
@@ -220,7 +227,7 @@ static int fit(struct making *making, const struct pg_record *records, size_t *c
         size_t most = making->limit - take + 1, found;
         if (count_dependents(making, ctid_array(making->arena, records, take), most, &found, err) < 0) return -1;
         if (take + found <= making->limit) {
-            pass->parents = take + found < making->limit / 2 ? take * 2 : take;
+            pass->parents = fitting(making->limit, take, found);
             *count = take;
             return 0;
         }
@@ -387,15 +394,16 @@ static int take(struct making *making, const struct pg_record *records, size_t *
     return 0;
 }
 
-/* The planner is on the run's path for the choice alone: what follows joins with tables that may need another. */
-static const char unpin[] = "SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_sort = on;"
-                            "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
+/* After the choice: the records are found by ctid, what hangs on them by its indexes or, where it has none, by one hash
+ * join. A parallel scan for each batch costs more than it saves. */
+static const char after_choice[] = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_sort = on;"
+                                   "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on;"
+                                   "SET LOCAL max_parallel_workers_per_gather = 0";
 
 static int carefully(struct making *making, struct err *err) {
-    const struct pg_run *run = &making->pass->run;
     if (choose(making, err) < 0) return -1;
     if (!making->n_chosen) return 0;
-    if (run->shape != PG_BY_BLOCK && pg_script(making->store, unpin, err) < 0) return -1;
+    if (pg_script(making->store, after_choice, err) < 0) return -1;
     size_t count = making->n_chosen;
     struct pg_record *records = arena_grow(making->arena, making->chosen, count, count, sizeof *records);
     if (look_again(making, records, &count, err) < 0) return -1;
