@@ -130,5 +130,28 @@ START_TEST(segments_are_closed_by_size) {
 }
 END_TEST
 
+START_TEST(segments_are_closed_by_age) {
+    folder_setup();
+    struct journal_conf conf = folder_conf();
+    conf.segment_age_us = TIME_DAY_US;
+    struct journal *journal = journal_opened(&conf);
+    struct entry intent = an_intent(1, 1);
+    intent.time_us = time_now_us() - TIME_DAY_US + 3600 * TIME_SECOND_US;
+    ck_assert(put(journal, &intent));
+    intent.time_us = 0;
+    ck_assert(put(journal, &intent));
+    ck_assert_int_eq(folder_count("journal-", NULL), 0);
+    journal_close(journal);
+    conf.segment_age_us = TIME_DAY_US / 2; /* the age counts from the first entry, also after a restart */
+    journal = journal_opened(&conf);
+    ck_assert(put(journal, &intent));
+    ck_assert(put(journal, &intent));
+    ck_assert_int_eq(folder_count("journal-", NULL), 1);
+    journal_close(journal);
+    folder_remove();
+}
+END_TEST
+
 UNIT_MAIN("journal", entries_are_on_disk_when_their_ticket_comes_back, a_second_daemon_is_refused_by_name_of_the_first,
-             intents_without_a_final_outcome_are_found_at_start, close_answers_every_ticket, segments_are_closed_by_size)
+             intents_without_a_final_outcome_are_found_at_start, close_answers_every_ticket, segments_are_closed_by_size,
+          segments_are_closed_by_age)
