@@ -108,6 +108,7 @@ static int draft_store(const struct invocation *invocation, const struct schedul
     const struct store_driver *driver = store_driver(store);
     if (driver->draft) buf_printf(text, "\n  # ---- store \"%s\" (%s) ----\n", conf->name, driver->name);
     int status = driver->draft && driver->draft(store, text, &err) ? command_fail_err(invocation, &err) : EXIT_WELL;
+    if (status) buf_add(text, "  # (it could not be asked)\n");
     store_close(store);
     return status;
 }

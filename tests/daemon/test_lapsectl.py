@@ -1,0 +1,90 @@
+"""lapsectl beside the real daemon and the real servers: it tells the truth, and it changes nothing."""
+import json
+
+SCHEDULE = '''schedule = (
+  { data = "Events"; keep = "12 months"; basis = "Security";
+    targets = ( { table = "events"; tenant = "customer_id"; since = "at"; } ); },
+  { data = "Accounts"; keep = "subscription + 30 days"; basis = "Contract";
+    targets = ( { table = "customers"; tenant = "id"; } ); }
+);
+'''
+
+
+def answer(world, *arguments, status=0):
+    given = world.lapsectl(*arguments)
+    assert given.returncode == status, given.stdout + given.stderr
+    return given.stdout
+
+
+def test_nothing_is_changed_by_looking(product):
+    before, here = product.snapshot(), sorted(product.folder.rglob("*"))
+    for arguments in (["check"], ["grants"], ["policy"], ["plan"], ["plan", "--at", "2035-01-01"], ["plan", "--json"]):
+        answer(product, *arguments)
+    for arguments in (["status"], ["findings"]):
+        answer(product, *arguments, status=2)  # it never ran
+    assert product.snapshot() == before
+    assert sorted(product.folder.rglob("*")) == here
+
+
+def test_the_tenants_plans_are_the_plan(product):
+    """What --tenant counts for each of some tenants is what the whole plan says of it."""
+    whole = json.loads(answer(product, "plan", "--json"))["tenants"]
+    assert len(whole) > 10
+    for tenant in whole[:3] + whole[-3:]:
+        alone = json.loads(answer(product, "plan", "--json", "--tenant", tenant["tenant"]))
+        assert sum(row["ready"] for row in alone["rules"]) == tenant["due"], tenant
+
+
+def test_explain_says_what_the_sweep_does(world):
+    world.simple(rows=20, due=10)
+    assert "The next sweep destroys it." in answer(world, "explain", "events", "10")
+    assert "Nothing is done to it now." in answer(world, "explain", "events", "11")
+    assert world.once().returncode == 0
+    assert "events has no record 10" in world.lapsectl("explain", "events", "10").stderr
+    assert world.lapsectl("explain", "events", "10").returncode == 1
+    assert "Nothing is done to it now." in answer(world, "explain", "events", "11")
+
+
+def test_explain_knows_what_blocks(world):
+    world.simple(rows=2, due=0)
+    world.sql("UPDATE customers SET ended_at = now() - interval '31 days' WHERE id = 1")
+    world.sql("CREATE TABLE invoices (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers)")
+    world.sql("INSERT INTO invoices VALUES (1, 1)")
+    world.configure(SCHEDULE, tenants="SELECT id AS tenant, ended_at AS subscription FROM customers")
+    assert "It is blocked: records of invoices still refer to it" in answer(world, "explain", "customers", "1")
+    assert "the subscription of tenant 2 is still running" in answer(world, "explain", "customers", "2")
+
+
+def test_status_of_a_daemon_that_runs_and_stops(world):
+    world.simple()
+    answer(world, "status", status=2)
+    daemon = world.start()
+    daemon.until(lambda: world.lapsectl("status").returncode != 2, "status")
+    assert f"lapsed is running (process {daemon.process.pid})" in answer(world, "status")
+    daemon.sweep()
+    daemon.until(lambda: "last sweep: 1, began" in world.lapsectl("status").stdout, "last sweep")
+    told = json.loads(answer(world, "status", "--json"))
+    assert told["verdict"] == "well" and told["status"]["rules"][0]["purged"] == 10
+    assert answer(world, "findings") == "no findings\n"
+    assert daemon.stop() == 0
+    assert answer(world, "status", status=2).startswith("lapsed is not running")
+    assert answer(world, "findings") == "no findings\n"
+
+
+def test_findings_are_there_when_the_daemon_is_not(world):
+    world.simple()
+    world.sql("INSERT INTO events VALUES (1000, 1, NULL, 'x')")
+    assert "events.at is empty" in answer(world, "plan")
+    assert world.once().returncode == 0
+    told = answer(world, "findings", status=1)
+    assert "since-empty" in told and "events" in told and "CANARY" not in told
+
+
+def test_a_draft_is_a_schedule_as_it_stands(world):
+    world.simple()
+    world.configure("", tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", kinds=("main", "docs", "cache"))
+    world.mongodb.content.insert_one({"customerId": 1})
+    draft = answer(world, "check")
+    assert 'table = "events"; tenant = "customer_id"; since = "at"' in draft and 'collection = "content"' in draft
+    (world.folder / "schedule.conf").write_text(draft)
+    assert answer(world, "check") == draft
