@@ -108,7 +108,8 @@ def journal_totals(entries):
         elif entry["event"] == "outcome":
             intent = intents[entry["sweep"], entry["batch"]]
             if intent["action"] == "purge" and "committed" in (entry["outcome"], entry.get("result")):
-                totals[intent["rule"]] += entry["records"] + entry["dependents"]
+                counted = intent if entry["outcome"] == "settled" else entry
+                totals[intent["rule"]] += counted["records"] + counted["dependents"]
     return totals
 
 

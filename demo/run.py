@@ -25,9 +25,14 @@ def say(text):
     print(f"\n{BOLD}== {text}{PLAIN}", flush=True)
 
 
+def short(word):
+    """A path as one would type it here; other words as they are."""
+    return os.path.relpath(word, REPOSITORY) if os.path.isabs(word) else str(word)
+
+
 def show(command, environment, accept=(0,)):
     """Prints the command as one would type it, and runs it."""
-    print(f"{BOLD}$ {' '.join(os.path.relpath(word, REPOSITORY) if os.path.isabs(word) else word for word in command)}{PLAIN}", flush=True)
+    print(f"{BOLD}$ {' '.join(map(short, command))}{PLAIN}", flush=True)
     status = subprocess.call(command, env=environment, cwd=REPOSITORY)
     if status not in accept:
         raise SystemExit(f"demo: {Path(command[0]).name} {command[1]} ended with status {status}")
@@ -55,7 +60,7 @@ def wait_for_entry(journal, event, daemon):
 def sweep(lapsed, config, environment):
     """Starts the daemon, asks for a sweep by signal, and stops it when the journal says the sweep is over."""
     journal = config.parent / "journal" / "journal.jsonl"
-    print(f"{BOLD}$ {lapsed.relative_to(REPOSITORY)} -c {config.relative_to(REPOSITORY)} &   kill -USR1 %1{PLAIN}", flush=True)
+    print(f"{BOLD}$ {short(lapsed)} -c {short(config)} &   kill -USR1 %1{PLAIN}", flush=True)
     daemon = subprocess.Popen([str(lapsed), "-c", str(config)], env=environment, cwd=REPOSITORY, stdin=subprocess.DEVNULL)
     try:
         wait_for_entry(journal, "schedule", daemon)
@@ -86,6 +91,7 @@ def run_product(name, number, folder, build, environment, copies):
 
     say(f"{name}: the journal")
     # Unsigned as yet: whole, which is status 2.
+    show([str(lapsectl), "journal", "show", "-c", str(config), "--tenant", product(name).EXAMPLE], environment)
     show([str(lapsectl), "journal", "show", "-c", str(config), "--event", "sweep-end"], environment)
     show([str(lapsectl), "journal", "verify", "-c", str(config)], environment, accept=(0, 2))
 
@@ -117,7 +123,7 @@ def main():
         if not keep:
             subprocess.call([*servers, "stop", str(folder / "servers")])
     say(f"both products are as their policies promise ({time.monotonic() - began:.0f} s)")
-    look_around(folder.relative_to(REPOSITORY) if folder.is_relative_to(REPOSITORY) else folder, build.name, keep)
+    look_around(short(folder), short(build), keep)
     return 0
 
 
@@ -129,7 +135,7 @@ def look_around(folder, build, keep):
         print(f"  . {folder}/servers/env; export LAPSED_MAIN_PASSWORD=$LAPSED_TEST_PASSWORD LAPSED_DOCS_PASSWORD=$LAPSED_TEST_PASSWORD "
               "LAPSED_CACHE_PASSWORD=$LAPSED_TEST_PASSWORD\n"
               f"  {build}/lapsectl plan -c {folder}/caasaas/lapsed.conf --at 2030-01-01\n"
-              f"  {build}/lapsectl explain customers 119 -c {folder}/caasaas/lapsed.conf\n"
+              f"  {build}/lapsectl explain customers 120 -c {folder}/caasaas/lapsed.conf\n"
               f"  psql ${{LAPSED_TEST_POSTGRESQL_ADMIN%/*}}/caasaas\n"
               f"  scripts/servers.py stop {folder}/servers          when you are done")
     else:

@@ -11,6 +11,7 @@ from demo.periods import UTC, cutoff, edges
 NAME = "caasaas"
 STORES = {"main": "postgresql", "docs": "mongodb", "cache": "redis"}
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+EXAMPLE = "120"  # the first customer that ended 91 days ago and has invoices
 GONE = (90, 91, 92)  # customers whose row went long ago; their logs are still there
 
 CUSTOMER_DATA = "Customer Data (content, brands, contacts)"

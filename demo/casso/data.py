@@ -28,6 +28,9 @@ def identifier(number):
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{number}.casso.test"))
 
 
+EXAMPLE = identifier("organisation-1-7")  # deleted 31 days ago, with payments
+
+
 def canary(organisation, what, number=0):
     return f"CANARY-{organisation[:8]}-{what}-{number}"
 

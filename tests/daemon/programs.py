@@ -51,7 +51,8 @@ class Journal:
         for entry in self.entries("outcome"):
             intent = intents[entry["sweep"], entry["batch"]]
             if "committed" in (entry["outcome"], entry.get("result")) and action in (None, intent["action"]):
-                done.append((intent["rule"], intent["target"], entry["records"], entry["dependents"]))
+                counted = intent if entry["outcome"] == "settled" else entry  # who settles knows no numbers but the intent's
+                done.append((intent["rule"], intent["target"], counted["records"], counted["dependents"]))
         return done
 
 

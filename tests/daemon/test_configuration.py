@@ -160,6 +160,41 @@ def test_a_tenants_query_of_the_wrong_shape(shop, query, expected):
     assert rows(shop)[2:4] == before[2:4]
 
 
+def test_the_row_that_says_when_a_tenant_ended_does_not_go_first(world):
+    """Subscriptions carry the clock: a rule that would destroy them before the account's records is refused or waits."""
+    world.sql("CREATE TABLE customers (id bigint PRIMARY KEY)")
+    world.sql("CREATE TABLE subscriptions (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers, ended_at timestamptz)")
+    world.sql("CREATE TABLE uploads (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers)")
+    world.sql("INSERT INTO customers VALUES (1)")
+    world.sql("INSERT INTO subscriptions VALUES (1, 1, now() - interval '10 days')")
+    world.sql("INSERT INTO uploads VALUES (1, 1)")
+    world.configure('''schedule = (
+  { data = "Subscriptions"; keep = "subscription + 1 day"; basis = "None"; targets = ( { table = "subscriptions"; tenant = "customer_id"; } ); },
+  { data = "Uploads"; keep = "subscription + 30 days"; basis = "Contract"; targets = ( { table = "uploads"; tenant = "customer_id"; } ); }
+);
+''', tenants="SELECT c.id AS tenant, s.ended_at AS subscription FROM customers c LEFT JOIN subscriptions s ON s.customer_id = c.id")
+    world.once()
+    assert world.one("SELECT count(*) FROM subscriptions") == 1
+    world.sql("UPDATE subscriptions SET ended_at = now() - interval '31 days'")
+    world.once()
+    assert world.one("SELECT count(*) FROM uploads") == 0  # its clock was still there to run out
+
+
+def test_a_redis_key_that_could_be_two_tenants_is_nobodys(world):
+    world.sql("CREATE TABLE customers (id text PRIMARY KEY, ended_at timestamptz)")
+    world.sql("INSERT INTO customers VALUES ('a', now() - interval '40 days'), ('a:b', NULL), ('ab', NULL), ('*', NULL)")
+    keys = ["caas:a:x", "caas:a:b:x", "caas:ab:x", "caas:*:x", "caas:a"]
+    for key in keys:
+        world.redis.set(key, "value")
+    world.configure('''schedule = (
+  { data = "Caches"; keep = "subscription + 30 days"; basis = "Contract"; targets = ( { keys = "caas:{tenant}:*"; } ); }
+);
+''', tenants=TENANTS, kinds=("main", "cache"))
+    assert world.once().returncode == 0
+    assert sorted(world.redis.keys()) == sorted(set(keys) - {"caas:a:x"})
+    assert "tenant-ambiguous" in world.lapsectl("findings", "--json").stdout
+
+
 def test_an_empty_tenant_list_ends_nobody(shop):
     """No line is not "ended"."""
     shop.configure(GOOD, tenants=TENANTS + " WHERE false")
