@@ -119,11 +119,12 @@ int mongo_advise(struct store *base, struct arena *arena, const struct finding *
     if (mongo_connect(store, NULL, err) || mongo_list(store, arena, &catalog, err)) return -1;
     if (!store->bound) {
         struct faults ignored = {.arena = arena};
-        if (mongo_bind(store, &catalog, &ignored, err)) return -1;
+        mongo_bind(store, &catalog, &ignored);
+        if (mongo_inspect(store, err)) return -1;
     }
     for (size_t i = 0; i < schedule->n_targets; i++) {
         const struct mongo_bound *bound = &store->bound[i];
-        if (bound->target && advise_target(&advice, &catalog, bound, err)) return err_within(err, "collection \"%s\"", bound->target->name);
+        if (bound->target && !bound->bad && advise_target(&advice, &catalog, bound, err)) return err_within(err, "collection \"%s\"", bound->target->name);
     }
     *ret_findings = advice.items;
     *ret_count = advice.count;

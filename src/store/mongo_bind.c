@@ -158,31 +158,33 @@ static bool bind_only(struct mongo_store *store, struct mongo_bound *bound) {
     return true;
 }
 
-static int bind_target(struct mongo_store *store, const struct mongo_catalog *catalog, const struct target *target, struct faults *faults, struct err *err) {
-    struct mongo_bound *bound = &store->bound[target->number];
-    *bound = (struct mongo_bound){.target = target, .tenant_types = MONGO_ALL_TYPES};
-    if (!bind_only(store, bound)) {
-        fault_add(faults, target->place, "\"%s\": `only` is no JSON filter; write { \"field\": value } in strict JSON", target->rule->data);
-        bound->bad = true;
-    }
-    const struct mongo_entry *entry = mongo_entry_of(catalog, target->name);
-    bound->exists = entry != NULL;
-    if (!entry || !mongo_is_plain(entry)) return 0;
-    if (bind_indexes(store, bound, err)) return -1;
-    if (target->tenant && bind_tenant_types(store, bound, err)) return -1;
-    return bind_since(store, bound, err);
-}
-
-int mongo_bind(struct mongo_store *store, const struct mongo_catalog *catalog, struct faults *faults, struct err *err) {
+void mongo_bind(struct mongo_store *store, const struct mongo_catalog *catalog, struct faults *faults) {
     const struct schedule *schedule = store->base.settings.schedule;
     store->bound = ARENA_ARRAY(store->catalog, struct mongo_bound, schedule->n_targets);
     for (size_t i = 0; i < schedule->n_targets; i++) {
         const struct target *target = schedule->targets[i];
+        struct mongo_bound *bound = &store->bound[i];
         if (target->store != store->base.settings.conf) continue;
-        if (bind_target(store, catalog, target, faults, err)) {
-            store->bound = NULL; /* half a catalog is none */
-            return err_within(err, "collection \"%s\"", target->name);
-        }
+        const struct mongo_entry *entry = mongo_entry_of(catalog, target->name);
+        *bound = (struct mongo_bound){.target = target, .tenant_types = MONGO_ALL_TYPES, .exists = entry && mongo_is_plain(entry)};
+        if (bind_only(store, bound)) continue;
+        fault_add(faults, target->place, "\"%s\": `only` is no JSON filter; write { \"field\": value } in strict JSON", target->rule->data);
+        bound->bad = true;
+    }
+}
+
+static int inspect(struct mongo_store *store, struct mongo_bound *bound, struct err *err) {
+    if (bind_indexes(store, bound, err)) return -1;
+    if (bound->target->tenant && bind_tenant_types(store, bound, err)) return -1;
+    return bind_since(store, bound, err);
+}
+
+int mongo_inspect(struct mongo_store *store, struct err *err) {
+    for (size_t i = 0; i < store->base.settings.schedule->n_targets; i++) {
+        struct mongo_bound *bound = &store->bound[i];
+        if (!bound->target || bound->bad || !bound->exists || !inspect(store, bound, err)) continue;
+        store->bound = NULL; /* half a catalog is none */
+        return err_within(err, "collection \"%s\"", bound->target->name);
     }
     return 0;
 }

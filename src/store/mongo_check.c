@@ -206,12 +206,13 @@ int mongo_check(struct store *base, struct faults *faults, bool *bad, struct err
     if (mongo_connect(store, NULL, err)) return -1;
     arena_clear(store->catalog);
     store->bound = NULL;
-    if (mongo_list(store, store->catalog, &catalog, err) || mongo_bind(store, &catalog, faults, err)) return -1;
+    if (mongo_list(store, store->catalog, &catalog, err)) return -1;
+    mongo_bind(store, &catalog, faults);
     for (size_t i = 0; i < schedule->n_targets; i++) {
         struct checking checking = {.store = store, .catalog = &catalog, .faults = faults, .bound = &store->bound[i]};
         if (checking.bound->target) check_target(&checking);
     }
-    if (check_privileges(store, faults, err)) return -1;
+    if (check_privileges(store, faults, err) || mongo_inspect(store, err)) return -1;
     for (size_t i = 0; i < schedule->n_targets; i++)
         if (store->bound[i].bad) bad[i] = true;
     return 0;

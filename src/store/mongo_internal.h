@@ -119,8 +119,10 @@ int mongo_list(struct mongo_store *store, struct arena *arena, struct mongo_cata
 const struct mongo_entry *mongo_entry_of(const struct mongo_catalog *catalog, const char *name); /* NULL: there is none */
 /* Neither a view nor capped nor the system's: documents can be deleted from it one by one, and it can be dropped. */
 bool mongo_is_plain(const struct mongo_entry *entry);
-/* Binds every target of this store; adds the faults of its `only`. */
-int mongo_bind(struct mongo_store *store, const struct mongo_catalog *catalog, struct faults *faults, struct err *err) MUST_CHECK;
+/* Binds every target of this store by name; adds the faults of its `only`. */
+void mongo_bind(struct mongo_store *store, const struct mongo_catalog *catalog, struct faults *faults);
+/* Asks for the indexes and types of those that are not bad. */
+int mongo_inspect(struct mongo_store *store, struct err *err) MUST_CHECK;
 /* The bound target, or an error if it must not be compiled. */
 int mongo_usable(const struct mongo_store *store, const struct target *target, const struct mongo_bound **ret_bound, struct err *err) MUST_CHECK;
 
