@@ -310,6 +310,7 @@ int pg_stream(struct pg_store *store, const char *sql, int n_parameters, const c
 }
 
 int pg_begin_with(struct pg_store *store, const char *settings, struct err *err) {
+    assert(!store->prepared); /* only finish may follow a prepared batch */
     if (pg_connect(store, err) < 0) return -1;
     if (store->in_transaction && pg_rollback(store, err) < 0) return -1;
     char sql[1400];
