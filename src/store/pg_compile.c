@@ -9,108 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- statements ---- */
-
-void pg_sql_free(struct pg_sql *sql) { buf_free(&sql->text); }
-
-void pg_sql_clear(struct pg_sql *sql) {
-    buf_clear(&sql->text);
-    sql->n_parameters = 0;
-}
-
-/* Its number. */
-static size_t add_value(struct pg_sql *sql, const char *value) {
-    *ARENA_APPEND(sql->arena, sql->parameters, sql->n_parameters) = value;
-    return sql->n_parameters;
-}
-
-void pg_add_parameter(struct pg_sql *sql, const char *value, const char *type) {
-    buf_printf(&sql->text, "$%zu::%s", add_value(sql, value), type);
-}
-
-int pg_run(struct pg_store *store, const struct pg_sql *sql, PGresult **ret_result, struct err *err) {
-    if (sql->text.overflow) return err_set(err, ERR_BUG, "a statement grew too long");
-    return pg_query(store, buf_text(&sql->text), (int)sql->n_parameters, sql->parameters, ret_result, err);
-}
-
-void pg_add_column(struct pg_sql *sql, const char *alias, const struct pg_column *column) {
-    buf_printf(&sql->text, "%s.%s", alias, column->quoted);
-}
-
-/* ---- tenants ---- */
-
-enum { OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25, OID_BPCHAR = 1042, OID_VARCHAR = 1043, OID_UUID = 2950 };
-
-struct pg_tenant_type pg_tenant_type(Oid oid) {
-    switch (oid) {
-    case OID_INT2: return (struct pg_tenant_type){.oid = oid, .element = "smallint"};
-    case OID_INT4: return (struct pg_tenant_type){.oid = oid, .element = "integer"};
-    case OID_INT8: return (struct pg_tenant_type){.oid = oid, .element = "bigint"};
-    case OID_UUID: return (struct pg_tenant_type){.oid = oid, .element = "uuid"};
-    case OID_BPCHAR: return (struct pg_tenant_type){.oid = oid, .element = "bpchar"};
-    case OID_TEXT:
-    case OID_VARCHAR: return (struct pg_tenant_type){.oid = oid, .element = "text"};
-    default: return (struct pg_tenant_type){.oid = oid, .element = "text", .as_text = true};
-    }
-}
-
-/* The number as the server would write it, within the type's range. */
-static bool is_canonical_integer(const char *id, int64_t least, int64_t most) {
-    char again[24];
-    char *end;
-    if (strlen(id) >= sizeof again) return false;
-    long long number = strtoll(id, &end, 10);
-    (void)snprintf(again, sizeof again, "%lld", number);
-    return !*end && !strcmp(again, id) && number >= least && number <= most;
-}
-
-static bool is_canonical_uuid(const char *id) {
-    if (strlen(id) != 36) return false;
-    for (size_t i = 0; i < 36; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-        if (dash ? id[i] != '-' : !strchr("0123456789abcdef", id[i])) return false;
-    }
-    return true;
-}
-
-bool pg_tenant_fits(const struct pg_tenant_type *type, const char *id) {
-    switch (type->oid) {
-    case OID_INT2: return is_canonical_integer(id, INT16_MIN, INT16_MAX);
-    case OID_INT4: return is_canonical_integer(id, INT32_MIN, INT32_MAX);
-    case OID_INT8: return is_canonical_integer(id, INT64_MIN, INT64_MAX);
-    case OID_UUID: return is_canonical_uuid(id);
-    case OID_BPCHAR: return text_is_utf8(id, strlen(id)) && *id && id[strlen(id) - 1] != ' ';
-    default: return text_is_utf8(id, strlen(id));
-    }
-}
-
-static int by_cutoff(const void *a, const void *b) {
-    const struct scope_tenant *x = a, *y = b;
-    if (x->cutoff_us != y->cutoff_us) return x->cutoff_us < y->cutoff_us ? -1 : 1;
-    return strcmp(x->id, y->id);
-}
-
-const struct pg_group *pg_groups(struct arena *arena, const struct pg_tenant_type *type, const struct scope_tenant *tenants,
-                                 size_t n_tenants, size_t *ret_count) {
-    struct scope_tenant *sorted = ARENA_ARRAY(arena, struct scope_tenant, n_tenants);
-    size_t count = 0, n_groups = 0;
-    for (size_t i = 0; i < n_tenants; i++)
-        if (tenants[i].cutoff_us != TIME_NEVER && pg_tenant_fits(type, tenants[i].id)) sorted[count++] = tenants[i];
-    qsort(sorted, count, sizeof *sorted, by_cutoff);
-    struct pg_group *groups = NULL;
-    struct buf array __attribute__((cleanup(buf_free))) = {0};
-    for (size_t from = 0, to; from < count; from = to) {
-        buf_clear(&array);
-        buf_add_char(&array, '{');
-        for (to = from; to < count && sorted[to].cutoff_us == sorted[from].cutoff_us; to++) pg_add_array_item(&array, sorted[to].id);
-        buf_add_char(&array, '}');
-        *ARENA_APPEND(arena, groups, n_groups) =
-            (struct pg_group){.cutoff_us = sorted[from].cutoff_us, .ids = arena_strdup(arena, buf_text(&array)), .count = to - from};
-    }
-    *ret_count = n_groups;
-    return groups;
-}
-
 /* ---- the order's columns ---- */
 
 static const struct pg_column *column_named(const struct pg_table *table, const char *name) {
@@ -161,15 +59,6 @@ enum pg_blocked pg_blocked_of(const struct order *order) {
 }
 
 /* ---- FROM ---- */
-
-void pg_add_link(struct pg_sql *sql, const struct pg_link *link, const char *child, const char *parent) {
-    for (size_t i = 0; i < link->n_columns; i++) {
-        if (i) buf_add(&sql->text, " AND ");
-        pg_add_column(sql, child, &link->child->columns[link->child_columns[i]]);
-        buf_add(&sql->text, " = ");
-        pg_add_column(sql, parent, &link->parent->columns[link->parent_columns[i]]);
-    }
-}
 
 static void alias_of_via(char alias[24], size_t n) {
     if (n) (void)snprintf(alias, 24, "v%zu", n);
@@ -253,7 +142,7 @@ void pg_add_tenant(struct pg_sql *sql, const struct pg_due *due) {
 /* The smallest local reading of any instant from `us` on: what lies before it is past for sure, also in an autumn hour
  * that is read twice. Clocks are put back by at most three hours, at a full minute. */
 static void add_local(struct pg_sql *sql, const char *zone, int64_t us) {
-    size_t n = add_value(sql, arena_strdup(sql->arena, time_format(us).text));
+    size_t n = pg_add_value(sql, arena_strdup(sql->arena, time_format(us).text));
     buf_printf(&sql->text,
                "(SELECT min(i AT TIME ZONE %s) FROM (SELECT $%zu::timestamptz AS i UNION ALL SELECT generate_series("
                "date_trunc('minute', $%zu::timestamptz) + interval '1 minute', $%zu::timestamptz + interval '3 hours', interval '1 minute')) AS s)",
@@ -290,7 +179,7 @@ static void add_cutoff(struct pg_sql *sql, const struct pg_column *anchor, const
         return;
     case PG_TIME_NONE: break;
     }
-    assert(!"an anchor is a time");
+    assert(anchor->time != PG_TIME_NONE);
 }
 
 static void add_anchor_before(struct pg_sql *sql, const struct pg_column *anchor, const struct scope *scope, int64_t cutoff_us) {
@@ -395,120 +284,6 @@ static void add_floor(struct pg_sql *sql, const struct pg_due *due, const struct
     else add_anchor_before(sql, anchor, floor, floor->cutoff_us);
 }
 
-void pg_add_path(struct pg_sql *sql, const struct pg_dependent *dependent, size_t from) {
-    for (size_t i = from; i < dependent->n_path; i++) {
-        char child[24], below[24];
-        (void)snprintf(child, sizeof child, "d%zu", i);
-        (void)snprintf(below, sizeof below, "d%zu", i - 1);
-        buf_printf(&sql->text, "%s%s AS %s", i > from ? " JOIN " : "", dependent->path[i].child->quoted, child);
-        if (i == from) continue;
-        buf_add(&sql->text, " ON ");
-        pg_add_link(sql, &dependent->path[i - 1], below, child);
-    }
-}
-
-void pg_add_path_tie(struct pg_sql *sql, const struct pg_dependent *dependent) {
-    char last[24];
-    (void)snprintf(last, sizeof last, "d%zu", dependent->n_path - 1);
-    pg_add_link(sql, &dependent->path[dependent->n_path - 1], last, "t");
-}
-
-void pg_add_tree(struct pg_sql *sql, const struct pg_dependent *dependent, const char *source, const char *condition) {
-    const struct pg_link *step = &dependent->path[0]; /* from the table to itself */
-    buf_add(&sql->text, "WITH RECURSIVE tree(o, c");
-    for (size_t i = 0; i < step->n_columns; i++) buf_printf(&sql->text, ", k%zu", i);
-    buf_add(&sql->text, ") AS (SELECT d0.tableoid, d0.ctid::text");
-    for (size_t i = 0; i < step->n_columns; i++) {
-        buf_add(&sql->text, ", ");
-        pg_add_column(sql, "d0", &step->parent->columns[step->parent_columns[i]]);
-    }
-    buf_printf(&sql->text, " FROM %s, ", source);
-    pg_add_path(sql, dependent, 0);
-    buf_add(&sql->text, " WHERE ");
-    pg_add_path_tie(sql, dependent);
-    buf_printf(&sql->text, " AND %s UNION SELECT n.tableoid, n.ctid::text", condition);
-    for (size_t i = 0; i < step->n_columns; i++) {
-        buf_add(&sql->text, ", ");
-        pg_add_column(sql, "n", &step->parent->columns[step->parent_columns[i]]);
-    }
-    buf_printf(&sql->text, " FROM tree JOIN %s AS n ON ", step->child->quoted);
-    for (size_t i = 0; i < step->n_columns; i++) {
-        buf_printf(&sql->text, "%stree.k%zu = ", i ? " AND " : "", i);
-        pg_add_column(sql, "n", &step->child->columns[step->child_columns[i]]);
-    }
-    buf_add(&sql->text, ") ");
-}
-
-void pg_add_dependents(struct pg_sql *sql, const struct pg_dependent *dependent, const char *columns, const char *source,
-                       const char *condition) {
-    if (dependent->self) {
-        pg_add_tree(sql, dependent, source, condition);
-        buf_printf(&sql->text, "SELECT %s FROM tree JOIN %s AS d0 ON d0.tableoid = tree.o AND d0.ctid = tree.c::tid WHERE true", columns,
-                   dependent->table->quoted);
-        return;
-    }
-    buf_printf(&sql->text, "SELECT %s FROM %s, ", columns, source);
-    pg_add_path(sql, dependent, 0);
-    buf_add(&sql->text, " WHERE ");
-    pg_add_path_tie(sql, dependent);
-    buf_printf(&sql->text, " AND %s", condition);
-}
-
-void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker) {
-    buf_printf(&sql->text, "EXISTS (SELECT FROM %s AS b", blocker->link.child->quoted);
-    if (blocker->through) {
-        buf_add(&sql->text, ", ");
-        pg_add_path(sql, blocker->through, 0);
-        buf_add(&sql->text, " WHERE ");
-        pg_add_link(sql, &blocker->link, "b", "d0");
-        buf_add(&sql->text, " AND ");
-        pg_add_path_tie(sql, blocker->through);
-    } else {
-        buf_add(&sql->text, " WHERE ");
-        pg_add_link(sql, &blocker->link, "b", "t");
-        /* A row that refers to itself does not hold itself. */
-        if (blocker->link.child == due->bound->table) buf_add(&sql->text, " AND (b.tableoid, b.ctid) <> (t.tableoid, t.ctid)");
-    }
-    buf_add_char(&sql->text, ')');
-}
-
-void pg_add_dependent_left(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent) {
-    (void)due;
-    buf_add(&sql->text, "EXISTS (SELECT FROM ");
-    pg_add_path(sql, dependent, 0);
-    buf_add(&sql->text, " WHERE ");
-    pg_add_path_tie(sql, dependent);
-    buf_add_char(&sql->text, ')');
-}
-
-static bool blocks_by_itself(const struct pg_dependent *dependent) { return dependent->own_target != NULL; }
-
-static void add_not_blocked(struct pg_sql *sql, const struct pg_due *due) {
-    for (size_t i = 0; i < due->bound->n_blockers; i++) {
-        buf_add(&sql->text, " AND NOT ");
-        pg_add_blocker(sql, due, &due->bound->blockers[i]);
-    }
-    for (size_t i = 0; i < due->bound->n_dependents; i++) {
-        if (!blocks_by_itself(&due->bound->dependents[i])) continue;
-        buf_add(&sql->text, " AND NOT ");
-        pg_add_dependent_left(sql, due, &due->bound->dependents[i]);
-    }
-}
-
-static void add_blocked(struct pg_sql *sql, const struct pg_due *due) {
-    buf_add(&sql->text, " AND (false");
-    for (size_t i = 0; i < due->bound->n_blockers; i++) {
-        buf_add(&sql->text, " OR ");
-        pg_add_blocker(sql, due, &due->bound->blockers[i]);
-    }
-    for (size_t i = 0; i < due->bound->n_dependents; i++) {
-        if (!blocks_by_itself(&due->bound->dependents[i])) continue;
-        buf_add(&sql->text, " OR ");
-        pg_add_dependent_left(sql, due, &due->bound->dependents[i]);
-    }
-    buf_add_char(&sql->text, ')');
-}
-
 void pg_add_rest(struct pg_sql *sql, const struct pg_due *due, enum pg_blocked blocked) {
     const struct order *order = due->order;
     buf_add(&sql->text, "true");
@@ -525,6 +300,6 @@ void pg_add_rest(struct pg_sql *sql, const struct pg_due *due, enum pg_blocked b
         buf_add(&sql->text, " AND ");
         pg_add_not_done(sql, due->bound);
     }
-    if (blocked == PG_BLOCKED_NOT) add_not_blocked(sql, due);
-    if (blocked == PG_BLOCKED_ONLY) add_blocked(sql, due);
+    if (blocked == PG_BLOCKED_NOT) pg_add_not_blocked(sql, due);
+    if (blocked == PG_BLOCKED_ONLY) pg_add_blocked(sql, due);
 }

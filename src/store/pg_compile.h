@@ -30,6 +30,8 @@ struct pg_sql {
 void pg_sql_free(struct pg_sql *sql); /* for the cleanup attribute */
 void pg_sql_clear(struct pg_sql *sql);
 #define PG_SQL __attribute__((cleanup(pg_sql_free))) struct pg_sql
+/* Adds a parameter without writing it; its number. */
+size_t pg_add_value(struct pg_sql *sql, const char *value);
 /* Adds the parameter and writes "$n::TYPE". */
 void pg_add_parameter(struct pg_sql *sql, const char *value, const char *type);
 int pg_run(struct pg_store *store, const struct pg_sql *sql, PGresult **ret_result, struct err *err) MUST_CHECK;
@@ -81,6 +83,9 @@ void pg_add_instant(struct pg_sql *sql, const struct pg_due *due, const char *va
 void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker);
 /* true if a row of this dependent, which is a target of its own, is still there. */
 void pg_add_dependent_left(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent);
+/* " AND NOT …" for, and " AND (… OR …)" of, everything that blocks. */
+void pg_add_not_blocked(struct pg_sql *sql, const struct pg_due *due);
+void pg_add_blocked(struct pg_sql *sql, const struct pg_due *due);
 /* FROM: "d0 JOIN d1 ON …" and, AND-able, the tie of the last one to t. The dependent's row is d0; for a tree only those
  * right below the target or the dependent above. */
 void pg_add_path(struct pg_sql *sql, const struct pg_dependent *dependent, size_t from);

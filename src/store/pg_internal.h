@@ -1,7 +1,8 @@
-/* What the PostgreSQL driver's files share. pg.c: connection, deadlines, the driver table; pg_tenants.c: the tenants query;
- * pg_bind.c: targets bound to the catalog; pg_check.c: faults, advice; pg_grants.c, pg_draft.c; pg_compile.c: the one function
- * that turns an order into SQL; pg_count.c: probe, count, undecidable; pg_batch.c: passes, prepare, finish, settle;
- * pg_anonymize.c: strategies; pg_explain.c. */
+/* What the PostgreSQL driver's files share. pg.c: connection, deadlines; pg_driver.c: the driver's table, settle; pg_tenants.c: the tenants
+ * query; pg_bind.c: targets bound to the catalog; pg_check.c: faults, advice; pg_grants.c, pg_draft.c; pg_compile.c: the one place
+ * that turns an order into SQL, with pg_sql.c (statements, ids) and pg_references.c (what hangs on a record); pg_count.c: probe,
+ * count; pg_batch.c: passes, prepare, finish; pg_run.c: how a batch is chosen and where the next begins; pg_take.c: what a batch
+ * does; pg_anonymize.c: strategies; pg_explain.c. */
 #ifndef LAPSED_STORE_PG_INTERNAL_H
 #define LAPSED_STORE_PG_INTERNAL_H
 

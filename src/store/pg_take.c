@@ -1,0 +1,381 @@
+/* Choose, look again under the lock, destroy children before parents. Every destroyed record passes through note_record
+ * or note_dependent. */
+#include "store/pg_take.h"
+
+#include "store/pg_anonymize.h"
+
+#include "base/time.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what was destroyed ---- */
+
+static void note_record(struct pg_making *making, struct pg_record record) {
+    *ARENA_APPEND(making->arena, making->records, making->n_records) = record;
+}
+
+static void note_dependent(struct pg_making *making) { making->dependents++; }
+
+/* Strings of a record that must outlive its result. */
+static struct pg_record kept(struct arena *arena, struct pg_record record) {
+    record.tenant = arena_strdup(arena, record.tenant);
+    record.anchor = arena_strdup(arena, record.anchor);
+    record.ctid = arena_strdup(arena, record.ctid);
+    return record;
+}
+
+static void note_records(struct pg_making *making, const PGresult *result) {
+    for (int i = 0; i < PQntuples(result); i++)
+        note_record(making, kept(making->arena, pg_run_record(making->run, result, i)));
+}
+
+static void note_dependents(struct pg_making *making, const PGresult *result) {
+    for (int i = 0; i < PQntuples(result); i++) note_dependent(making);
+}
+
+/* ", key::text, …": the identity of what is destroyed. */
+static void add_key(struct pg_sql *sql, const struct pg_table *table, const char *alias) {
+    for (size_t i = 0; i < table->n_key; i++) {
+        buf_add(&sql->text, ", ");
+        pg_add_column(sql, alias, &table->columns[table->key[i]]);
+        buf_add(&sql->text, "::text");
+    }
+}
+
+/* " RETURNING …" of the target's rows. */
+static void add_returning(struct pg_sql *sql, const struct pg_run *run) {
+    buf_add(&sql->text, " RETURNING ");
+    pg_run_add_record(sql, run);
+    add_key(sql, run->due.bound->table, "t");
+}
+
+static const char *ctid_array(struct arena *arena, const struct pg_record *records, size_t count) {
+    struct buf array __attribute__((cleanup(buf_free))) = {0};
+    buf_add_char(&array, '{');
+    for (size_t i = 0; i < count; i++) pg_add_array_item(&array, records[i].ctid);
+    buf_add_char(&array, '}');
+    return arena_strdup(arena, buf_text(&array));
+}
+
+/* ---- the fast way: one statement, for records that nothing hangs on ---- */
+
+int pg_take_at_once(struct pg_making *making, struct err *err) {
+    const struct pg_run *run = making->run;
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    pg_add_delete(&sql, &run->due);
+    buf_add(&sql.text, "t.ctid = ANY(ARRAY(");
+    pg_run_add_choice(&sql, run, "t.ctid", making->limit, false);
+    buf_add(&sql.text, ")) AND ");
+    pg_add_scope(&sql, &run->due, &run->scope);
+    buf_add(&sql.text, " AND ");
+    pg_add_rest(&sql, &run->due, PG_BLOCKED_NOT);
+    add_returning(&sql, run);
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    note_records(making, result);
+    making->chosen = making->records;
+    making->n_chosen = making->n_records;
+    making->full = making->n_records >= making->limit;
+    return 0;
+}
+
+/* ---- the careful way ---- */
+
+static int choose(struct pg_making *making, struct err *err) {
+    const struct pg_run *run = making->run;
+    PG_SQL columns = {.arena = making->arena};
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    pg_run_add_record(&columns, run);
+    assert(!columns.n_parameters);
+    size_t parents = *making->parents, limit = parents && parents < making->limit ? parents : making->limit;
+    pg_run_add_choice(&sql, run, buf_text(&columns.text), limit, true);
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    making->n_chosen = (size_t)PQntuples(result);
+    making->chosen = ARENA_ARRAY(making->arena, struct pg_record, making->n_chosen);
+    for (size_t i = 0; i < making->n_chosen; i++) making->chosen[i] = kept(making->arena, pg_run_record(run, result, (int)i));
+    making->full = making->n_chosen >= limit;
+    return 0;
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* Which of the locked records still meet the whole predicate, seen anew: what refers to them may have come meanwhile; from
+ * now on a foreign key has to wait for our lock. */
+static int look_again(struct pg_making *making, struct pg_record *records, size_t *count, struct err *err) {
+    const struct pg_run *run = making->run;
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    buf_add(&sql.text, "SELECT t.ctid::text FROM ");
+    pg_add_source(&sql, &run->due);
+    buf_add(&sql.text, " WHERE t.ctid = ANY(");
+    pg_add_parameter(&sql, ctid_array(making->arena, records, *count), "tid[]");
+    buf_add(&sql.text, ") AND ");
+    pg_add_scope(&sql, &run->due, &run->scope);
+    buf_add(&sql.text, " AND ");
+    pg_add_rest(&sql, &run->due, pg_blocked_of(&run->order));
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    size_t n_good = (size_t)PQntuples(result), left = 0;
+    const char **good = ARENA_ARRAY(making->arena, const char *, n_good);
+    for (size_t i = 0; i < n_good; i++) good[i] = PQgetvalue(result, (int)i, 0);
+    if (n_good) qsort(good, n_good, sizeof *good, by_text);
+    for (size_t i = 0; i < *count; i++)
+        if (n_good && bsearch(&records[i].ctid, good, n_good, sizeof *good, by_text)) records[left++] = records[i];
+    *count = left;
+    return 0;
+}
+
+static const char *leaf_source(struct arena *arena, const struct pg_run *run) {
+    return arena_printf(arena, "ONLY %s AS t", run->due.leaf->quoted);
+}
+
+/* "…, ONLY leaf AS t WHERE …": what ties the rows d0 of a dependent that is deleted from to these records. */
+static void add_tie(struct pg_sql *sql, const struct pg_run *run, const struct pg_dependent *dependent, const char *ctids) {
+    if (dependent->n_path > 1) {
+        pg_add_path(sql, dependent, 1);
+        buf_add(&sql->text, ", ");
+    }
+    buf_printf(&sql->text, "%s WHERE ", leaf_source(sql->arena, run));
+    if (dependent->n_path > 1) {
+        pg_add_link(sql, &dependent->path[0], "d0", "d1");
+        buf_add(&sql->text, " AND ");
+    }
+    pg_add_path_tie(sql, dependent);
+    buf_add(&sql->text, " AND t.ctid = ANY(");
+    pg_add_parameter(sql, ctids, "tid[]");
+    buf_add_char(&sql->text, ')');
+}
+
+static void add_tree_of(struct pg_sql *sql, const struct pg_run *run, const struct pg_dependent *dependent, const char *ctids) {
+    *ARENA_APPEND(sql->arena, sql->parameters, sql->n_parameters) = ctids;
+    pg_add_tree(sql, dependent, leaf_source(sql->arena, run), arena_printf(sql->arena, "t.ctid = ANY($%zu::tid[])", sql->n_parameters));
+}
+
+/* How many dependents these records have that something has to be done about, counted up to `most`. */
+static int count_dependents(struct pg_making *making, const char *ctids, size_t most, size_t *ret_count, struct err *err) {
+    const struct pg_run *run = making->run;
+    size_t total = 0;
+    for (size_t i = 0; i < run->due.bound->n_dependents && total < most; i++) {
+        const struct pg_dependent *dependent = &run->due.bound->dependents[i];
+        enum pg_fate fate = pg_fate_of(&run->order, dependent);
+        if (fate == PG_LEFT_ALONE) continue;
+        PG_SQL sql = {.arena = making->arena};
+        PG_RESULT result = NULL;
+        *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
+        buf_add(&sql.text, "SELECT count(*) FROM (");
+        pg_add_dependents(&sql, dependent, "", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
+        if (pg_add_dependent_due(&sql, dependent, fate, err) < 0) return -1;
+        buf_printf(&sql.text, " LIMIT %zu) AS s", most - total);
+        if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+        total += (size_t)strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+    }
+    *ret_count = total;
+    return 0;
+}
+
+/* How many records to begin the next batch with, if they have as many dependents as these; a little less, or every other
+ * batch would be cut down. */
+static size_t fitting(size_t limit, size_t records, size_t dependents) {
+    size_t share = limit * records / (records + dependents);
+    return share > 10 ? share - share / 10 : share ? share : 1;
+}
+
+/* Takes so many of the records that they and their dependents fit into the batch; *count 0: not even one does. */
+static int fit(struct pg_making *making, const struct pg_record *records, size_t *count, struct err *err) {
+        size_t take = *making->parents && *making->parents < *count ? *making->parents : *count;
+    for (;;) {
+        size_t most = making->limit - take + 1, found;
+        if (count_dependents(making, ctid_array(making->arena, records, take), most, &found, err) < 0) return -1;
+        if (take + found <= making->limit) {
+            *making->parents = fitting(making->limit, take, found);
+            *count = take;
+            return 0;
+        }
+        if (take == 1) break;
+        take /= 2;
+    }
+    *making->parents = 1;
+    *count = 0;
+    return 0;
+}
+
+static int destroy_dependent(struct pg_making *making, const struct pg_dependent *dependent, const char *ctids, struct err *err) {
+    const struct pg_run *run = making->run;
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    const char *alias = dependent->self ? "z" : "d0";
+    if (dependent->self) {
+        add_tree_of(&sql, run, dependent, ctids);
+        buf_printf(&sql.text, "DELETE FROM %s AS z USING tree WHERE z.tableoid = tree.o AND z.ctid = tree.c::tid", dependent->table->quoted);
+    } else {
+        buf_printf(&sql.text, "DELETE FROM %s AS d0 USING ", dependent->table->quoted);
+        add_tie(&sql, run, dependent, ctids);
+    }
+    buf_printf(&sql.text, " RETURNING %s.tableoid", alias);
+    add_key(&sql, dependent->table, alias);
+    if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
+    note_dependents(making, result);
+    return 0;
+}
+
+/* At most `limit` rows of a dependent, leaves of a tree first. */
+static int drain_dependent(struct pg_making *making, const struct pg_dependent *dependent, const char *ctids, size_t limit, struct err *err) {
+    const struct pg_run *run = making->run;
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    if (dependent->self) {
+        const struct pg_link *step = &dependent->path[0];
+        add_tree_of(&sql, run, dependent, ctids);
+        buf_printf(&sql.text, "DELETE FROM %s AS z USING (SELECT tree.o, tree.c::tid AS c FROM tree WHERE NOT EXISTS (SELECT FROM %s AS x WHERE ",
+                   dependent->table->quoted, dependent->table->quoted);
+        for (size_t i = 0; i < step->n_columns; i++) {
+            pg_add_column(&sql, "x", &step->child->columns[step->child_columns[i]]);
+            buf_printf(&sql.text, " = tree.k%zu AND ", i);
+        }
+        buf_add(&sql.text, "(x.tableoid, x.ctid::text) <> (tree.o, tree.c))");
+    } else {
+        buf_printf(&sql.text, "DELETE FROM %s AS z USING (", dependent->table->quoted);
+        *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
+        pg_add_dependents(&sql, dependent, "d0.tableoid AS o, d0.ctid AS c", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
+    }
+    buf_printf(&sql.text, " LIMIT %zu) AS s WHERE z.tableoid = s.o AND z.ctid = s.c RETURNING z.tableoid", limit);
+    add_key(&sql, dependent->table, "z");
+    if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
+    note_dependents(making, result);
+    return 0;
+}
+
+/* As much of one dependent as fits. A tree loses its leaves, again and again: only when none is left may its trunk go. */
+static int drain_one(struct pg_making *making, const struct pg_dependent *dependent, const char *ctids, struct err *err) {
+    const struct pg_run *run = making->run;
+    enum pg_fate fate = pg_fate_of(&run->order, dependent);
+    if (fate == PG_LEFT_ALONE) return 0;
+    for (int64_t before = -1; before < making->dependents && (size_t)making->dependents < making->limit;) {
+        before = making->dependents;
+        size_t left = making->limit - (size_t)before;
+        int64_t changed = 0;
+        int result = fate == PG_PURGED
+                         ? drain_dependent(making, dependent, ctids, left, err)
+                         : pg_anonymize_dependent(making->store, &run->due, dependent, ctids, left, making->arena, &changed, err);
+        if (result < 0) return -1;
+        making->dependents += changed;
+        if (!dependent->self) break;
+    }
+    return 0;
+}
+
+/* A record with more dependents than a batch: a batch of dependents alone. */
+static int drain(struct pg_making *making, const struct pg_record *record, struct err *err) {
+    const struct pg_bound *bound = making->run->due.bound;
+    const char *ctids = ctid_array(making->arena, record, 1);
+    for (size_t i = 0; i < bound->n_dependents; i++)
+        if (drain_one(making, &bound->dependents[i], ctids, err) < 0) return -1;
+    if (!making->dependents)
+        return err_set(err, ERR_REFUSED, "dependents of a record refer to each other in a circle; they must be deleted by hand");
+    making->drained = true;
+    making->drained_tenant = record->tenant;
+    return 0;
+}
+
+/* Of a tree of its own, records may have gone as dependents of others in the same batch. */
+static int count_left(struct pg_making *making, const char *ctids, size_t *ret_left, struct err *err) {
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    buf_printf(&sql.text, "SELECT count(*) FROM ONLY %s AS t WHERE t.ctid = ANY(", making->run->due.leaf->quoted);
+    pg_add_parameter(&sql, ctids, "tid[]");
+    buf_add_char(&sql.text, ')');
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    *ret_left = (size_t)strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+    return 0;
+}
+
+static int destroy_records(struct pg_making *making, const char *ctids, struct err *err) {
+    const struct pg_run *run = making->run;
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    pg_add_delete(&sql, &run->due);
+    buf_add(&sql.text, "t.ctid = ANY(");
+    pg_add_parameter(&sql, ctids, "tid[]");
+    buf_add(&sql.text, ") AND ");
+    pg_add_scope(&sql, &run->due, &run->scope);
+    buf_add(&sql.text, " AND ");
+    pg_add_rest(&sql, &run->due, PG_BLOCKED_NOT);
+    add_returning(&sql, run);
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    note_records(making, result);
+    return 0;
+}
+
+/* Deletes or changes what hangs on these records. *ret_tree: some of it was of their own table. */
+static int take_dependents(struct pg_making *making, const char *ctids, bool *ret_tree, struct err *err) {
+    const struct pg_run *run = making->run;
+    const struct pg_bound *bound = run->due.bound;
+    *ret_tree = false;
+    for (size_t i = 0; i < bound->n_dependents; i++) {
+        const struct pg_dependent *dependent = &bound->dependents[i];
+        enum pg_fate fate = pg_fate_of(&run->order, dependent);
+        int64_t changed = 0;
+        if (fate == PG_PURGED && destroy_dependent(making, dependent, ctids, err) < 0) return -1;
+        if (fate == PG_CHANGED &&
+            pg_anonymize_dependent(making->store, &run->due, dependent, ctids, making->limit, making->arena, &changed, err) < 0)
+            return -1;
+        making->dependents += changed;
+        *ret_tree = *ret_tree || (fate == PG_PURGED && dependent->table == bound->table);
+    }
+    return 0;
+}
+
+static int anonymize_records(struct pg_making *making, const char *ctids, struct err *err) {
+    const struct pg_run *run = making->run;
+    PG_SQL returning = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    add_returning(&returning, run);
+    if (pg_anonymize_rows(making->store, &run->due, ctids, &run->scope, buf_text(&returning.text), making->arena, &result, err) < 0) return -1;
+    note_records(making, result);
+    return 0;
+}
+
+/* *count: how many there are, then how many were taken. */
+static int take(struct pg_making *making, const struct pg_record *records, size_t *count, struct err *err) {
+    const struct pg_run *run = making->run;
+    const struct pg_bound *bound = run->due.bound;
+    bool tree = false;
+    if (bound->n_dependents && fit(making, records, count, err) < 0) return -1;
+    if (!*count) return drain(making, &records[0], err);
+    size_t expected = *count;
+    const char *ctids = ctid_array(making->arena, records, *count);
+    if (take_dependents(making, ctids, &tree, err) < 0) return -1;
+    if (run->order.action == ACTION_ANONYMIZE) return anonymize_records(making, ctids, err);
+    if (tree && count_left(making, ctids, &expected, err) < 0) return -1;
+    if (destroy_records(making, ctids, err) < 0) return -1;
+    if (making->dependents && making->n_records != expected)
+        return err_set(err, ERR_REFUSED, "table \"%s\" keeps records whose dependents were deleted (a trigger?); nothing was deleted",
+                       bound->table->name);
+    return 0;
+}
+
+/* After the choice: the records are found by ctid, what hangs on them by its indexes or, where it has none, by one hash
+ * join. A parallel scan for each batch costs more than it saves. */
+static const char after_choice[] = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_sort = on;"
+                                   "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on;"
+                                   "SET LOCAL max_parallel_workers_per_gather = 0";
+
+int pg_take_carefully(struct pg_making *making, struct err *err) {
+    if (choose(making, err) < 0) return -1;
+    if (!making->n_chosen) return 0;
+    if (pg_script(making->store, after_choice, err) < 0) return -1;
+    size_t count = making->n_chosen;
+    struct pg_record *records = arena_grow(making->arena, making->chosen, count, count, sizeof *records);
+    if (look_again(making, records, &count, err) < 0) return -1;
+    if (!count) return 0;
+    size_t taken = count;
+    if (take(making, records, &taken, err) < 0) return -1;
+    if (taken < count) { /* the others wait for the next batch, which begins behind these */
+        making->full = true;
+        making->chosen = records;
+        making->n_chosen = taken;
+    }
+    return 0;
+}

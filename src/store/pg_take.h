@@ -1,0 +1,28 @@
+/* Takes the records of one batch, in an open transaction: chooses, destroys or anonymizes, and tells what it was. */
+#ifndef LAPSED_STORE_PG_TAKE_H
+#define LAPSED_STORE_PG_TAKE_H
+
+#include "store/pg_run.h"
+
+/* A batch under construction. */
+struct pg_making {
+    struct pg_store *store;
+    struct pg_run *run;
+    size_t *parents; /* how many records to begin with where dependents count, too; 0: as many as the limit */
+    struct arena *arena; /* the caller's, for the batch; results are kept for as long */
+    size_t limit;
+    struct pg_record *records; /* destroyed */
+    size_t n_records;
+    struct pg_record *chosen;  /* in the order of choice, for the next batch */
+    size_t n_chosen;
+    bool full, drained;
+    int64_t dependents;
+    const char *drained_tenant;
+};
+
+/* One statement, for records that nothing hangs on. */
+int pg_take_at_once(struct pg_making *making, struct err *err) MUST_CHECK;
+/* Locks, looks again, then takes children before parents. */
+int pg_take_carefully(struct pg_making *making, struct err *err) MUST_CHECK;
+
+#endif
