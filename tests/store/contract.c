@@ -3,10 +3,12 @@
 #include "base/time.h"
 #include "unit.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <time.h>
+#include <unistd.h>
 
 enum { MOST_RECORDS = 400, MOST_TENANTS = 16 };
 
@@ -614,9 +616,22 @@ START_TEST(a_lost_answer_to_the_commit_is_unknown) {
 }
 END_TEST
 
-static void *interrupt_soon(void *context) {
-    struct timespec soon = {.tv_nsec = 100000000};
-    nanosleep(&soon, NULL);
+/* The kernel's word for the state of a thread: 'S' waits, 'T' is stopped. One that has ended counts as stopped. */
+static char thread_state(const char *folder, const char *thread) {
+    char path[400], state = 0;
+    snprintf(path, sizeof path, "%s/%s/stat", folder, thread);
+    FILE *file = fopen(path, "r");
+    if (!file) return 'T';
+    int fields = fscanf(file, "%*d (%*[^)]) %c", &state);
+    fclose(file);
+    return fields == 1 ? state : 0;
+}
+
+/* Interrupts once the test's own thread waits for the server. */
+static void *interrupt_the_wait(void *context) {
+    char thread[16];
+    snprintf(thread, sizeof thread, "%d", (int)getpid());
+    while (thread_state("/proc/self/task", thread) != 'S') sched_yield();
     fixture->driver->interrupt(context);
     return NULL;
 }
@@ -629,7 +644,7 @@ START_TEST(an_interrupted_verb_ends_soon) {
     (void)count_order(store, &order);
     pthread_t thread;
     fixture->stall(true);
-    ck_assert_int_eq(pthread_create(&thread, NULL, interrupt_soon, store), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, interrupt_the_wait, store), 0);
     int64_t begun_us = time_monotonic_us();
     int result = fixture->driver->count(store, orders, 1, arena, &tally, &err);
     int64_t took_us = time_monotonic_us() - begun_us;
@@ -641,6 +656,29 @@ START_TEST(an_interrupted_verb_ends_soon) {
 END_TEST
 
 /* --- the suite ----------------------------------------------------------------------------------------------------- */
+
+static bool all_stopped(pid_t process) {
+    char folder[64];
+    bool stopped = true;
+    snprintf(folder, sizeof folder, "/proc/%d/task", (int)process);
+    DIR *threads = opendir(folder);
+    ck_assert_ptr_nonnull(threads);
+    for (const struct dirent *thread; (thread = readdir(threads));) {
+        if (thread->d_name[0] != '.') stopped = stopped && thread_state(folder, thread->d_name) == 'T';
+    }
+    closedir(threads);
+    return stopped;
+}
+
+void contract_stall(pid_t process, bool stalled) {
+    ck_assert_int_eq(kill(process, stalled ? SIGSTOP : SIGCONT), 0);
+    int64_t begun_us = time_monotonic_us();
+    /* The signal stops a process thread by thread: one that is not there yet would still answer. */
+    while (stalled && !all_stopped(process)) {
+        ck_assert_int_lt(time_monotonic_us() - begun_us, 10 * TIME_SECOND_US);
+        sched_yield();
+    }
+}
 
 const char *contract_variable(const char *name) {
     const char *value = getenv(name);

@@ -5,6 +5,8 @@
 
 #include "store/store.h"
 
+#include <sys/types.h>
+
 /* In place of an anchor: what no rule can decide. */
 #define ANCHOR_MISSING INT64_C(-62135596800000001)
 
@@ -32,6 +34,8 @@ struct fixture {
 
 /* For main: runs the suite and says how many tests failed. */
 int contract_run(const struct fixture *fixture);
+/* Stops a server's process, and waits until each of its threads has stopped; or lets it go on. */
+void contract_stall(pid_t process, bool stalled);
 /* The variable of the environment; ends the program with a message where it is missing, for nothing may pass unseen. */
 const char *contract_variable(const char *name);
 

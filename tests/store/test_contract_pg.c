@@ -7,7 +7,6 @@
 
 #include <check.h>
 #include <libpq-fe.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +74,7 @@ static void stall(bool stalled) {
         for (int i = 0; i < n_backends; i++) backends[i] = (pid_t)strtol(PQgetvalue(result, i, 0), NULL, 10);
         PQclear(result);
     }
-    for (int i = 0; i < n_backends; i++) ck_assert_int_eq(kill(backends[i], stalled ? SIGSTOP : SIGCONT), 0);
+    for (int i = 0; i < n_backends; i++) contract_stall(backends[i], stalled);
 }
 
 int main(void) {

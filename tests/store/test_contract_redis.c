@@ -6,7 +6,6 @@
 
 #include <check.h>
 #include <hiredis/hiredis.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +46,7 @@ static bool has(int number, const char *tenant) { return ask(redisCommand(admin(
 
 static size_t size(void) { return (size_t)ask(redisCommand(admin(), "DBSIZE")); }
 
-static void stall(bool stalled) { ck_assert_int_eq(kill(server, stalled ? SIGSTOP : SIGCONT), 0); }
+static void stall(bool stalled) { contract_stall(server, stalled); }
 
 int main(void) {
     server = (pid_t)strtol(contract_variable("LAPSED_TEST_REDIS_PID"), NULL, 10);
