@@ -150,11 +150,7 @@ static bool bind_only(struct mongo_store *store, struct mongo_bound *bound) {
     bson_error_t error;
     MONGO_BSON parsed = bson_new_from_json((const uint8_t *)bound->target->only, -1, &error);
     if (!parsed) return false;
-    uint8_t *bytes = arena_alloc(store->catalog, parsed->len);
-    memcpy(bytes, bson_get_data(parsed), parsed->len);
-    bson_t *view = arena_alloc(store->catalog, sizeof *view);
-    if (!bson_init_static(view, bytes, parsed->len)) return false;
-    bound->only = view;
+    bound->only = mongo_keep(store->catalog, parsed);
     return true;
 }
 

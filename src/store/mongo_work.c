@@ -2,16 +2,27 @@
 #include "base/time.h"
 #include "store/mongo_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_ID_BYTES = 4 << 20 }; /* of one $in; a command may have 16 MiB */
 
+/* A bson_t wants more than an arena's alignment. */
+static bson_t *view_room(struct arena *arena) {
+    const uintptr_t alignment = _Alignof(bson_t);
+    uintptr_t address = (uintptr_t)arena_alloc(arena, sizeof(bson_t) + alignment - 1);
+    return (bson_t *)((address + alignment - 1) / alignment * alignment);
+}
+
 const bson_t *mongo_keep(struct arena *arena, const bson_t *document) {
     uint8_t *bytes = arena_alloc(arena, document->len);
     memcpy(bytes, bson_get_data(document), document->len);
-    bson_t *view = arena_alloc(arena, sizeof *view);
-    return bson_init_static(view, bytes, document->len) ? view : NULL;
+    bson_t *view = view_room(arena);
+    bool valid = bson_init_static(view, bytes, document->len);
+    assert(valid);
+    (void)valid;
+    return view;
 }
 
 const bson_t *mongo_key_of(struct arena *arena, const bson_t *document) {
