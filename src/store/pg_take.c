@@ -357,10 +357,11 @@ static int take(struct pg_making *making, const struct pg_record *records, size_
 }
 
 /* After the choice: the records are found by ctid, what hangs on them by its indexes or, where it has none, by one hash
- * join. A parallel scan for each batch costs more than it saves. */
+ * join. A parallel scan for each batch costs more than it saves, and by the
+ * usual price of a random page the planner reads whole indexes of both tables instead. */
 static const char after_choice[] = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_sort = on;"
                                    "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = off;"
-                                   "SET LOCAL max_parallel_workers_per_gather = 0";
+                                   "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL random_page_cost = 1";
 
 int pg_take_carefully(struct pg_making *making, struct err *err) {
     if (choose(making, err) < 0) return -1;
