@@ -206,7 +206,7 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
     plan_retry(daemon, report);
     if (daemon->once) daemon->status_code = once_status(report);
     struct err err;
-    if (status_write_findings(&daemon->status, daemon->schedule->settings.state_folder, &err)) log_warning("%s", err.text);
+    if (!report->ended_early && status_write_findings(&daemon->status, daemon->schedule->settings.state_folder, &err)) log_warning("%s", err.text);
     char reason[512] = "";
     for (size_t i = 0; i < report->n_stores; i++)
         if (report->stores[i].down) (void)text_copy(reason, sizeof reason, report->stores[i].err.text);
@@ -377,7 +377,7 @@ static int open_journal(struct daemon *daemon, struct err *err) {
     size_t n_open = 0;
     int failed = journal_open(&conf, arena, &daemon->engine.journal, &open, &n_open, err);
     for (size_t i = 0; !failed && i < n_open; i++)
-        engine_remember(&daemon->engine, open[i].seq, open[i].sweep, open[i].batch, open[i].store, open[i].transaction, open[i].server);
+        engine_remember(&daemon->engine, unsettled_new(open[i].seq, open[i].sweep, open[i].batch, open[i].store, open[i].transaction, open[i].server));
     if (n_open) log_notice("%zu batches have no outcome in the journal; their stores are asked what became of them", n_open);
     arena_free(arena);
     return failed;

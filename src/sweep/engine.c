@@ -50,12 +50,25 @@ void engine_collect(struct engine *engine) {
     if (engine->tenants_worker) worker_collect(engine->tenants_worker);
 }
 
-void engine_remember(struct engine *engine, int64_t seq, int64_t sweep, int64_t batch, const char *store, const char *transaction,
-                     const char *server) {
+struct unsettled *unsettled_new(int64_t seq, int64_t sweep, int64_t batch, const char *store, const char *transaction, const char *server) {
     struct unsettled *unsettled = xmalloc(sizeof *unsettled);
     *unsettled = (struct unsettled){.seq = seq, .sweep = sweep, .batch = batch, .store = xstrdup(store),
-                                    .transaction = xstrdup(transaction), .server = xstrdup(server), .next = engine->unsettled};
-    engine->unsettled = unsettled;
+                                    .transaction = xstrdup(transaction), .server = xstrdup(server)};
+    return unsettled;
+}
+
+void unsettled_free(struct unsettled *batch) {
+    if (!batch) return;
+    free(batch->store);
+    free(batch->transaction);
+    free(batch->server);
+    free(batch);
+}
+
+void engine_remember(struct engine *engine, struct unsettled *batch) {
+    engine_forget(engine, batch->seq);
+    batch->next = engine->unsettled;
+    engine->unsettled = batch;
 }
 
 void engine_forget(struct engine *engine, int64_t seq) {
@@ -63,10 +76,7 @@ void engine_forget(struct engine *engine, int64_t seq) {
         if ((*at)->seq != seq) continue;
         struct unsettled *gone = *at;
         *at = gone->next;
-        free(gone->store);
-        free(gone->transaction);
-        free(gone->server);
-        free(gone);
+        unsettled_free(gone);
         return;
     }
 }

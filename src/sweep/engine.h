@@ -17,6 +17,9 @@ struct unsettled {
     struct unsettled *next;
 };
 
+struct unsettled *unsettled_new(int64_t seq, int64_t sweep, int64_t batch, const char *store, const char *transaction, const char *server);
+void unsettled_free(struct unsettled *batch); /* NULL is fine */
+
 struct engine {
     struct ev_loop *loop;
     struct journal *journal;
@@ -34,8 +37,8 @@ int engine_start(struct engine *engine, struct schedule *schedule, struct err *e
 void engine_stop(struct engine *engine); /* joins the workers, closes the stores; the schedule stays the caller's */
 /* On the loop, when woken: whatever workers and the journal have finished. */
 void engine_collect(struct engine *engine);
-void engine_remember(struct engine *engine, int64_t seq, int64_t sweep, int64_t batch, const char *store, const char *transaction,
-                     const char *server);
+/* Takes it over, in place of the one with the same seq if there is one. */
+void engine_remember(struct engine *engine, struct unsettled *batch);
 void engine_forget(struct engine *engine, int64_t seq);
 size_t engine_store_index(const struct engine *engine, const struct store_conf *conf);
 

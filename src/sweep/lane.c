@@ -11,7 +11,9 @@
 enum {
     FIRST_LIMIT = 500,
     LEAST_LIMIT = 50,
-    MOST_ATTEMPTS = 5,
+    MOST_ATTEMPTS = 5,           /* on a server that does not answer: some 8 s */
+    MOST_ATTEMPTS_ANSWERED = 15, /* on one that answers "not now": some 80 s, longer than MongoDB keeps a dead client's locks */
+    LONGEST_BACKOFF_SECONDS = 8,
     MOST_PASSES = 1000, /* a pass that goes on destroying after so many is a fault of ours */
 };
 
@@ -20,6 +22,7 @@ enum {
 static void prepare(struct lane *lane);
 static void finish(struct lane *lane, bool commit);
 static void begin_pass(struct lane *lane);
+static void next_round(struct lane *lane);
 
 static void submit(struct lane *lane, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)) {
     lane->job.run = run;
@@ -60,12 +63,12 @@ static void on_end(struct job *job) {
         again = false;
     }
     if (again) begin_pass(lane);
-    else sweep_lane_over(lane);
+    else next_round(lane);
 }
 
 static void end_pass(struct lane *lane) {
     if (lane->pass) submit(lane, run_end, on_end);
-    else sweep_lane_over(lane);
+    else next_round(lane);
 }
 
 /* ---- faults ---- */
@@ -91,8 +94,9 @@ static void give_up_order(struct lane *lane) {
 /* Nothing was applied: again after a while, with jitter, a few times. Then, if the server answered (it waited for a lock too
  * long, say), the order is at fault, else the store. */
 static void back_off(struct lane *lane) {
-    bool last = ++lane->attempts >= MOST_ATTEMPTS;
-    if (last && lane->failed && *lane->job.err.detail && !lane->sweep->stopping) {
+    bool answered = *lane->job.err.detail;
+    bool last = ++lane->attempts >= (answered ? MOST_ATTEMPTS_ANSWERED : MOST_ATTEMPTS);
+    if (last && answered && lane->failed && !lane->sweep->stopping) {
         give_up_order(lane);
         return;
     }
@@ -101,7 +105,7 @@ static void back_off(struct lane *lane) {
         end_pass(lane);
         return;
     }
-    int64_t wait_us = (TIME_SECOND_US / 4) << lane->attempts;
+    int64_t wait_us = lane->attempts < 5 ? (TIME_SECOND_US / 4) << lane->attempts : LONGEST_BACKOFF_SECONDS * TIME_SECOND_US;
     after(lane, wait_us / 2 + random() % wait_us, on_backoff);
 }
 
@@ -120,6 +124,25 @@ static void order_failed(struct lane *lane) {
 
 /* ---- a batch: prepare, read the ends again, intent, finish, outcome ---- */
 
+/* An outcome that could not be written is asked for again, like one that was never known. */
+struct outcome_note {
+    struct journal_ticket ticket;
+    struct engine *engine;
+    struct unsettled *batch;
+};
+
+static void on_outcome(struct journal_ticket *ticket, const struct err *err) {
+    struct outcome_note *note = (struct outcome_note *)(void *)ticket;
+    if (err) engine_remember(note->engine, note->batch);
+    else unsettled_free(note->batch);
+    free(note);
+}
+
+static struct unsettled *unsettled_of(const struct lane *lane) {
+    return unsettled_new(lane->ticket.seq, lane->sweep->report.number, lane->batch_number, lane->conf->name, lane->batch->transaction,
+                         lane->batch->server);
+}
+
 static void enter_outcome(struct lane *lane, const char *outcome, const struct err *err) {
     struct entry entry = {.event = ENTRY_OUTCOME, .sweep = lane->sweep->report.number, .batch = lane->batch_number, .outcome = outcome,
                           .records = lane->outcome.records, .dependents = lane->outcome.dependents};
@@ -127,7 +150,9 @@ static void enter_outcome(struct lane *lane, const char *outcome, const struct e
         entry.code = err_code_name(err->code);
         entry.detail = *err->detail ? err->detail : NULL;
     }
-    journal_append(lane->sweep->engine->journal, &entry, NULL);
+    struct outcome_note *note = xcalloc(1, sizeof *note);
+    *note = (struct outcome_note){.ticket.done = on_outcome, .engine = lane->sweep->engine, .batch = unsettled_of(lane)};
+    journal_append(lane->sweep->engine->journal, &entry, &note->ticket);
 }
 
 /* The limit follows the time that a batch may take. */
@@ -183,8 +208,7 @@ static void on_finished(struct job *job) {
     } else if (job->err.code == ERR_UNKNOWN) {
         /* It may have been applied: nothing further is destroyed there before the store was asked what became of it. */
         enter_outcome(lane, "unknown", &job->err);
-        engine_remember(lane->sweep->engine, lane->ticket.seq, lane->sweep->report.number, lane->batch_number, lane->conf->name,
-                        lane->batch->transaction, lane->batch->server);
+        engine_remember(lane->sweep->engine, unsettled_of(lane));
         lane_down(lane, &job->err);
         end_pass(lane);
     } else {
@@ -369,7 +393,7 @@ static void begin_pass(struct lane *lane) {
     lane->orders = orders;
     lane->n_orders = count;
     if (!count) {
-        sweep_lane_over(lane);
+        next_round(lane);
         return;
     }
     lane->passes++;
@@ -377,10 +401,28 @@ static void begin_pass(struct lane *lane) {
     submit(lane, run_begin, on_begun);
 }
 
+/* What is blocked is only known when nothing more goes by itself: those orders have a round of their own. */
+static void next_round(struct lane *lane) {
+    if (!lane->n_later || lane->sweep->stopping || lane->down) {
+        sweep_lane_over(lane);
+        return;
+    }
+    lane->orders = lane->later;
+    lane->n_orders = lane->n_later;
+    lane->n_later = 0;
+    lane->passes = 0;
+    begin_pass(lane);
+}
+
 void lane_run(struct lane *lane, const struct order **orders, size_t n_orders) {
     assert(!lane->pass && !lane->down && n_orders);
-    lane->orders = orders;
-    lane->n_orders = n_orders;
+    lane->orders = ARENA_ARRAY(lane->sweep->arena, const struct order *, n_orders);
+    lane->later = ARENA_ARRAY(lane->sweep->arena, const struct order *, n_orders);
+    lane->n_orders = lane->n_later = 0;
+    for (size_t i = 0; i < n_orders; i++) {
+        if (orders[i]->blocked_only) lane->later[lane->n_later++] = orders[i];
+        else lane->orders[lane->n_orders++] = orders[i];
+    }
     lane->passes = 0;
     lane->attempts = 0;
     if (!lane->limit) {

@@ -113,6 +113,8 @@ static void on_ended(struct journal_ticket *ticket, const struct err *err) {
 void report_end(struct sweep *sweep) {
     struct sweep_report *report = &sweep->report;
     size_t n_rules = sweep->schedule->n_rules;
+    if (!sweep->verified) /* nobody asked what is left */
+        for (size_t i = 0; i < n_rules; i++) sweep->rules[i].left = -1;
     report->rules = sweep->rules;
     report->n_rules = n_rules;
     report->findings = sweep->findings;
@@ -133,6 +135,7 @@ void report_end(struct sweep *sweep) {
     enter_findings(sweep);
     report->ended_us = time_now_us();
     report->ended_early = sweep->stopping;
+    report->verified = sweep->verified;
     const struct entry entry = {.event = ENTRY_SWEEP_END, .sweep = report->number, .outcome = sweep->stopping ? "ended-early" : "done",
                                 .results = results, .n_results = n_rules};
     sweep->ticket.done = on_ended;

@@ -80,6 +80,8 @@ void status_note(struct status *status, const struct sweep_report *report) {
         store->down = report->stores[i].down;
         (void)text_copy(store->error, sizeof store->error, report->stores[i].err.text);
     }
+    /* A sweep that was cut short has not seen everything: what the last whole one found still stands. */
+    if (report->ended_early && status->findings) return;
     free(status->findings);
     status->findings = findings_json(report);
     status->n_findings = (int64_t)report->n_findings;

@@ -265,7 +265,10 @@ static void enter(struct sweep *sweep, enum stage stage) {
     case STAGE_REDIS: on_lanes(sweep, start_batches); return;
     case STAGE_GATE: on_lanes(sweep, start_gate); return;
     case STAGE_OWN: on_lanes(sweep, start_own); return;
-    case STAGE_VERIFY: on_lanes(sweep, start_verify); return;
+    case STAGE_VERIFY:
+        sweep->verified = true;
+        on_lanes(sweep, start_verify);
+        return;
     case STAGE_END: break;
     }
     report_end(sweep);

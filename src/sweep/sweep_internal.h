@@ -55,6 +55,8 @@ struct lane {
     /* batches */
     const struct order **orders;
     size_t n_orders;
+    const struct order **later; /* those over blocked records: a round of their own, when nothing else goes */
+    size_t n_later;
     const struct order **left_out; /* failed: not tried again in this sweep */
     size_t n_left_out;
     struct pass *pass;
@@ -85,6 +87,7 @@ struct sweep {
     bool begun;   /* its first entry is in the journal */
     bool stopping;
     bool tenants_failed;
+    bool verified; /* the last stage before the end was reached */
     bool gated; /* the gate was asked: own records are judged by lane.own_orders */
     struct job job; /* of the tenants stage */
     struct journal_ticket ticket;
