@@ -200,7 +200,9 @@ class Mongodb:
                 [self.program, "--dbpath", str(self.data), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket",
                  *(["--replSet", "rs0", "--keyFile", str(key), "--oplogSize", "128"] if self.replica else []),
                  "--auth", "--wiredTigerCacheSizeGB", "0.25",
-                 "--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"],
+                 "--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false",
+                 # The transaction of a client that was killed keeps its documents locked for so long: a minute by default.
+                 "--setParameter", "transactionLifetimeLimitSeconds=5"],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
         self.wait(process)
         return process.pid

@@ -62,7 +62,11 @@ def test_killed_at_random(product):
         daemon.process.kill()
         daemon.process.wait()
         kills += 1
-    answer = product.once()
+    # MongoDB keeps the transaction of a dead client for some seconds: its documents are left for the next sweep.
+    for _ in range(3):
+        answer = product.once()
+        if answer.returncode != 75:
+            break
     assert answer.returncode == 0, answer.stdout
     assert product.compare()[1] == []
     product.verify()
