@@ -127,12 +127,8 @@ static int run_verify(struct job *job, struct store *store, struct err *err) {
 
 static void on_verified(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
-    if (job->failed) {
-        lane_down(lane, &job->err);
-        report_unasked(lane->sweep, lane);
-    } else {
-        report_tallies(lane->sweep, lane);
-    }
+    if (job->failed) lane_down(lane, &job->err);
+    else report_tallies(lane->sweep, lane);
     sweep_lane_over(lane);
 }
 

@@ -78,9 +78,13 @@ void report_tallies(struct sweep *sweep, const struct lane *lane) {
     }
 }
 
-void report_unasked(struct sweep *sweep, const struct lane *lane) {
-    for (size_t i = 0; i < sweep->schedule->n_targets; i++)
-        if (sweep->schedule->targets[i]->store == lane->conf) sweep->rules[sweep->schedule->targets[i]->rule->number].left = -1;
+/* Of a rule with a target that nobody could ask, nobody knows what is left. */
+static void report_unasked(struct sweep *sweep) {
+    for (size_t i = 0; i < sweep->schedule->n_targets; i++) {
+        const struct target *target = sweep->schedule->targets[i];
+        if (!sweep->verified || sweep->lanes[engine_store_index(sweep->engine, target->store)].down || sweep->bad[target->number])
+            sweep->rules[target->rule->number].left = -1;
+    }
 }
 
 /* ---- entries ---- */
@@ -113,8 +117,7 @@ static void on_ended(struct journal_ticket *ticket, const struct err *err) {
 void report_end(struct sweep *sweep) {
     struct sweep_report *report = &sweep->report;
     size_t n_rules = sweep->schedule->n_rules;
-    if (!sweep->verified) /* nobody asked what is left */
-        for (size_t i = 0; i < n_rules; i++) sweep->rules[i].left = -1;
+    report_unasked(sweep);
     report->rules = sweep->rules;
     report->n_rules = n_rules;
     report->findings = sweep->findings;

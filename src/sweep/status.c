@@ -72,7 +72,7 @@ void status_note(struct status *status, const struct sweep_report *report) {
         *to = (struct status_rule){.data = to->data, .purged = from->purged, .anonymized = from->anonymized,
                                    .dependents = from->dependents, .blocked = from->blocked, .undecidable = from->undecidable,
                                    .left = from->left, .lag_us = from->lag_us, .last_success_us = to->last_success_us};
-        if (!report->ended_early && !report->waits && !from->left) to->last_success_us = report->ended_us;
+        if (!report->ended_early && !from->left) to->last_success_us = report->ended_us;
     }
     for (size_t i = 0; i < report->n_stores; i++) {
         struct status_store *store = &status->stores[i];

@@ -125,7 +125,6 @@ void lane_verify(struct lane *lane);
 void report_finding(struct sweep *sweep, struct finding finding);
 void report_begin(struct sweep *sweep);
 void report_tallies(struct sweep *sweep, const struct lane *lane);
-void report_unasked(struct sweep *sweep, const struct lane *lane);
 void report_end(struct sweep *sweep); /* enters findings and the sweep's end, then calls done */
 
 #endif
