@@ -84,7 +84,7 @@ check-unit: $(UNIT_TESTS)
 check-store: $(STORE_TESTS)
 	@scripts/servers.py --standalone run $(B)/servers-store -- sh -c 'set -e; for t in $(STORE_TESTS); do $$t; done'
 check-daemon: $(PROGRAMS)
-	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q tests/daemon
+	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q -rs tests/daemon
 demo: $(PROGRAMS)
 	@demo/run.py --build $(B) $(if $(KEEP),--keep) $(if $(COPIES),--copies $(COPIES))
 
