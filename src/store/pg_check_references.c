@@ -79,12 +79,24 @@ static bool goes_before(const struct pg_bound *bound, const struct pg_dependent 
            dependent->conf->when_anonymized == WHEN_ANONYMIZED_PURGE;
 }
 
+/* True if its rows go by another target, as its records or with them: then what they refer to waits for that. */
+static bool is_swept(const struct binding *binding, const struct pg_table *table) {
+    for (size_t i = 0; i < binding->schedule->n_targets; i++) {
+        const struct pg_bound *other = &binding->bound[i];
+        if (!other->table || !pg_rule_purges(other->target->rule)) continue;
+        if (other->table == table) return true;
+        for (size_t j = 0; j < other->n_dependents; j++)
+            if (other->dependents[j].table == table) return true;
+    }
+    return false;
+}
+
 static void check_cascades(struct binding *binding, const struct pg_bound *bound) {
     for (size_t i = 0; i < bound->n_blockers; i++) {
         const struct pg_link *link = &bound->blockers[i].link;
         const char *words = cascade_words(link->on_delete);
         bool before = goes_before(bound, bound->blockers[i].through);
-        if (before && !words)
+        if (before && !words && !is_swept(binding, link->child))
             pg_fault(binding, bound->target, bound->blockers[i].through->conf->join.place,
                      "\"%s\" refers to \"%s\" by (%s), which could therefore not go when its record is anonymized; declare it under dependents, "
                      "\"%s\", or write when_anonymized = \"as-is\" or columns = ( … )", link->child->name, link->parent->name,

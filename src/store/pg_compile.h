@@ -84,6 +84,8 @@ void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct p
 /* true if a row of this dependent, which is a target of its own, is still there. */
 void pg_add_dependent_left(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent);
 /* " AND NOT …" for, and " AND (… OR …)" of, everything that blocks. */
+/* Nothing refers to the dependents that go when t is anonymized: else it waits. */
+void pg_add_free_to_change(struct pg_sql *sql, const struct pg_due *due);
 void pg_add_not_blocked(struct pg_sql *sql, const struct pg_due *due);
 void pg_add_blocked(struct pg_sql *sql, const struct pg_due *due);
 /* FROM: "d0 JOIN d1 ON …" and, AND-able, the tie of the last one to t. The dependent's row is d0; for a tree only those

@@ -1,4 +1,5 @@
 /* What hangs on a record, and what holds it: links, dependents, trees, blockers as SQL. */
+#include "store/pg_anonymize.h"
 #include "store/pg_compile.h"
 
 #include <stdio.h>
@@ -130,6 +131,15 @@ bool pg_carries(const struct pg_bound *bound, const struct pg_dependent *depende
 }
 
 static bool blocks_by_itself(const struct pg_dependent *dependent) { return dependent->own_target != NULL; }
+
+void pg_add_free_to_change(struct pg_sql *sql, const struct pg_due *due) {
+    for (size_t i = 0; i < due->bound->n_blockers; i++) {
+        const struct pg_blocker *blocker = &due->bound->blockers[i];
+        if (!blocker->through || pg_fate_of(due->order, blocker->through) != PG_PURGED) continue;
+        buf_add(&sql->text, " AND NOT ");
+        pg_add_blocker(sql, due, blocker);
+    }
+}
 
 void pg_add_not_blocked(struct pg_sql *sql, const struct pg_due *due) {
     for (size_t i = 0; i < due->bound->n_blockers; i++) {

@@ -230,9 +230,31 @@ START_TEST(references_to_what_an_anonymization_purges) {
 }
 END_TEST
 
+/* What refers to such a session, and goes by a rule of its own, is waited for; the others do not wait. */
+START_TEST(an_anonymization_waits_for_what_refers_to_its_dependents) {
+    pg_schema("CREATE TABLE people (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text);"
+              "CREATE TABLE sessions (id bigint PRIMARY KEY, person_id bigint REFERENCES people);"
+              "CREATE TABLE trails (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, session_id bigint REFERENCES sessions)");
+    pg_sql("INSERT INTO people VALUES (1, 1, '2025-01-01', 'x'), (2, 1, '2025-01-01', 'y'); INSERT INTO sessions VALUES (1, 1), (2, 2);"
+           "INSERT INTO trails VALUES (1, 1, '2026-06-01', 1)");
+    struct acts acts = acts_open("{ data = \"P\"; anonymize = \"1 year\"; keep = \"9 years\"; basis = \"b\"; targets = ("
+                                 "{ table = \"people\"; tenant = \"customer_id\"; since = \"at\"; columns = [ \"null: name\" ];"
+                                 "dependents = ( { join = \"sessions.person_id\"; when_anonymized = \"purge\"; } ); } ); },"
+                                 "{ data = \"T\"; keep = \"1 year\"; basis = \"b\"; targets = ( { table = \"trails\"; tenant = \"customer_id\"; since = \"at\"; } ); }");
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_ANONYMIZE, CUTOFF);
+    ck_assert_int_eq(acts_sweep(&acts, &order, 10).records, 1);
+    ck_assert_int_eq(pg_number("SELECT id FROM people WHERE name IS NOT NULL"), 1);
+    ck_assert_int_eq(pg_number("SELECT id FROM sessions"), 1);
+    pg_sql("DELETE FROM trails");
+    ck_assert_int_eq(acts_sweep(&acts, &order, 10).records, 1);
+    acts_close(&acts);
+}
+END_TEST
+
 UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_it, what_hangs_on_a_tree_of_dependents_goes_with_it,
           a_tree_larger_than_a_batch_goes_with_what_hangs_on_it, a_branch_that_is_still_referred_to_blocks_its_root_alone,
           a_dependent_that_is_kept_for_ever_keeps_its_parent, what_hangs_on_a_dependent_that_moves_away_lives,
           a_trigger_that_writes_values_back_is_refused, a_commit_is_on_disk_whatever_the_role_says, anchors_before_christ_do_not_stop_the_rest,
           tenants_that_compare_equal_but_are_not, a_partition_beside_its_whole, a_column_that_refers_to_several_tables,
-          cascades_below_what_an_anonymization_purges, references_to_what_an_anonymization_purges)
+          cascades_below_what_an_anonymization_purges, references_to_what_an_anonymization_purges,
+          an_anonymization_waits_for_what_refers_to_its_dependents)
