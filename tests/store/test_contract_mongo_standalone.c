@@ -1,0 +1,3 @@
+#include "mongo_contract.h"
+
+int main(void) { return mongo_contract("MONGODB_STANDALONE", false); }
