@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+PRINTF_LIKE(3, 0)
 static void err_print(struct err *err, enum err_code code, const char *format, va_list arguments) {
     err->code = code;
     err->detail[0] = '\0';

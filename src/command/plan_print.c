@@ -146,10 +146,11 @@ static json_t *row_json(struct arena *arena, const struct plan_row *row) {
     for (size_t i = 0; i < row->n_blocked; i++)
         (void)json_array_append_new(blocked, json_pack("{s:s, s:s, s:I}", "target", row->blocked[i].target->name, "by",
                                                        row->blocked[i].by, "count", (json_int_t)row->blocked[i].count));
-    const char *oldest = row->oldest_due_us == TIME_FOREVER ? NULL : time_format(row->oldest_due_us).text;
+    bool known = row->oldest_due_us != TIME_FOREVER;
+    const struct time_text oldest = time_format(known ? row->oldest_due_us : 0);
     return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:s}", "rule", row->rule->data, "stage", stage_names[row->stage],
                      "keep", row->keep, "complete", !row->n_waits, "due", (json_int_t)row->due, "ready", (json_int_t)row->free, "dependents",
-                     (json_int_t)row->dependents, "tenants", (json_int_t)row->n_tenants, "oldest_due", text_or_null(oldest),
+                     (json_int_t)row->dependents, "tenants", (json_int_t)row->n_tenants, "oldest_due", text_or_null(known ? oldest.text : NULL),
                      "blocked", blocked, "state", state_text(arena, row, &ignored));
 }
 

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A count and its unit, such as "100 ms" and "64 MiB". */
@@ -148,21 +149,28 @@ static const char *load_folder(struct loader *loader, const config_setting_t *gr
     return path ? load_path(loader, path) : standard;
 }
 
+static void load_period(struct loader *loader, const config_setting_t *group, const char *name, const char *standard, struct period *to) {
+    struct err err;
+    if (period_parse(standard, to, &err)) abort();
+    const char *text = group ? load_string(loader, group, name) : NULL;
+    if (text && period_parse(text, to, &err)) load_fault(loader, config_setting_get_member(group, name), "%s: %s", name, err.text);
+}
+
 void load_settings(struct loader *loader, const config_setting_t *root) {
     struct settings *settings = &loader->schedule->settings;
     static const struct {
-        const char *name, *known[3];
-    } groups[] = {{"journal", {"folder", "segment", "segment_age"}}, {"clock", {"tolerance"}}, {"timeout", {"statement", "lock"}}, {"survey", {"every"}}};
+        const char *name, *known[5];
+    } groups[] = {{"journal", {"folder", "segment", "segment_age", "keep_evidence"}}, {"clock", {"tolerance"}}, {"timeout", {"statement", "lock"}}, {"survey", {"every"}}};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         const config_setting_t *group = load_group(loader, root, groups[i].name);
-        const char *const *known = groups[i].known;
-        if (group) load_known(loader, group, (const char *const[]){known[0], known[1], known[1] ? known[2] : NULL, NULL});
+        if (group) load_known(loader, group, groups[i].known);
     }
     load_sweep(loader, root);
     load_batch(loader, root);
     for (size_t i = 0; i < sizeof amounts / sizeof *amounts; i++) load_amount(loader, root, &amounts[i]);
     const config_setting_t *journal = config_setting_get_member(root, "journal");
     if (journal && !config_setting_is_group(journal)) journal = NULL;
+    load_period(loader, journal, "keep_evidence", "13 months", &settings->journal_keep_evidence);
     settings->state_folder = load_folder(loader, root, "state", "/var/lib/lapsed");
     settings->run_folder = load_folder(loader, root, "run", "/run/lapsed");
     settings->journal_folder = load_folder(loader, journal, "folder", "/var/lib/lapsed/journal");

@@ -26,6 +26,7 @@ static void assert_scope(const struct target *target, const struct scope *scope)
 struct order order_make(const struct target *target, enum action action, const struct keep *keep, struct scope due) {
     assert(target && keep && keep->kind != KEEP_FOREVER);
     assert_scope(target, &due);
+    due.of = target;
     return (struct order){.target = target, .action = action, .keep = keep, .due = due};
 }
 
@@ -40,7 +41,7 @@ struct order order_for(const struct order *order, const struct scope_tenant *ten
 }
 
 struct order order_any(const struct target *target, const struct scope_tenant *tenants, size_t n_tenants) {
-    struct order order = {.target = target, .due = {.kind = SCOPE_LISTED, .tenants = tenants, .n_tenants = n_tenants}};
+    struct order order = {.target = target, .due = {.kind = SCOPE_LISTED, .of = target, .tenants = tenants, .n_tenants = n_tenants}};
     assert_scope(target, &order.due);
     return order;
 }

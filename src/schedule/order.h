@@ -53,7 +53,7 @@ struct order {
     bool own;                /* the tenant's own records: last, and only for tenants with nothing else left */
 };
 
-/* What plan.c and the sweep make orders with. Everything but the returned struct is borrowed: it must live as long as
+/* What plan.c and the sweep make orders with (due.of becomes the target). Everything but the returned struct is borrowed: it must live as long as
  * the order. Asserts the laws. */
 struct order order_make(const struct target *target, enum action action, const struct keep *keep, struct scope due);
 /* The same order for these tenants only (sorted by id): what a sweep does after asking who has anything due, or after a

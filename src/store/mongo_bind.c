@@ -96,34 +96,14 @@ static int bind_indexes(struct mongo_store *store, struct mongo_bound *bound, st
 
 /* ---- types ---- */
 
-static int has_type(struct mongo_store *store, const struct mongo_bound *bound, const char *path, const char *type, const char *hint, bool *ret_has,
-                    struct err *err) {
-    MONGO_BSON filter = BCON_NEW(path, "{", "$type", BCON_UTF8(type), "}");
+static int has_object_id(struct mongo_store *store, const struct mongo_bound *bound, bool *ret_has, struct err *err) {
+    MONGO_BSON filter = BCON_NEW(bound->target->since, "{", "$type", "objectId", "}");
     MONGO_BSON projection = BCON_NEW("_id", BCON_INT32(1));
     MONGO_CURSOR cursor = NULL;
     const bson_t *document;
-    const struct mongo_find find = {.filter = filter, .projection = projection, .hint = hint, .limit = 1};
-    if (mongo_find(store, NULL, bound->target->name, &find, &cursor, err)) return -1;
-    if (mongo_next(store, cursor, "ask for types", &document, err)) return -1;
+    const struct mongo_find find = {.filter = filter, .projection = projection, .limit = 1};
+    if (mongo_find(store, NULL, bound->target->name, &find, &cursor, err) || mongo_next(store, cursor, "ask for types", &document, err)) return -1;
     *ret_has = document;
-    return 0;
-}
-
-/* With an index it is cheap to know which types a tenant's path holds; without, all are bound. */
-static int bind_tenant_types(struct mongo_store *store, struct mongo_bound *bound, struct err *err) {
-    static const struct {
-        enum mongo_types type;
-        const char *name;
-    } types[] = {{MONGO_STRING, "string"}, {MONGO_NUMBER, "number"}, {MONGO_OBJECT_ID, "objectId"}, {MONGO_UUID, "binData"}};
-    bound->tenant_types = MONGO_ALL_TYPES;
-    if (!bound->index_tenant) return 0;
-    unsigned found = 0;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        bool has;
-        if (has_type(store, bound, bound->target->tenant, types[i].name, bound->index_tenant, &has, err)) return -1;
-        if (has) found |= types[i].type;
-    }
-    bound->tenant_types = found;
     return 0;
 }
 
@@ -131,7 +111,7 @@ static int bind_tenant_types(struct mongo_store *store, struct mongo_bound *boun
 static int bind_since(struct mongo_store *store, struct mongo_bound *bound, struct err *err) {
     const struct target *target = bound->target;
     if (!target->since || target->unit != UNIT_NONE || !strcmp(target->since, "_id")) return 0;
-    if (bound->index_since) return has_type(store, bound, target->since, "objectId", NULL, &bound->since_object_id, err);
+    if (bound->index_since) return has_object_id(store, bound, &bound->since_object_id, err);
     enum { SAMPLE = 200 };
     MONGO_BSON everything = bson_new();
     MONGO_CURSOR cursor = NULL;
@@ -162,7 +142,7 @@ void mongo_bind(struct mongo_store *store, const struct mongo_catalog *catalog, 
         struct mongo_bound *bound = &store->bound[i];
         if (target->store != store->base.settings.conf) continue;
         const struct mongo_entry *entry = mongo_entry_of(catalog, target->name);
-        *bound = (struct mongo_bound){.target = target, .tenant_types = MONGO_ALL_TYPES, .exists = entry && mongo_is_plain(entry)};
+        *bound = (struct mongo_bound){.target = target, .exists = entry && mongo_is_plain(entry)};
         if (bind_only(store, bound)) continue;
         fault_add(faults, target->place, "\"%s\": `only` is no JSON filter; write { \"field\": value } in strict JSON", target->rule->data);
         bound->bad = true;
@@ -171,7 +151,6 @@ void mongo_bind(struct mongo_store *store, const struct mongo_catalog *catalog, 
 
 static int inspect(struct mongo_store *store, struct mongo_bound *bound, struct err *err) {
     if (bind_indexes(store, bound, err)) return -1;
-    if (bound->target->tenant && bind_tenant_types(store, bound, err)) return -1;
     return bind_since(store, bound, err);
 }
 

@@ -4,6 +4,7 @@
 #include "store/mongo_internal.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +65,6 @@ static void push_anchor_before(bson_t *conditions, uint32_t *index, const struct
                                bool anchor_is_since, int64_t cutoff_us) {
     assert(cutoff_us != TIME_NEVER);
     unsigned forms = mongo_forms(bound, anchor, anchor_is_since);
-    mongo_push_no_array(conditions, index, anchor);
     if (forms == MONGO_COUNTED) push_number_before(conditions, index, anchor, cutoff_us, bound->target->unit);
     else if (forms == MONGO_DATE) push_date_before(conditions, index, anchor, cutoff_us);
     else if (forms == MONGO_ID_TIME) push_id_before(conditions, index, anchor, cutoff_us);
@@ -96,7 +96,7 @@ static void push_tenants(bson_t *conditions, uint32_t *index, const struct mongo
                          bool guards) {
     bson_t values = BSON_INITIALIZER;
     uint32_t count = 0;
-    for (size_t i = 0; i < n_cuts; i++) mongo_append_values(&values, &count, guards ? bound->tenant_types : MONGO_ALL_TYPES, cuts[i].id);
+    for (size_t i = 0; i < n_cuts; i++) mongo_append_values(&values, &count, MONGO_ALL_TYPES, cuts[i].id);
     MONGO_BSON condition = BCON_NEW(bound->target->tenant, "{", "$in", BCON_ARRAY(&values), "}");
     mongo_push(conditions, index, condition);
     if (guards) mongo_push_no_array(conditions, index, bound->target->tenant);
@@ -107,8 +107,10 @@ static void push_tenants(bson_t *conditions, uint32_t *index, const struct mongo
 static void push_group(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound, const struct scope *scope,
                        const struct cut *cuts, size_t n_cuts, bool guards) {
     push_tenants(conditions, index, bound, cuts, n_cuts, guards);
-    if (scope->anchor && cuts->cutoff_us != TIME_FOREVER)
+    if (scope->anchor && cuts->cutoff_us != TIME_FOREVER) {
+        mongo_push_no_array(conditions, index, scope->anchor);
         push_anchor_before(conditions, index, bound, scope->anchor, scope->anchor_is_since, cuts->cutoff_us);
+    }
 }
 
 /* Cuts are sorted by cutoff: those with the same one share a branch. */
@@ -142,6 +144,7 @@ static bool push_scope(bson_t *conditions, uint32_t *index, const struct mongo_b
                        const struct order *order, const char *const *ids, size_t n_ids, bool guards) {
     if (scope->kind == SCOPE_WHOLE) {
         if (scope->cutoff_us == TIME_NEVER || !scope->anchor) return false;
+        mongo_push_no_array(conditions, index, scope->anchor);
         push_anchor_before(conditions, index, bound, scope->anchor, scope->anchor_is_since, scope->cutoff_us);
         return true;
     }
@@ -194,7 +197,26 @@ bson_t *mongo_compile(const struct mongo_bound *bound, const struct order *order
     return filter;
 }
 
-bson_t *mongo_compile_candidates(const struct mongo_bound *bound, const struct order *order) {
+/* Every value of the type, as bounds of an index: without null among them it answers by itself, from tenant to tenant. */
+static void push_of_type(bson_t *conditions, uint32_t *index, const char *path, enum mongo_types type) {
+    bson_t bounds = BSON_INITIALIZER;
+    bson_oid_t least_id;
+    memset(least_id.bytes, 0, sizeof least_id.bytes);
+    switch (type) {
+    case MONGO_STRING: BSON_APPEND_UTF8(&bounds, "$gt", ""); break;
+    case MONGO_NUMBER: BSON_APPEND_DOUBLE(&bounds, "$gte", -HUGE_VAL); break;
+    case MONGO_OBJECT_ID: BSON_APPEND_OID(&bounds, "$gte", &least_id); break;
+    case MONGO_UUID: BSON_APPEND_BINARY(&bounds, "$gte", BSON_SUBTYPE_BINARY, (const uint8_t *)"", 0); break;
+    case MONGO_ALL_TYPES: break;
+    }
+    if (!bson_empty(&bounds)) {
+        MONGO_BSON condition = BCON_NEW(path, BCON_DOCUMENT(&bounds));
+        mongo_push(conditions, index, condition);
+    }
+    bson_destroy(&bounds);
+}
+
+bson_t *mongo_compile_candidates(const struct mongo_bound *bound, const struct order *order, enum mongo_types type) {
     assert(order->due.kind == SCOPE_REST && order->due.anchor);
     int64_t latest_us = order->due.cutoff_us;
     for (size_t i = 0; i < order->due.n_tenants; i++)
@@ -202,7 +224,7 @@ bson_t *mongo_compile_candidates(const struct mongo_bound *bound, const struct o
     if (latest_us == TIME_NEVER) return NULL;
     bson_t conditions = BSON_INITIALIZER;
     uint32_t index = 0;
-    mongo_push_no_array(&conditions, &index, bound->target->tenant);
+    push_of_type(&conditions, &index, bound->target->tenant, type);
     push_anchor_before(&conditions, &index, bound, order->due.anchor, order->due.anchor_is_since, latest_us);
     push_only(&conditions, &index, bound);
     bson_t *filter = BCON_NEW("$and", BCON_ARRAY(&conditions));

@@ -102,30 +102,36 @@ static int ask_all(struct counting *counting, struct asked *asked, size_t n_aske
     return 0;
 }
 
-static int candidates(struct counting *counting, struct asked **ret_asked, size_t *ret_count, struct err *err) {
-    MONGO_BSON filter = mongo_compile_candidates(counting->bound, counting->order);
-    struct asked *asked = NULL;
-    size_t n_asked = 0;
-    if (filter) {
-        char path[1024];
-        (void)snprintf(path, sizeof path, "$%s", counting->bound->target->tenant);
-        MONGO_BSON pipeline = BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$group", "{", "_id", BCON_UTF8(path),
-                                       "}", "}", "]");
-        MONGO_CURSOR cursor = NULL;
-        const char *hint = counting->bound->index_since ? NULL : counting->bound->index_tenant;
-        if (mongo_aggregate(counting->store, NULL, counting->bound->target->name, pipeline, hint, &cursor, err)) return -1;
-        for (const bson_t *document;;) {
-            if (mongo_next(counting->store, cursor, "ask for tenants", &document, err)) return -1;
-            if (!document) break;
-            bson_iter_t iter;
-            const char *id = bson_iter_init_find(&iter, document, "_id") ? mongo_text(counting->arena, &iter) : NULL;
-            if (!id || !*id) continue;
-            int64_t cutoff_us = mongo_cutoff(counting->order, id);
-            if (cutoff_us != TIME_NEVER) *ARENA_APPEND(counting->arena, asked, n_asked) = (struct asked){.id = id, .cutoff_us = cutoff_us};
-        }
+struct asking {
+    struct asked *items;
+    size_t count;
+};
+
+static int add_candidates(struct counting *counting, enum mongo_types type, const char *hint, struct asking *asking, struct err *err) {
+    MONGO_BSON filter = mongo_compile_candidates(counting->bound, counting->order, type);
+    if (!filter) return 0;
+    char path[1024];
+    (void)snprintf(path, sizeof path, "$%s", counting->bound->target->tenant);
+    MONGO_BSON pipeline = BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$group", "{", "_id", BCON_UTF8(path), "}", "}", "]");
+    MONGO_CURSOR cursor = NULL;
+    if (mongo_aggregate(counting->store, NULL, counting->bound->target->name, pipeline, hint, &cursor, err)) return -1;
+    for (const bson_t *document;;) {
+        if (mongo_next(counting->store, cursor, "ask for tenants", &document, err)) return -1;
+        if (!document) return 0;
+        bson_iter_t iter;
+        const char *id = bson_iter_init_find(&iter, document, "_id") ? mongo_text(counting->arena, &iter) : NULL;
+        if (!id || !*id) continue;
+        int64_t cutoff_us = mongo_cutoff(counting->order, id);
+        if (cutoff_us != TIME_NEVER) *ARENA_APPEND(counting->arena, asking->items, asking->count) = (struct asked){.id = id, .cutoff_us = cutoff_us};
     }
-    *ret_asked = asked;
-    *ret_count = n_asked;
+}
+
+/* An index on the tenant is walked from tenant to tenant, type by type; else whatever the server finds best reads it all at once. */
+static int candidates(struct counting *counting, struct asking *asking, struct err *err) {
+    const struct mongo_bound *bound = counting->bound;
+    if (!bound->index_tenant || bound->index_since) return add_candidates(counting, MONGO_ALL_TYPES, NULL, asking, err);
+    for (unsigned type = MONGO_STRING; type <= MONGO_UUID; type *= 2)
+        if (add_candidates(counting, (enum mongo_types)type, bound->index_tenant, asking, err)) return -1;
     return 0;
 }
 
@@ -147,9 +153,9 @@ static int ask_order(struct counting *counting, struct err *err) {
     struct asked *asked = NULL;
     size_t n_asked = 0;
     if (due->kind == SCOPE_REST) {
-        if (candidates(counting, &asked, &n_asked, err)) return -1;
-        n_asked = drop_doubles(asked, n_asked);
-        return ask_all(counting, asked, n_asked, err);
+        struct asking asking = {0};
+        if (candidates(counting, &asking, err)) return -1;
+        return ask_all(counting, asking.items, drop_doubles(asking.items, asking.count), err);
     }
     asked = ARENA_ARRAY(counting->arena, struct asked, due->n_tenants);
     for (size_t i = 0; i < due->n_tenants; i++) {
@@ -181,10 +187,8 @@ int mongo_tally(struct mongo_store *store, const struct mongo_bound *bound, cons
                 struct tally *ret_tally, struct err *err) {
     struct tally tally = {0};
     struct counting counting = {.store = store, .bound = bound, .order = order, .arena = arena};
-    if (bound->exists) {
-        if (ask_order(&counting, err)) return err_within(err, "collection \"%s\"", bound->target->name);
-        merge(&counting, &tally);
-    }
+    if (ask_order(&counting, err)) return err_within(err, "collection \"%s\"", bound->target->name);
+    merge(&counting, &tally);
     *ret_tally = tally;
     return 0;
 }

@@ -94,7 +94,7 @@ int mongo_explain(struct store *base, const struct target *target, const char *k
     struct record_facts facts = {0};
     if (mongo_connect(store, NULL, err) || mongo_usable(store, target, &bound, err)) return -1;
     if (target->tenant_in_name ? explain_collection(store, target, key, arena, &facts, err)
-                               : bound->exists && explain_document(store, bound, key, arena, &facts, err))
+                               : explain_document(store, bound, key, arena, &facts, err))
         return err_within(err, "collection \"%s\"", target->name);
     *ret_facts = facts;
     return 0;

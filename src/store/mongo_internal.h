@@ -19,15 +19,14 @@ enum {
     MONGO_LONGEST_PATH = 1000,        /* of a dotted path, in bytes; checked before anything is compiled */
 };
 
-/* The BSON types that a tenant of one collection can have. */
+/* The BSON types that a tenant can have. All of them are always bound: one that appears tomorrow is found tomorrow. */
 enum mongo_types { MONGO_STRING = 1, MONGO_NUMBER = 2, MONGO_OBJECT_ID = 4, MONGO_UUID = 8, MONGO_ALL_TYPES = 15 };
 
 /* A target bound to the server. */
 struct mongo_bound {
     const struct target *target;
     bool bad;                     /* must not be compiled */
-    bool exists;                  /* its collection; those that do not exist (yet) hold nothing */
-    unsigned tenant_types;        /* enum mongo_types that may be in the tenant's path */
+    bool exists;                  /* its collection, when it was checked */
     const char *index_tenant;     /* name of an index that begins with (tenant, since) else with the tenant; NULL */
     bool index_both;              /* index_tenant has `since` too, or the target has none */
     bool index_since;             /* an index that begins with since */
@@ -144,8 +143,8 @@ unsigned mongo_forms(const struct mongo_bound *bound, const char *anchor, bool a
 int64_t mongo_cutoff(const struct order *order, const char *tenant);
 /* The filter of the order's documents that belong to these tenants (sorted; ignored for SCOPE_WHOLE); NULL: none can be due. */
 bson_t *mongo_compile(const struct mongo_bound *bound, const struct order *order, const char *const *ids, size_t n_ids);
-/* A superset for SCOPE_REST, to find out which tenants may have something due. */
-bson_t *mongo_compile_candidates(const struct mongo_bound *bound, const struct order *order);
+/* A superset for SCOPE_REST, to find out which tenants may have something due: those of one type, or of all. */
+bson_t *mongo_compile_candidates(const struct mongo_bound *bound, const struct order *order, enum mongo_types type);
 
 /* mongo_count.c */
 /* Who has how much of an order, from the server alone: blocked documents and those anonymized already are included. */

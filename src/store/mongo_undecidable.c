@@ -118,7 +118,7 @@ int mongo_undecidable(struct store *base, const struct target *target, int64_t n
     struct mongo_store *store = mongo_of(base);
     struct surveying surveying = {.store = store, .arena = arena};
     if (mongo_connect(store, NULL, err) || mongo_usable(store, target, &surveying.bound, err)) return -1;
-    if (surveying.bound->exists) {
+    if (!target->tenant_in_name) {
         bool anonymizes = target->rule->n_anonymize || target->rule->anonymize_blocked;
         if (target->tenant && survey_tenant(&surveying, err)) return err_within(err, "collection \"%s\"", target->name);
         if (target->since && survey_since(&surveying, now_us, err)) return err_within(err, "collection \"%s\"", target->name);

@@ -321,7 +321,9 @@ int pg_begin_with(struct pg_store *store, const char *settings, struct err *err)
                           "SET LOCAL idle_in_transaction_session_timeout = %" PRId64 ";"
                           "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres';"
                           "SET LOCAL standard_conforming_strings = on; SET LOCAL row_security = off; SET LOCAL jit = off;"
-                          "SET CONSTRAINTS ALL IMMEDIATE;%s",
+                          "SET CONSTRAINTS ALL IMMEDIATE;"
+                          /* What the journal calls committed must outlive a crash of the server. */
+                          "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';%s",
                           store->base.settings.read_only ? "READ ONLY" : "READ WRITE", statement_ms, lock_ms,
                           statement_ms * 2 + DEADLINE_SLACK_US / 1000, settings);
     assert(length > 0 && (size_t)length < sizeof sql);

@@ -85,14 +85,34 @@ static struct pg_fields fields_of(const struct pg_bound *bound) {
     return (struct pg_fields){.columns = bound->target->columns, .bound = bound->columns, .count = bound->target->n_columns};
 }
 
+static void add_unmarked(struct pg_sql *sql, const char *alias, const struct pg_column *marker) {
+    pg_add_column(sql, alias, marker);
+    buf_add(&sql->text, marker->type_oid == OID_BOOL ? " IS NOT TRUE" : " IS NULL");
+}
+
 void pg_add_not_done(struct pg_sql *sql, const struct pg_bound *bound) {
     struct pg_fields fields = fields_of(bound);
-    if (!bound->marker) {
-        pg_add_fields_left(sql, &fields, "t");
-        return;
-    }
-    pg_add_column(sql, "t", bound->marker);
-    buf_add(&sql->text, bound->marker->type_oid == OID_BOOL ? " IS NOT TRUE" : " IS NULL");
+    if (bound->marker) add_unmarked(sql, "t", bound->marker);
+    else pg_add_fields_left(sql, &fields, "t");
+}
+
+/* ---- what became of a change: a trigger may have written values back ---- */
+
+/* The last column of RETURNING: is something left to do with the row as it is now? */
+static void add_still_left(struct pg_sql *sql, const struct pg_fields *fields, const char *alias, const struct pg_column *marker) {
+    pg_add_fields_left(sql, fields, alias);
+    if (!marker) return;
+    buf_add(&sql->text, " OR ");
+    add_unmarked(sql, alias, marker);
+}
+
+/* Such rows would be changed again and again, and the journal would say of each time that they are anonymous now. */
+static int check_kept(const PGresult *result, const struct pg_table *table, struct err *err) {
+    for (int row = 0; row < PQntuples(result); row++)
+        if (PQgetvalue(result, row, PQnfields(result) - 1)[0] == 't')
+            return err_set(err, ERR_REFUSED, "table \"%s\" does not keep its rows as they were anonymized (a trigger?); nothing was changed",
+                           table->name);
+    return 0;
 }
 
 /* ---- values that are changed here ---- */
@@ -254,8 +274,13 @@ static int write_rows(struct pg_store *store, const struct pg_due *due, struct c
     buf_add(&sql.text, " AND ");
     pg_add_rest(&sql, due, pg_blocked_of(due->order));
     add_unchanged(&sql, change->fields, "t");
-    buf_add(&sql.text, returning);
-    return pg_run(store, &sql, ret_result, err);
+    buf_printf(&sql.text, "%s, ", returning);
+    add_still_left(&sql, change->fields, due->order->target->only ? "z" : "t", due->bound->marker);
+    PG_RESULT result = NULL;
+    if (pg_run(store, &sql, &result, err) < 0 || check_kept(result, due->bound->table, err) < 0) return -1;
+    *ret_result = result;
+    result = NULL;
+    return 0;
 }
 
 int pg_anonymize_rows(struct pg_store *store, const struct pg_due *due, const char *ctids, const struct scope *scope, const char *returning,
@@ -331,8 +356,10 @@ static int write_dependents(struct pg_store *store, const struct pg_dependent *d
     add_values(&sql, change);
     buf_add(&sql.text, " WHERE d0.tableoid = c.a AND d0.ctid = c.b");
     add_unchanged(&sql, change->fields, "d0");
-    if (pg_run(store, &sql, &result, err) < 0) return -1;
-    *ret_count = strtoll(PQcmdTuples(result), NULL, 10);
+    buf_add(&sql.text, " RETURNING ");
+    add_still_left(&sql, change->fields, "d0", NULL);
+    if (pg_run(store, &sql, &result, err) < 0 || check_kept(result, dependent->table, err) < 0) return -1;
+    *ret_count = PQntuples(result);
     return 0;
 }
 

@@ -178,7 +178,9 @@ static void add_dependent(struct arena *arena, struct pg_dependent **list, size_
     if (n_above) memcpy(path + 1, above->path, n_above * sizeof *path);
     size_t at = *count;
     *list = arena_room(arena, *list, *count, sizeof **list);
-    (*list)[at] = (struct pg_dependent){.conf = line->conf, .table = line->child, .path = path, .n_path = n_above + 1, .self = self_line(line)};
+    bool self = self_line(line);
+    (*list)[at] = (struct pg_dependent){.conf = line->conf, .table = line->child, .path = path, .n_path = n_above + 1, .self = self,
+                                        .tree = self ? 0 : above ? above->tree + 1 : 1};
     *count = at + 1;
 }
 
@@ -187,16 +189,16 @@ static void take_line(struct binding *binding, struct pg_bound *bound, const str
     struct pg_link link;
     if (!bind_join(binding, bound, &line->conf->join, "dependents", line->child, line->parent, &link)) return;
     struct arena *arena = binding->catalog->arena;
-    if (line->parent == bound->table) {
-        add_dependent(arena, list, count, line, &link, NULL);
-        return;
-    }
     size_t before = *count;
-    for (size_t i = 0; i < before && *count < MOST_DEPENDENTS; i++)
-        if ((*list)[i].table == line->parent && !(*list)[i].self) {
-            struct pg_dependent above = (*list)[i];
-            add_dependent(arena, list, count, line, &link, &above);
-        }
+    if (line->parent == bound->table) add_dependent(arena, list, count, line, &link, NULL);
+    for (size_t i = 0; i < before && *count < MOST_DEPENDENTS; i++) {
+        struct pg_dependent above = (*list)[i];
+        if (above.table != line->parent || (self_line(line) && above.self)) continue; /* also what hangs on the branches of a tree */
+        if (self_line(line) && above.tree < above.n_path)
+            pg_fault(binding, bound->target, line->conf->place, "dependents: \"%s\" is a tree that hangs on a tree; make it a target of its own",
+                     line->child->name);
+        else add_dependent(arena, list, count, line, &link, &above);
+    }
     if (*count == MOST_DEPENDENTS)
         pg_fault(binding, bound->target, line->conf->place, "dependents: more than %d ways lead to the target; split the target", MOST_DEPENDENTS);
 }
@@ -276,7 +278,7 @@ void pg_bind_own_targets(struct binding *binding, struct pg_bound *bound) {
     for (size_t i = 0; i < bound->n_dependents; i++)
         for (size_t j = 0; j < binding->schedule->n_targets && !dependents[i].own_target; j++) {
             const struct pg_bound *other = &binding->bound[j];
-            if (other != bound && other->table == dependents[i].table && pg_rule_purges(other->target->rule))
+            if (other != bound && other->table == dependents[i].table) /* also one that is kept for ever */
                 dependents[i].own_target = other->target;
         }
     bound->dependents = dependents;
@@ -315,8 +317,7 @@ void pg_bind_blockers(struct binding *binding, struct pg_bound *bound) {
     size_t count = 0;
     add_blockers(binding, bound, pg_relation_of(bound->table), NULL, &list, &count);
     for (size_t i = 0; i < bound->n_dependents; i++)
-        if (!bound->dependents[i].self)
-            add_blockers(binding, bound, pg_relation_of(bound->dependents[i].table), &bound->dependents[i], &list, &count);
+        add_blockers(binding, bound, pg_relation_of(bound->dependents[i].table), &bound->dependents[i], &list, &count);
     bound->blockers = list;
     bound->n_blockers = count;
 }

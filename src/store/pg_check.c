@@ -41,6 +41,10 @@ static void check_marker(struct binding *binding, const struct pg_bound *bound) 
 
 static void check_tenant(struct binding *binding, const struct pg_bound *bound) {
     const struct pg_column *tenant = bound->tenant;
+    if (tenant->loose)
+        pg_fault(binding, bound->target, bound->target->place,
+                 "tenant: column \"%s\" has a nondeterministic collation, by which ids of different tenants can be equal; give it "
+                 "another, such as COLLATE \"C\"", tenant->name);
     if (!tenant->is_array && pg_type_identifies(tenant->type_oid)) return;
     pg_fault(binding, bound->target, bound->target->place,
              "tenant: column \"%s\" is of type %s, which identifies nobody; name a column of numbers, uuids or text",

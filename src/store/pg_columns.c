@@ -34,7 +34,8 @@ static const char columns_sql[] =
     " SELECT a.attrelid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), b.oid,"
     " greatest(d.modifier, a.atttypmod), a.attnotnull OR coalesce(d.required, false),"
     " a.attgenerated <> '' OR a.attidentity = 'a', b.typcategory = 'A',"
-    " has_column_privilege(a.attrelid, a.attnum, 'SELECT'), has_column_privilege(a.attrelid, a.attnum, 'UPDATE')"
+    " has_column_privilege(a.attrelid, a.attnum, 'SELECT'), has_column_privilege(a.attrelid, a.attnum, 'UPDATE'),"
+    " EXISTS (SELECT FROM pg_catalog.pg_collation k WHERE k.oid = a.attcollation AND NOT k.collisdeterministic)"
     " FROM pg_catalog.pg_attribute a"
     " LEFT JOIN (domain d JOIN pg_catalog.pg_type base ON base.oid = d.base AND base.typtype <> 'd') ON d.type = a.atttypid"
     " JOIN pg_catalog.pg_type b ON b.oid = coalesce(d.base, a.atttypid)"
@@ -50,6 +51,7 @@ static void fill_column(struct arena *arena, const PGresult *result, int row, st
     column->not_null = pg_cell_true(result, row, 6);
     column->generated = pg_cell_true(result, row, 7);
     column->is_array = pg_cell_true(result, row, 8);
+    column->loose = pg_cell_true(result, row, 11);
     column->time = time_of(column->type_oid);
 }
 

@@ -300,6 +300,7 @@ void pg_add_rest(struct pg_sql *sql, const struct pg_due *due, enum pg_blocked b
         buf_add(&sql->text, " AND ");
         pg_add_not_done(sql, due->bound);
     }
+    if (order->action == ACTION_ANONYMIZE && !order_is_any(order)) pg_add_free_to_change(sql, due);
     if (blocked == PG_BLOCKED_NOT) pg_add_not_blocked(sql, due);
     if (blocked == PG_BLOCKED_ONLY) pg_add_blocked(sql, due);
 }

@@ -21,6 +21,7 @@ struct pg_column {
     int16_t number;     /* attnum */
     int length;         /* of varchar(n), char(n), bit(n); -1: none */
     bool not_null, unique /* alone in a unique index */, generated, is_array;
+    bool loose; /* its collation calls different texts equal */
     enum pg_time time;
 };
 
@@ -56,7 +57,10 @@ struct pg_dependent {
     /* From this table up to the target: path[0].child is this table, path[n_path - 1].parent the target. */
     const struct pg_link *path;
     size_t n_path;
-    bool self;                 /* refers to its own table (a tree): all descendants go */
+    /* path[tree] leads from a table to itself and is gone along again and again (all descendants go); n_path: there is
+     * no such step. */
+    size_t tree;
+    bool self; /* tree == 0: it is the tree, and not something that hangs on one */
     /* It is a target of its own: it blocks its parent while its own record is not due. NULL: it is not. */
     const struct target *own_target;
 };
@@ -89,6 +93,10 @@ struct pg_bound {
     bool index_since;         /* an index that begins with since */
     double rows;              /* the planner's estimate */
 };
+
+/* pg_references.c: true if something else may stand on the rows of this dependent: another one, or what would block. Such rows
+ * are locked before anything goes. */
+bool pg_carries(const struct pg_bound *bound, const struct pg_dependent *dependent);
 
 /* One connection. */
 struct pg_store {

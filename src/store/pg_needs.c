@@ -55,13 +55,16 @@ static void need_target_on(struct collection *all, const struct pg_bound *bound,
     if (target->marker) need_update(one, table, target->marker);
 }
 
-/* Dependents are changed by way of the whole table, their parents' locks hold them. */
+static bool may_go(const struct pg_bound *bound, const struct pg_dependent *dependent) {
+    return pg_rule_purges(bound->target->rule) || dependent->conf->when_anonymized == WHEN_ANONYMIZED_PURGE;
+}
+
+/* Dependents are changed by way of the whole table. */
 static void need_dependent(struct collection *all, const struct pg_bound *bound, const struct pg_dependent *dependent) {
     const struct pg_table *table = dependent->table;
-    const struct rule *rule = bound->target->rule;
     struct pg_need *one = need(all, table);
     one->select = true;
-    if (pg_rule_purges(rule) || dependent->conf->when_anonymized == WHEN_ANONYMIZED_PURGE) one->delete = true;
+    if (may_go(bound, dependent)) one->delete = true;
     if (dependent->conf->when_anonymized == WHEN_ANONYMIZED_COLUMNS)
         need_lines(one, table, dependent->conf->columns, dependent->conf->n_columns);
 }
@@ -95,6 +98,15 @@ static void need_bound(struct collection *all, const struct pg_bound *bound) {
         if (pg_column_find(bound->table, named[i]->table.name) == PG_NO_COLUMN) need(all, &named[i]->table)->select = true;
 }
 
+static void need_locks(struct collection *all, const struct pg_bound *bound) {
+    const struct pg_table *table = bound->table;
+    for (size_t i = 0; table && i < table->n_leaves; i++) need_lock(need(all, table->leaves[i]), table->leaves[i]);
+    for (size_t i = 0; table && i < bound->n_dependents; i++) {
+        const struct pg_dependent *dependent = &bound->dependents[i];
+        if (may_go(bound, dependent) && pg_carries(bound, dependent)) need_lock(need(all, dependent->table), dependent->table);
+    }
+}
+
 size_t pg_needs(const struct binding *binding, struct pg_need **ret_needs) {
     struct collection all = {.arena = binding->catalog->arena, .binding = binding};
     for (size_t i = 0; i < binding->schedule->n_targets; i++) {
@@ -104,10 +116,7 @@ size_t pg_needs(const struct binding *binding, struct pg_need **ret_needs) {
         need_bound(&all, bound);
     }
     /* Now that every rule has said what it changes. */
-    for (size_t i = 0; i < binding->schedule->n_targets; i++) {
-        const struct pg_table *table = binding->bound[i].table;
-        for (size_t j = 0; table && j < table->n_leaves; j++) need_lock(need(&all, table->leaves[j]), table->leaves[j]);
-    }
+    for (size_t i = 0; i < binding->schedule->n_targets; i++) need_locks(&all, &binding->bound[i]);
     *ret_needs = all.needs;
     return all.count;
 }

@@ -1,6 +1,6 @@
 /* What hangs on a record, and what holds it: links, dependents, trees, blockers as SQL. */
-#include "store/pg_bind.h"
-#include "store/pg_going.h"
+#include "store/pg_anonymize.h"
+#include "store/pg_compile.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,12 +58,28 @@ void pg_add_tree(struct pg_sql *sql, const struct pg_dependent *dependent, const
     buf_add(&sql->text, ") ");
 }
 
+/* Rows d0 … of what hangs on a tree, and the tree's own. */
+static void add_on_tree(struct pg_sql *sql, const struct pg_dependent *dependent, const char *columns, const char *source, const char *condition) {
+    size_t at = dependent->tree;
+    const struct pg_dependent tree = {.conf = dependent->conf, .table = dependent->path[at].child, .path = dependent->path + at,
+                                      .n_path = dependent->n_path - at, .self = true};
+    pg_add_tree(sql, &tree, source, condition);
+    buf_printf(&sql->text, "SELECT %s FROM tree JOIN %s AS d%zu ON d%zu.tableoid = tree.o AND d%zu.ctid = tree.c::tid", columns,
+               tree.table->quoted, at, at, at);
+    while (at-- > 0) {
+        char child[24], parent[24];
+        (void)snprintf(child, sizeof child, "d%zu", at);
+        (void)snprintf(parent, sizeof parent, "d%zu", at + 1);
+        buf_printf(&sql->text, " JOIN %s AS %s ON ", dependent->path[at].child->quoted, child);
+        pg_add_link(sql, &dependent->path[at], child, parent);
+    }
+    buf_add(&sql->text, " WHERE true");
+}
+
 void pg_add_dependents(struct pg_sql *sql, const struct pg_dependent *dependent, const char *columns, const char *source,
                        const char *condition) {
-    if (dependent->self) {
-        pg_add_tree(sql, dependent, source, condition);
-        buf_printf(&sql->text, "SELECT %s FROM tree JOIN %s AS d0 ON d0.tableoid = tree.o AND d0.ctid = tree.c::tid WHERE true", columns,
-                   dependent->table->quoted);
+    if (dependent->tree < dependent->n_path) {
+        add_on_tree(sql, dependent, columns, source, condition);
         return;
     }
     buf_printf(&sql->text, "SELECT %s FROM %s, ", columns, source);
@@ -73,62 +89,60 @@ void pg_add_dependents(struct pg_sql *sql, const struct pg_dependent *dependent,
     buf_printf(&sql->text, " AND %s", condition);
 }
 
-/* A table that refers to itself. */
-static bool is_chain(const struct pg_due *due, const struct pg_blocker *blocker) {
-    return !blocker->through && blocker->link.child == due->bound->table;
+/* The rows of a dependent for the record t of the statement around it. */
+static void add_dependents_of_row(struct pg_sql *sql, const struct pg_dependent *dependent, const char *columns) {
+    pg_add_dependents(sql, dependent, columns, "(SELECT) AS one", "true");
 }
 
-static void add_row_that_refers(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker) {
-    buf_printf(&sql->text, "EXISTS (SELECT FROM %s AS b", blocker->link.child->quoted);
-    if (blocker->through) {
-        buf_add(&sql->text, ", ");
-        pg_add_path(sql, blocker->through, 0);
-        buf_add(&sql->text, " WHERE ");
-        pg_add_link(sql, &blocker->link, "b", "d0");
-        buf_add(&sql->text, " AND ");
-        pg_add_path_tie(sql, blocker->through);
-    } else {
-        buf_add(&sql->text, " WHERE ");
-        pg_add_link(sql, &blocker->link, "b", "t");
-        /* A row that refers to itself does not hold itself. */
-        if (blocker->link.child == due->bound->table) buf_add(&sql->text, " AND (b.tableoid, b.ctid) <> (t.tableoid, t.ctid)");
-    }
-    if (due->going && !is_chain(due, blocker)) pg_add_stays(sql, due, blocker->link.child);
+static void add_blocker_through(struct pg_sql *sql, const struct pg_blocker *blocker) {
+    buf_add(&sql->text, "EXISTS (SELECT FROM (");
+    add_dependents_of_row(sql, blocker->through, "d0.*");
+    buf_printf(&sql->text, ") AS d0 JOIN %s AS b ON ", blocker->link.child->quoted);
+    pg_add_link(sql, &blocker->link, "b", "d0");
     buf_add_char(&sql->text, ')');
 }
 
 void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker) {
-    if (!due->going || !is_chain(due, blocker)) {
-        add_row_that_refers(sql, due, blocker);
+    if (blocker->through) {
+        add_blocker_through(sql, blocker);
         return;
     }
-    buf_add_char(&sql->text, '(');
-    add_row_that_refers(sql, due, blocker); /* the cheap question first */
-    buf_add(&sql->text, " AND ");
-    pg_add_chain_stays(sql, due, &blocker->link);
+    buf_printf(&sql->text, "EXISTS (SELECT FROM %s AS b WHERE ", blocker->link.child->quoted);
+    pg_add_link(sql, &blocker->link, "b", "t");
+    /* A row that refers to itself does not hold itself. */
+    if (blocker->link.child == due->bound->table) buf_add(&sql->text, " AND (b.tableoid, b.ctid) <> (t.tableoid, t.ctid)");
     buf_add_char(&sql->text, ')');
 }
 
 void pg_add_dependent_left(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent) {
-    buf_add(&sql->text, "EXISTS (SELECT FROM ");
-    pg_add_path(sql, dependent, 0);
-    if (due->going) buf_add(&sql->text, " CROSS JOIN LATERAL (SELECT d0.tableoid, d0.ctid) AS b");
-    buf_add(&sql->text, " WHERE ");
-    pg_add_path_tie(sql, dependent);
-    if (due->going) pg_add_stays(sql, due, dependent->table);
+    (void)due;
+    buf_add(&sql->text, "EXISTS (");
+    add_dependents_of_row(sql, dependent, "");
     buf_add_char(&sql->text, ')');
 }
 
-/* A chain of rows is followed by the level above: it looks at each of them. */
-static bool is_followed(const struct pg_due *due, const struct pg_blocker *blocker) {
-    return due->going && due->going->followed && is_chain(due, blocker) && pg_links_equal(&blocker->link, due->going->followed);
+bool pg_carries(const struct pg_bound *bound, const struct pg_dependent *dependent) {
+    if (dependent->tree < dependent->n_path) return true;
+    for (size_t i = 0; i < bound->n_dependents; i++)
+        if (bound->dependents[i].path[0].parent == dependent->table) return true;
+    for (size_t i = 0; i < bound->n_blockers; i++)
+        if (bound->blockers[i].through == dependent) return true;
+    return false;
 }
 
 static bool blocks_by_itself(const struct pg_dependent *dependent) { return dependent->own_target != NULL; }
 
+void pg_add_free_to_change(struct pg_sql *sql, const struct pg_due *due) {
+    for (size_t i = 0; i < due->bound->n_blockers; i++) {
+        const struct pg_blocker *blocker = &due->bound->blockers[i];
+        if (!blocker->through || pg_fate_of(due->order, blocker->through) != PG_PURGED) continue;
+        buf_add(&sql->text, " AND NOT ");
+        pg_add_blocker(sql, due, blocker);
+    }
+}
+
 void pg_add_not_blocked(struct pg_sql *sql, const struct pg_due *due) {
     for (size_t i = 0; i < due->bound->n_blockers; i++) {
-        if (is_followed(due, &due->bound->blockers[i])) continue;
         buf_add(&sql->text, " AND NOT ");
         pg_add_blocker(sql, due, &due->bound->blockers[i]);
     }

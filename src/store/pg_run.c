@@ -246,12 +246,15 @@ struct pg_record pg_run_record(const struct pg_run *run, const PGresult *result,
 
 /* ---- going on ---- */
 
+#define YEAR_ONE_US INT64_C(-62135596800000000)
+
 /* The latest anchor among the records of one tenant (NULL: of all), as text. */
 static const char *latest_anchor(const struct pg_run *run, const struct pg_record *records, size_t count, const char *tenant) {
     const struct pg_record *latest = NULL;
     for (size_t i = 0; i < count; i++)
         if ((!tenant || !strcmp(records[i].tenant, tenant)) && (!latest || records[i].instant_us > latest->instant_us)) latest = &records[i];
     if (!latest || latest->instant_us == TIME_FOREVER) return NULL;
+    if (!latest->anchor && latest->instant_us < YEAR_ONE_US) return NULL; /* PostgreSQL writes years before Christ otherwise */
     return arena_strdup(run->arena, latest->anchor ? latest->anchor : time_format(latest->instant_us).text);
 }
 

@@ -205,10 +205,13 @@ static int destroy_dependent(struct pg_making *making, const struct pg_dependent
     const struct pg_run *run = making->run;
     PG_SQL sql = {.arena = making->arena};
     PG_RESULT result = NULL;
-    const char *alias = dependent->self ? "z" : "d0";
-    if (dependent->self) {
-        add_tree_of(&sql, run, dependent, ctids);
-        buf_printf(&sql.text, "DELETE FROM %s AS z USING tree WHERE z.tableoid = tree.o AND z.ctid = tree.c::tid", dependent->table->quoted);
+    bool on_tree = dependent->tree < dependent->n_path;
+    const char *alias = on_tree ? "z" : "d0";
+    if (on_tree) {
+        *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
+        buf_printf(&sql.text, "DELETE FROM %s AS z USING (", dependent->table->quoted);
+        pg_add_dependents(&sql, dependent, "d0.tableoid AS o, d0.ctid AS c", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
+        buf_add(&sql.text, ") AS s WHERE z.tableoid = s.o AND z.ctid = s.c");
     } else {
         buf_printf(&sql.text, "DELETE FROM %s AS d0 USING ", dependent->table->quoted);
         add_tie(&sql, run, dependent, ctids);
@@ -337,15 +340,39 @@ static int anonymize_records(struct pg_making *making, const char *ctids, struct
     return 0;
 }
 
-/* *count: how many there are, then how many were taken. */
-static int take(struct pg_making *making, const struct pg_record *records, size_t *count, struct err *err) {
+/* Locks the dependents that carry others, parents first: from now on none of them can be moved to another record, which
+ * would leave it behind without what hung on it. *ret_locked: there was something to lock. */
+static int lock_dependents(struct pg_making *making, const char *ctids, bool *ret_locked, struct err *err) {
     const struct pg_run *run = making->run;
     const struct pg_bound *bound = run->due.bound;
-    bool tree = false;
+    *ret_locked = false;
+    for (size_t i = bound->n_dependents; i-- > 0;) {
+        const struct pg_dependent *dependent = &bound->dependents[i];
+        if (pg_fate_of(&run->order, dependent) != PG_PURGED || !pg_carries(bound, dependent)) continue;
+        PG_SQL sql = {.arena = making->arena};
+        PG_RESULT result = NULL;
+        *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
+        pg_add_dependents(&sql, dependent, "", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
+        buf_add(&sql.text, " FOR UPDATE OF d0");
+        if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
+        *ret_locked = *ret_locked || PQntuples(result);
+    }
+    return 0;
+}
+
+/* *count: how many there are, then how many were taken. */
+static int take(struct pg_making *making, struct pg_record *records, size_t *count, struct err *err) {
+    const struct pg_run *run = making->run;
+    const struct pg_bound *bound = run->due.bound;
+    bool tree = false, locked = false;
     if (bound->n_dependents && fit(making, records, count, err) < 0) return -1;
     if (!*count) return drain(making, &records[0], err);
-    size_t expected = *count;
     const char *ctids = ctid_array(making->arena, records, *count);
+    if (lock_dependents(making, ctids, &locked, err) < 0) return -1;
+    if (locked && look_again(making, records, count, err) < 0) return -1;
+    if (!*count) return 0;
+    if (locked) ctids = ctid_array(making->arena, records, *count);
+    size_t expected = *count;
     if (take_dependents(making, ctids, &tree, err) < 0) return -1;
     if (run->order.action == ACTION_ANONYMIZE) return anonymize_records(making, ctids, err);
     if (tree && count_left(making, ctids, &expected, err) < 0) return -1;

@@ -69,14 +69,14 @@ static int find_password(const char *name, char **ret_password, struct err *err)
     return 0;
 }
 
-int store_open(const struct schedule *schedule, const struct store_conf *conf, bool read_only, const unsigned char *pseudonym_key,
+int store_open(const struct schedule *schedule, const struct store_conf *conf, bool read_only, const struct store_keys *keys,
                struct store **ret_store, struct err *err) {
     const struct store_driver *driver = store_driver_of(conf->kind);
     if (!driver) return err_set(err, ERR_BUG, "store \"%s\": no driver was named for its kind", conf->name);
     __attribute__((cleanup(wipe))) char *password = NULL;
     if (find_password(conf->name, &password, err)) return err_within(err, "store \"%s\"", conf->name);
     const struct store_settings settings = {.conf = conf, .schedule = schedule, .password = password, .read_only = read_only,
-                                            .pseudonym_key = pseudonym_key};
+                                            .pseudonym_key = keys ? keys->pseudonym : NULL, .evidence_key = keys ? keys->evidence : NULL};
     return driver->open(&settings, ret_store, err);
 }
 

@@ -9,6 +9,7 @@
 #define LAPSED_STORE_STORE_H
 
 #include "base/text.h"
+#include "journal/evidence.h"
 #include "schedule/fault.h"
 #include "schedule/order.h"
 #include "schedule/plan.h"
@@ -61,7 +62,11 @@ struct batch {
     char transaction[64];
     char server[64];
     bool irrevocable; /* finish does the destroying (Redis, standalone MongoDB): its outcome says how many went */
-    bool range;       /* something that is not enumerated goes whole (a dropped collection): records is its count */
+    /* Not every record of it is enumerated: something goes whole (a dropped collection, members of a key), or has no identity
+     * but its ctid. The counts are right, but what is not enumerated has no leaf. */
+    bool range;
+    /* A leaf for each record and dependent that is enumerated; irrevocable batches: of what was listed. */
+    struct evidence evidence;
 };
 
 /* What finish did. */
@@ -89,6 +94,9 @@ struct store_settings {
     bool read_only;           /* lapsectl plan, check, explain: a session that cannot write */
     /* The key of pseudonymize for this calendar month, 32 bytes; NULL in read-only use. */
     const unsigned char *pseudonym_key;
+    /* The period key of the evidence, 32 bytes; NULL: batches come without leaves. Both belong to the engine, which renews
+     * them on a worker between sweeps only. */
+    const unsigned char *evidence_key;
 };
 
 typedef int tenant_sink(void *context, const struct tenant_row *row, struct err *err);
@@ -168,9 +176,13 @@ struct store_base {
 void store_register(const struct store_driver *driver);
 const struct store_driver *store_driver_of(enum store_kind kind);
 
-/* Opens with the right driver and the password of the credential NAME: $CREDENTIALS_DIRECTORY/NAME, else
+struct store_keys {
+    const unsigned char *pseudonym, *evidence;
+};
+
+/* Opens (keys NULL: none of them) with the right driver and the password of the credential NAME: $CREDENTIALS_DIRECTORY/NAME, else
  * /etc/lapsed/credentials/NAME (only its owner may read it), else $LAPSED_NAME_PASSWORD (NAME in capitals). */
-int store_open(const struct schedule *schedule, const struct store_conf *conf, bool read_only, const unsigned char *pseudonym_key,
+int store_open(const struct schedule *schedule, const struct store_conf *conf, bool read_only, const struct store_keys *keys,
                struct store **ret_store, struct err *err) MUST_CHECK;
 void store_close(struct store *store); /* NULL is fine */
 static inline const struct store_driver *store_driver(const struct store *store) {

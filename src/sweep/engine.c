@@ -13,7 +13,8 @@ static void wake_loop(void *context) {
 
 static int start_worker(struct engine *engine, const struct store_conf *conf, struct worker **ret_worker, struct err *err) {
     struct store *store;
-    if (store_open(engine->schedule, conf, false, engine->pseudonym_key, &store, err)) return -1;
+    const struct store_keys keys = {.pseudonym = engine->pseudonym_key, .evidence = engine->evidence_key};
+    if (store_open(engine->schedule, conf, false, &keys, &store, err)) return -1;
     *ret_worker = worker_start(store, wake_loop, engine);
     return 0;
 }

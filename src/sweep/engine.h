@@ -27,7 +27,7 @@ struct engine {
     struct schedule *schedule;
     struct worker **workers;       /* by the store's index in the schedule */
     struct worker *tenants_worker; /* NULL: the schedule has no tenants */
-    unsigned char pseudonym_key[32]; /* this calendar month's; renewed between sweeps only */
+    unsigned char pseudonym_key[32], evidence_key[32]; /* this calendar month's; renewed between sweeps only */
     struct unsettled *unsettled;
     int64_t last_survey_us;
 };

@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
-#include "sweep/pseudonym.h"
+#include "sweep/month_key.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -209,13 +209,26 @@ static int read_tenants(struct sweep *sweep, struct store *store, struct err *er
     return 0;
 }
 
+/* The keys of this month; those that have served their time go, and with them the evidence that they were for. */
+static int renew_keys(struct sweep *sweep, struct err *err) {
+    const struct settings *settings = &sweep->schedule->settings;
+    struct engine *engine = sweep->engine;
+    int64_t now_us = sweep->report.began_us;
+    size_t destroyed = 0;
+    if (month_key_renew(settings->state_folder, "pseudonym", now_us, (struct period){0}, engine->pseudonym_key, NULL, err) ||
+        month_key_renew(settings->state_folder, "evidence", now_us, settings->journal_keep_evidence, engine->evidence_key, &destroyed, err))
+        return -1;
+    if (destroyed) log_notice("%zu evidence keys have served their time and were destroyed", destroyed);
+    return 0;
+}
+
 /* On a worker, because it reads and writes files: the periods in force are noted before anything is destroyed. */
 static int run_tenants(struct job *job, struct store *store, struct err *err) {
     struct sweep *sweep = SWEEP_OF(job, job);
     const char *state = sweep->schedule->settings.state_folder;
     if (read_tenants(sweep, store, err) || history_load(state, &sweep->history, err)) return -1;
     history_note(sweep->history, sweep->schedule, sweep->tenants, sweep->report.began_us);
-    return history_save(sweep->history, state, err) || pseudonym_key(state, sweep->report.began_us, sweep->engine->pseudonym_key, err) ? -1 : 0;
+    return history_save(sweep->history, state, err) || renew_keys(sweep, err) ? -1 : 0;
 }
 
 static void on_tenants(struct job *job) {

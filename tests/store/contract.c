@@ -396,9 +396,10 @@ END_TEST
 START_TEST(at_least_keeps_what_is_due) {
     spread(11);
     struct scope_tenant ends[] = {ended("a")};
-    struct scope floor = {.kind = SCOPE_REST, .anchor = fixture->since, .anchor_is_since = true, .cutoff_us = NOON_US - 2 * HOUR_US};
     struct order order = end_order(ends, 1);
     order.target = by_age();
+    struct scope floor = {.kind = SCOPE_REST, .of = order.target, .anchor = fixture->since, .anchor_is_since = true,
+                          .cutoff_us = NOON_US - 2 * HOUR_US};
     order.floors = &floor;
     order.n_floors = 1;
     put(90, "a", ANCHOR_MISSING);

@@ -67,7 +67,7 @@ START_TEST(a_tenant_is_found_in_every_type_it_can_have) {
     struct order listed = fixture_purge(&fixture, target, fixture_listed(&fixture, "at", NEW_YEAR_US, seven));
     ck_assert_int_eq(fixture_sweep(&fixture, &listed, 3).records, 4);
     ck_assert_int_eq(fixture_count(&fixture, "logs", "{'_id': {'$lte': 4}}"), 0);
-    /* With an index the types are known beforehand. */
+    /* The same through an index. */
     fixture_command(&fixture, "{'createIndexes': 'logs', 'indexes': [{'name': 'both', 'key': {'t': 1, 'at': 1}}]}");
     fixture_start(&fixture);
     ck_assert_int_eq(fixture_sweep(&fixture, &rest, 100).records, 3);

@@ -108,7 +108,7 @@ END_TEST
 
 /* The filter of an order, as JSON. */
 static char *filter_of(struct target *target, const struct order *order, const char *const *ids, size_t n_ids) {
-    const struct mongo_bound bound = {.target = target, .tenant_types = MONGO_STRING};
+    const struct mongo_bound bound = {.target = target};
     bson_t *filter = mongo_compile(&bound, order, ids, n_ids);
     if (!filter) return NULL;
     char *text = bson_as_relaxed_extended_json(filter, NULL);

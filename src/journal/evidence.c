@@ -1,0 +1,145 @@
+#include "journal/evidence.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Longer names than any key of a store can make. */
+enum { HMAC_BLOCK = 64, MOST_NAME = 8 << 20 };
+
+/* ---- HMAC (RFC 2104) ---- */
+
+struct evidence_key evidence_key(const unsigned char bytes[EVIDENCE_KEY_BYTES]) {
+    struct evidence_key key;
+    unsigned char inner[HMAC_BLOCK], outer[HMAC_BLOCK];
+    memset(inner, 0x36, sizeof inner);
+    memset(outer, 0x5c, sizeof outer);
+    for (size_t i = 0; i < EVIDENCE_KEY_BYTES; i++) {
+        inner[i] ^= bytes[i];
+        outer[i] ^= bytes[i];
+    }
+    sha256_start(&key.inner);
+    sha256_add(&key.inner, inner, sizeof inner);
+    sha256_start(&key.outer);
+    sha256_add(&key.outer, outer, sizeof outer);
+    explicit_bzero(inner, sizeof inner);
+    explicit_bzero(outer, sizeof outer);
+    return key;
+}
+
+void evidence_r(const struct evidence_key *key, const char *name, size_t length, char ret_r[EVIDENCE_HEX + 1]) {
+    unsigned char hash[SHA256_BYTES];
+    struct sha256 sha256 = key->inner;
+    sha256_add(&sha256, name, length);
+    sha256_end(&sha256, hash);
+    sha256 = key->outer;
+    sha256_add(&sha256, hash, sizeof hash);
+    sha256_end(&sha256, hash);
+    text_hex(ret_r, hash);
+}
+
+/* ---- names, leaves, the root ---- */
+
+void evidence_name_begin(struct buf *name, const char *store, const char *target) {
+    name->maximum = MOST_NAME;
+    buf_clear(name);
+    buf_add_char(name, '[');
+    buf_add_json(name, store);
+    buf_add_char(name, ',');
+    buf_add_json(name, target);
+}
+
+static void add_hex(struct buf *to, const char *bytes, size_t length) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < length; i++) {
+        buf_add_char(to, digits[(unsigned char)bytes[i] >> 4]);
+        buf_add_char(to, digits[(unsigned char)bytes[i] & 15]);
+    }
+}
+
+void evidence_name_bytes(struct buf *name, const char *bytes, size_t length) {
+    buf_add_char(name, ',');
+    if (!memchr(bytes, '\0', length) && text_is_utf8(bytes, length)) {
+        char *text = xmalloc(length + 1);
+        memcpy(text, bytes, length);
+        text[length] = '\0';
+        buf_add_json(name, text);
+        free(text);
+        return;
+    }
+    buf_add(name, "{\"$hex\":\"");
+    add_hex(name, bytes, length);
+    buf_add(name, "\"}");
+}
+
+void evidence_name_end(struct buf *name) { buf_add_char(name, ']'); }
+
+struct merkle_hash evidence_leaf(const char r[EVIDENCE_HEX + 1], const char *name, size_t length) {
+    struct merkle_hash leaf;
+    struct sha256 sha256;
+    sha256_start(&sha256);
+    sha256_add(&sha256, "\x00", 1);
+    sha256_add(&sha256, r, EVIDENCE_HEX);
+    sha256_add(&sha256, " ", 1);
+    sha256_add(&sha256, name, length);
+    sha256_end(&sha256, leaf.bytes);
+    return leaf;
+}
+
+struct merkle_hash evidence_root(const struct merkle_hash *leaves, size_t n_leaves) {
+    struct merkle_tree tree = {.size = 0};
+    for (size_t i = 0; i < n_leaves; i++) merkle_append(&tree, &leaves[i]);
+    return merkle_root(&tree);
+}
+
+/* ---- a batch ---- */
+
+void evidence_begin(struct evidence_batch *batch, struct arena *arena, const unsigned char *key, const char *store) {
+    *batch = (struct evidence_batch){.arena = arena, .off = !key, .store = store};
+    if (key) batch->key = evidence_key(key);
+}
+
+void evidence_record(struct evidence_batch *batch, const char *target) {
+    if (!batch->off) evidence_name_begin(&batch->name, batch->store, target);
+}
+
+void evidence_text(struct evidence_batch *batch, const char *text) {
+    if (batch->off) return;
+    buf_add_char(&batch->name, ',');
+    if (text) buf_add_json(&batch->name, text);
+    else buf_add(&batch->name, "null");
+}
+
+void evidence_bytes(struct evidence_batch *batch, const char *bytes, size_t length) {
+    if (!batch->off) evidence_name_bytes(&batch->name, bytes, length);
+}
+
+void evidence_json(struct evidence_batch *batch, const char *json) {
+    if (batch->off) return;
+    buf_add_char(&batch->name, ',');
+    buf_add(&batch->name, json);
+}
+
+void evidence_add(struct evidence_batch *batch) {
+    if (batch->off) return;
+    char r[EVIDENCE_HEX + 1];
+    evidence_name_end(&batch->name);
+    evidence_r(&batch->key, buf_text(&batch->name), batch->name.length, r);
+    *ARENA_APPEND(batch->arena, batch->leaves, batch->n_leaves) = evidence_leaf(r, buf_text(&batch->name), batch->name.length);
+}
+
+static int by_bytes(const void *a, const void *b) { return memcmp(a, b, sizeof(struct merkle_hash)); }
+
+struct evidence evidence_end(struct evidence_batch *batch) {
+    struct evidence evidence = {.leaves = batch->leaves, .n_leaves = batch->n_leaves};
+    if (batch->n_leaves) {
+        qsort(batch->leaves, batch->n_leaves, sizeof *batch->leaves, by_bytes);
+        text_hex(evidence.root, evidence_root(batch->leaves, batch->n_leaves).bytes);
+    }
+    return evidence;
+}
+
+void evidence_free(struct evidence_batch *batch) {
+    if (batch->name.text) explicit_bzero(batch->name.text, batch->name.room);
+    buf_free(&batch->name);
+    explicit_bzero(&batch->key, sizeof batch->key);
+}

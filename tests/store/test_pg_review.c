@@ -1,0 +1,260 @@
+/* Ways in which rows that must live could go, or rows that must go could stay, that the other tests do not take: what
+ * hangs on the middle of a tree, what moves while a batch is at work, what the server does behind our back. */
+#include "pg_fixture.h"
+#include "pg_world.h"
+
+#define RULE(target) "{ data = \"Orders\"; keep = \"1 year\"; basis = \"b\"; targets = ( { " target " } ); }"
+#define CUTOFF "2026-01-01"
+
+/* Runs one pass; ERR_REFUSED and the like fail the test. */
+static struct sum purge(struct acts *acts, size_t target, size_t limit) {
+    struct order order = order_by_age(acts_target(acts, target), ACTION_PURGE, CUTOFF);
+    return acts_pass(acts, &order, limit);
+}
+
+/* ---- trees ---- */
+
+#define COMMENTS_SQL \
+    "CREATE TABLE comments (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, parent_id bigint REFERENCES comments);" \
+    "CREATE INDEX ON comments (customer_id, at);" \
+    "CREATE TABLE likes (id bigint PRIMARY KEY, comment_id bigint REFERENCES comments);"
+#define COMMENTS "table = \"comments\"; tenant = \"customer_id\"; since = \"at\";"
+
+START_TEST(what_hangs_on_the_branches_of_a_tree_goes_with_it) {
+    pg_schema(COMMENTS_SQL);
+    /* 1 <- 2 <- 3: only the root is due; each has two likes. 10 lives. */
+    pg_sql("INSERT INTO comments VALUES (1, 1, '2025-01-01', NULL), (2, 1, '2026-02-01', 1), (3, 1, '2026-03-01', 2), (10, 1, '2026-02-01', NULL);"
+           "INSERT INTO likes SELECT n * 10 + i, n FROM unnest(ARRAY[1, 2, 3, 10]) n, generate_series(1, 2) i");
+    struct acts acts = acts_open(RULE(COMMENTS "dependents = [ \"comments.parent_id = comments.id\", \"likes.comment_id\" ];"));
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_PURGE, CUTOFF);
+    struct sum sum = acts_sweep(&acts, &order, 100);
+    ck_assert_int_eq(sum.records, 1);
+    ck_assert_int_eq(sum.dependents, 2 + 6);
+    ck_assert_int_eq(pg_number("SELECT id FROM comments"), 10);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM likes"), 2);
+    acts_close(&acts);
+}
+END_TEST
+
+START_TEST(what_hangs_on_a_tree_of_dependents_goes_with_it) {
+    pg_schema("CREATE TABLE posts (id bigint PRIMARY KEY, customer_id bigint, at timestamptz);" COMMENTS_SQL
+              "ALTER TABLE comments ADD post_id bigint REFERENCES posts");
+    pg_sql("INSERT INTO posts VALUES (1, 1, '2025-01-01');"
+           "INSERT INTO comments VALUES (1, 1, NULL, NULL, 1), (2, 1, NULL, 1, NULL), (3, 1, NULL, 2, NULL);"
+           "INSERT INTO likes VALUES (1, 1), (2, 2), (3, 3)");
+    struct acts acts = acts_open(RULE("table = \"posts\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"comments.post_id\","
+                                      "\"comments.parent_id = comments.id\", \"likes.comment_id = comments.id\" ];"));
+    ck_assert_int_eq(purge(&acts, 0, 100).dependents, 6);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM likes"), 0);
+    acts_close(&acts);
+}
+END_TEST
+
+/* In batches smaller than the tree, a leaf may go only after what hangs on it. */
+START_TEST(a_tree_larger_than_a_batch_goes_with_what_hangs_on_it) {
+    pg_schema(COMMENTS_SQL);
+    pg_sql("INSERT INTO comments SELECT n, 1, CASE n WHEN 1 THEN '2025-01-01' ELSE '2026-03-01' END::timestamptz, nullif(n / 2, 0) FROM generate_series(1, 40) n;"
+           "INSERT INTO likes SELECT n * 10 + i, n FROM generate_series(1, 40) n, generate_series(1, 2) i");
+    struct acts acts = acts_open(RULE(COMMENTS "dependents = [ \"comments.parent_id = comments.id\", \"likes.comment_id\" ];"));
+    struct sum sum = purge(&acts, 0, 9);
+    ck_assert_int_eq(sum.records, 1);
+    ck_assert_int_eq(sum.dependents, 39 + 80);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM comments"), 0);
+    acts_close(&acts);
+}
+END_TEST
+
+START_TEST(a_branch_that_is_still_referred_to_blocks_its_root_alone) {
+    pg_schema(COMMENTS_SQL);
+    pg_sql("INSERT INTO comments VALUES (1, 1, '2025-01-01', NULL), (2, 1, '2026-02-01', 1), (3, 1, '2026-02-01', 2), (5, 1, '2025-01-01', NULL);"
+           "INSERT INTO likes VALUES (1, 3)");
+    struct acts acts = acts_open(RULE(COMMENTS "dependents = [ \"comments.parent_id = comments.id\" ];"));
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_PURGE, CUTOFF);
+    ck_assert_int_eq(acts_count(&acts, &order).n_blocked_records, 1);
+    ck_assert_int_eq(acts_sweep(&acts, &order, 100).records, 1); /* 5 */
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM comments"), 3);
+    acts_close(&acts);
+}
+END_TEST
+
+/* ---- what must be kept for ever ---- */
+
+START_TEST(a_dependent_that_is_kept_for_ever_keeps_its_parent) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz);"
+              "CREATE TABLE deeds (id bigint PRIMARY KEY, order_id bigint, customer_id bigint)");
+    pg_sql("INSERT INTO orders VALUES (1, 1, '2025-01-01'), (2, 1, '2025-01-01'); INSERT INTO deeds VALUES (1, 1, 1)");
+    struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"deeds.order_id\" ];") ", "
+                                 "{ data = \"Deeds\"; keep = \"forever\"; basis = \"b\"; targets = ( { table = \"deeds\"; tenant = \"customer_id\"; } ); }");
+    ck_assert_int_eq(purge(&acts, 0, 10).records, 1);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM deeds"), 1);
+    ck_assert_int_eq(pg_number("SELECT id FROM orders"), 1);
+    acts_close(&acts);
+}
+END_TEST
+
+/* ---- moves while a batch is at work ---- */
+
+/* A dependent in the middle goes over to a record that lives, just when what hangs on it was destroyed. */
+START_TEST(what_hangs_on_a_dependent_that_moves_away_lives) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz);"
+              "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders);"
+              "CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint REFERENCES lines); CREATE EXTENSION IF NOT EXISTS dblink SCHEMA public");
+    pg_sql("INSERT INTO orders VALUES (1, 1, '2025-01-01'), (2, 1, '2026-06-01'); INSERT INTO lines VALUES (1, 1), (2, 1); INSERT INTO notes VALUES (1, 1), (2, 2)");
+    struct buf trigger = {0};
+    buf_printf(&trigger,
+               "CREATE FUNCTION elsewhere() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
+               " IF OLD.id = 1 THEN PERFORM public.dblink_exec('%s', 'SET lock_timeout = 200; UPDATE acts.lines SET order_id = 2 WHERE id = 1'); END IF;"
+               " RETURN OLD; EXCEPTION WHEN lock_not_available THEN RETURN OLD; END $$;"
+               "CREATE TRIGGER elsewhere BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION elsewhere()",
+               getenv("LAPSED_TEST_POSTGRESQL_ADMIN"));
+    pg_sql(buf_text(&trigger));
+    buf_free(&trigger);
+    struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"lines.order_id\", \"notes.line_id = lines.id\" ];"));
+    purge(&acts, 0, 10);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM lines l WHERE NOT EXISTS (SELECT FROM notes n WHERE n.line_id = l.id)"), 0);
+    acts_close(&acts);
+}
+END_TEST
+
+/* ---- what the server does behind our back ---- */
+
+START_TEST(a_trigger_that_writes_values_back_is_refused) {
+    pg_schema("CREATE TABLE people (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text); CREATE INDEX ON people (customer_id, at);"
+              "CREATE FUNCTION back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name := coalesce(NEW.name, '-'); RETURN NEW; END $$;"
+              "CREATE TRIGGER back BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION back()");
+    pg_sql("INSERT INTO people VALUES (1, 1, '2025-01-01', 'x')");
+    struct acts acts = acts_open("{ data = \"P\"; anonymize = \"1 year\"; keep = \"9 years\"; basis = \"b\"; targets = ("
+                                 "{ table = \"people\"; tenant = \"customer_id\"; since = \"at\"; columns = [ \"null: name\" ]; } ); }");
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_ANONYMIZE, CUTOFF);
+    const struct order *orders[] = {&order};
+    const struct order *failed = NULL;
+    const struct batch *batch;
+    struct pass *pass;
+    struct err err;
+    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, &pass, &err), 0);
+    ck_assert_int_eq(pg_driver.prepare(acts.store, pass, 10, acts.arena, &batch, &failed, &err), -1);
+    ck_assert_int_eq(err.code, ERR_REFUSED);
+    ck_assert_ptr_eq(failed, &order);
+    pg_driver.end(acts.store, pass);
+    ck_assert_str_eq(pg_text("SELECT name FROM people"), "x");
+    acts_close(&acts);
+}
+END_TEST
+
+START_TEST(a_commit_is_on_disk_whatever_the_role_says) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz); CREATE TABLE said (mode text);"
+              "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
+              " INSERT INTO acts.said VALUES (current_setting('synchronous_commit')); RETURN OLD; END $$;"
+              "CREATE TRIGGER say BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION say(); ALTER ROLE lapsed SET synchronous_commit = off");
+    pg_sql("INSERT INTO orders VALUES (1, 1, '2025-01-01')");
+    struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\";"));
+    ck_assert_int_eq(purge(&acts, 0, 10).records, 1);
+    pg_sql("ALTER ROLE lapsed RESET synchronous_commit");
+    ck_assert_str_eq(pg_text("SELECT mode FROM said"), "on");
+    acts_close(&acts);
+}
+END_TEST
+
+/* ---- values ---- */
+
+START_TEST(anchors_before_christ_do_not_stop_the_rest) {
+    pg_schema("CREATE TABLE logs (id bigint PRIMARY KEY, customer_id bigint, at timestamptz); CREATE INDEX ON logs (customer_id, at);"
+              "CREATE TABLE views (id bigint PRIMARY KEY, at timestamptz); CREATE INDEX ON views (at)");
+    pg_sql("INSERT INTO logs SELECT n, 1, timestamptz '0001-12-31 23:53:28+00 BC' FROM generate_series(1, 20) n; INSERT INTO views SELECT id, at FROM logs");
+    struct acts acts = acts_open(RULE("table = \"logs\"; tenant = \"customer_id\"; since = \"at\";") ","
+                                 "{ data = \"Views\"; keep = \"1 year\"; basis = \"b\"; targets = ( { table = \"views\"; tenant = \"none\"; since = \"at\"; } ); }");
+    ck_assert_int_eq(purge(&acts, 0, 7).records, 20);
+    ck_assert_int_eq(purge(&acts, 1, 7).records, 20);
+    acts_close(&acts);
+}
+END_TEST
+
+/* ---- what the catalog's check must refuse ---- */
+
+static void refused(const char *sql, const char *rules, const char *words) {
+    fresh_schema(sql);
+    struct world world;
+    open_world(&world, NULL, rules, NULL, NULL);
+    check_world(&world);
+    ck_assert_msg(strstr(world.text, words) != NULL, "%s: %s", words, world.text);
+    ck_assert(world.bad[0] || world.bad[1]);
+    close_world(&world);
+    leave_schema();
+}
+
+/* 'acme' = 'ACME' there: the end of one would be the end of the other. */
+START_TEST(tenants_that_compare_equal_but_are_not) {
+    refused(BASE_SQL "CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+            "CREATE TABLE t (id bigint PRIMARY KEY, customer_id text COLLATE nocase, at timestamptz)",
+            BY_AGE(TEXT), "nondeterministic");
+}
+END_TEST
+
+/* The floor of the whole would not hold for its part. */
+START_TEST(a_partition_beside_its_whole) {
+    refused(BASE_SQL "CREATE TABLE t (id bigint, customer_id bigint, at timestamptz, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);"
+            "CREATE TABLE t_2025 PARTITION OF t FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')",
+            "{ data = \"A\"; keep = \"7 years\"; at_least = \"7 years\"; basis = \"b\"; targets = ( { " TEXT " } ); },"
+            "{ data = \"B\"; keep = \"1 year\"; basis = \"b\"; targets = ( { table = \"t_2025\"; tenant = \"customer_id\"; since = \"at\"; } ); }",
+            "is a part of");
+}
+END_TEST
+
+/* Ids of several tables in one column: those of the others would go, too. */
+START_TEST(a_column_that_refers_to_several_tables) {
+    refused(BASE_SQL "CREATE TABLE notes (id bigint PRIMARY KEY, about_id bigint, about_type text)",
+            BY_AGE(LOGS "dependents = [ \"notes.about_id\" ];"), "about_type");
+    refused(BASE_SQL "CREATE TABLE notes (id bigint PRIMARY KEY, about_id bigint, about_type text, at timestamptz)",
+            BY_AGE("table = \"notes\"; via = \"about_id = logs.id\"; tenant = \"customer_id\"; since = \"at\";"), "about_type");
+}
+END_TEST
+
+START_TEST(cascades_below_what_an_anonymization_purges) {
+    refused(BASE_SQL "CREATE TABLE t (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text);"
+            "CREATE TABLE sessions (id bigint PRIMARY KEY, t_id bigint REFERENCES t);"
+            "CREATE TABLE trails (id bigint PRIMARY KEY, session_id bigint REFERENCES sessions ON DELETE CASCADE)",
+            "{ data = \"A\"; anonymize = \"1 year\"; keep = \"forever\"; basis = \"b\"; targets = ( { " TEXT
+            "columns = ( \"null: name\" ); dependents = ( { join = \"sessions.t_id\"; when_anonymized = \"purge\"; } ); } ); }",
+            "trails");
+}
+END_TEST
+
+/* A single session that is referred to would make every anonymization of its batch fail. */
+START_TEST(references_to_what_an_anonymization_purges) {
+    refused(BASE_SQL "CREATE TABLE t (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text);"
+            "CREATE TABLE sessions (id bigint PRIMARY KEY, t_id bigint REFERENCES t);"
+            "CREATE TABLE trails (id bigint PRIMARY KEY, session_id bigint REFERENCES sessions)",
+            "{ data = \"A\"; anonymize = \"1 year\"; keep = \"2 years\"; basis = \"b\"; targets = ( { " TEXT
+            "columns = ( \"null: name\" ); dependents = ( { join = \"sessions.t_id\"; when_anonymized = \"purge\"; } ); } ); }",
+            "trails");
+}
+END_TEST
+
+/* What refers to such a session, and goes by a rule of its own, is waited for; the others do not wait. */
+START_TEST(an_anonymization_waits_for_what_refers_to_its_dependents) {
+    pg_schema("CREATE TABLE people (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text);"
+              "CREATE TABLE sessions (id bigint PRIMARY KEY, person_id bigint REFERENCES people);"
+              "CREATE TABLE trails (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, session_id bigint REFERENCES sessions)");
+    pg_sql("INSERT INTO people VALUES (1, 1, '2025-01-01', 'x'), (2, 1, '2025-01-01', 'y'); INSERT INTO sessions VALUES (1, 1), (2, 2);"
+           "INSERT INTO trails VALUES (1, 1, '2026-06-01', 1)");
+    struct acts acts = acts_open("{ data = \"P\"; anonymize = \"1 year\"; keep = \"9 years\"; basis = \"b\"; targets = ("
+                                 "{ table = \"people\"; tenant = \"customer_id\"; since = \"at\"; columns = [ \"null: name\" ];"
+                                 "dependents = ( { join = \"sessions.person_id\"; when_anonymized = \"purge\"; } ); } ); },"
+                                 "{ data = \"T\"; keep = \"1 year\"; basis = \"b\"; targets = ( { table = \"trails\"; tenant = \"customer_id\"; since = \"at\"; } ); }");
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_ANONYMIZE, CUTOFF);
+    ck_assert_int_eq(acts_sweep(&acts, &order, 10).records, 1);
+    ck_assert_int_eq(pg_number("SELECT id FROM people WHERE name IS NOT NULL"), 1);
+    ck_assert_int_eq(pg_number("SELECT id FROM sessions"), 1);
+    pg_sql("DELETE FROM trails");
+    ck_assert_int_eq(acts_sweep(&acts, &order, 10).records, 1);
+    acts_close(&acts);
+}
+END_TEST
+
+UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_it, what_hangs_on_a_tree_of_dependents_goes_with_it,
+          a_tree_larger_than_a_batch_goes_with_what_hangs_on_it, a_branch_that_is_still_referred_to_blocks_its_root_alone,
+          a_dependent_that_is_kept_for_ever_keeps_its_parent, what_hangs_on_a_dependent_that_moves_away_lives,
+          a_trigger_that_writes_values_back_is_refused, a_commit_is_on_disk_whatever_the_role_says, anchors_before_christ_do_not_stop_the_rest,
+          tenants_that_compare_equal_but_are_not, a_partition_beside_its_whole, a_column_that_refers_to_several_tables,
+          cascades_below_what_an_anonymization_purges, references_to_what_an_anonymization_purges,
+          an_anonymization_waits_for_what_refers_to_its_dependents)

@@ -1,0 +1,108 @@
+/* The leaves of evidence. The expected values come from Python:
+ *   r = hmac.new(bytes(range(32)), name, "sha256").hexdigest(); leaf = sha256(b"\0" + r.encode() + b" " + name).digest() */
+#include "journal/evidence.h"
+#include "unit.h"
+
+static const char *const expected[] = {"c3ca8d6f7a69a2f473215095fb0b4b6039b478e680f54955a1a2121bbfa55030",
+                                       "0cfd785be496b8c3de47403539f965c3809c2954e7e45ceeb1ca358a0843beee",
+                                       "ea00fef31cea298afc6eb4428690ac2c12900ea38684927721c848e65e7cbd8b",
+                                       "34af6e085c5aafdb98f51e5e8bd27bb0108221cbdc228a3c095e30e6ca9c2e9c",
+                                       "f0158b5f61c1c69b4574e0c2df4c4c8347482adbd6f4a64fb727f3ea20091945"};
+enum { N_EXPECTED = sizeof expected / sizeof *expected };
+
+static unsigned char key[EVIDENCE_KEY_BYTES];
+
+static struct arena *set_up(struct evidence_batch *batch, const char *store) {
+    struct arena *arena = arena_new();
+    for (size_t i = 0; i < sizeof key; i++) key[i] = (unsigned char)i;
+    evidence_begin(batch, arena, key, store);
+    return arena;
+}
+
+static bool has(const struct evidence *evidence, const char *hex) {
+    char own[EVIDENCE_HEX + 1];
+    bool found = false;
+    for (size_t i = 0; i < evidence->n_leaves; i++) {
+        text_hex(own, evidence->leaves[i].bytes);
+        found |= !strcmp(own, hex);
+    }
+    return found;
+}
+
+START_TEST(leaves_are_what_python_makes_of_them) {
+    struct evidence_batch batch;
+    struct arena *arena = set_up(&batch, "main");
+    evidence_record(&batch, "invoices");
+    evidence_text(&batch, "17");
+    evidence_add(&batch);
+    evidence_record(&batch, "fees");
+    evidence_text(&batch, "7");
+    evidence_text(&batch, "Zo\xc3\xab \"x\"");
+    evidence_add(&batch);
+    evidence_record(&batch, "t");
+    evidence_text(&batch, NULL);
+    evidence_add(&batch);
+    batch.store = "docs";
+    evidence_record(&batch, "content");
+    evidence_json(&batch, "{\"$oid\":\"507f1f77bcf86cd799439011\"}");
+    evidence_add(&batch);
+    batch.store = "cache";
+    evidence_record(&batch, "k:*");
+    evidence_bytes(&batch, "k\0\xff", 3);
+    evidence_add(&batch);
+    struct evidence evidence = evidence_end(&batch);
+    ck_assert_uint_eq(evidence.n_leaves, N_EXPECTED);
+    for (size_t i = 0; i < N_EXPECTED; i++) ck_assert_msg(has(&evidence, expected[i]), "%s", expected[i]);
+    ck_assert_str_eq(evidence.root, "02a20e5e2bcdb68c5fe0d2e5fa3ef8ada6a81641a5f39be16074b63077be208a");
+    for (size_t i = 1; i < N_EXPECTED; i++) ck_assert_int_lt(memcmp(&evidence.leaves[i - 1], &evidence.leaves[i], 32), 0);
+    evidence_free(&batch);
+    arena_free(arena);
+}
+END_TEST
+
+START_TEST(bytes_that_are_text_are_texts) {
+    struct evidence_batch batch;
+    struct arena *arena = set_up(&batch, "main");
+    evidence_record(&batch, "invoices");
+    evidence_bytes(&batch, "17-not-this", 2);
+    evidence_add(&batch);
+    struct evidence evidence = evidence_end(&batch);
+    ck_assert(has(&evidence, expected[0]));
+    ck_assert_str_eq(evidence.root, expected[0]); /* of one leaf it is the leaf */
+    evidence_free(&batch);
+    arena_free(arena);
+}
+END_TEST
+
+START_TEST(r_is_an_hmac) {
+    static const char name[] = "[\"main\",\"invoices\",\"17\"]";
+    struct evidence_batch batch;
+    struct arena *arena = set_up(&batch, "main");
+    char r[EVIDENCE_HEX + 1], hex[EVIDENCE_HEX + 1];
+    evidence_r(&batch.key, name, sizeof name - 1, r);
+    ck_assert_str_eq(r, "8218bb837e23c080eeae60a143b0dc21efdb1bcbb5e89015d1d297a499c79494");
+    text_hex(hex, evidence_leaf(r, name, sizeof name - 1).bytes);
+    ck_assert_str_eq(hex, expected[0]);
+    evidence_free(&batch);
+    arena_free(arena);
+}
+END_TEST
+
+START_TEST(without_a_key_or_a_record_there_is_none) {
+    struct evidence_batch batch;
+    struct arena *arena = set_up(&batch, "main");
+    struct evidence evidence = evidence_end(&batch);
+    ck_assert(!evidence.n_leaves && !*evidence.root);
+    evidence_free(&batch);
+    evidence_begin(&batch, arena, NULL, "main");
+    evidence_record(&batch, "invoices");
+    evidence_text(&batch, "17");
+    evidence_add(&batch);
+    evidence = evidence_end(&batch);
+    ck_assert(!evidence.n_leaves && !*evidence.root);
+    evidence_free(&batch);
+    arena_free(arena);
+}
+END_TEST
+
+UNIT_MAIN("evidence", leaves_are_what_python_makes_of_them, bytes_that_are_text_are_texts, r_is_an_hmac, without_a_key_or_a_record_there_is_none)

@@ -1,0 +1,90 @@
+/* One key a calendar month; the keys of other months are destroyed. */
+#include "schedule_text.h"
+#include "sweep/month_key.h"
+
+#include <sys/stat.h>
+
+static char folder[] = "/tmp/lapsed-test-XXXXXX";
+
+static struct err err;
+
+static int renew(int64_t now_us, unsigned char key[32]) {
+    return month_key_renew(folder, "pseudonym", now_us, (struct period){0}, key, NULL, &err);
+}
+
+static bool there(const char *name) {
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return !access(path, F_OK);
+}
+
+START_TEST(a_key_lasts_a_month_and_no_longer) {
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    unsigned char first[32], same[32], next[32];
+    ck_assert_int_eq(renew(at("2026-11-01"), first), 0);
+    ck_assert_int_eq(renew(at("2026-11-30 23:59:59"), same), 0);
+    ck_assert_mem_eq(first, same, 32);
+    struct stat stat_of;
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/pseudonym-2026-11.key", folder);
+    ck_assert_int_eq(stat(path, &stat_of), 0);
+    ck_assert_uint_eq(stat_of.st_mode & 0777, 0400);
+    ck_assert_int_eq(renew(at("2026-12-01"), next), 0);
+    ck_assert_mem_ne(first, next, 32);
+    ck_assert(!there("pseudonym-2026-11.key") && there("pseudonym-2026-12.key"));
+    (void)snprintf(path, sizeof path, "%s/pseudonym-2026-12.key", folder);
+    (void)unlink(path);
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    (void)fputs("short", file);
+    (void)fclose(file);
+    ck_assert_int_eq(renew(at("2026-12-02"), next), -1);
+    ck_assert_msg(strstr(err.text, "damaged") != NULL, "%s", err.text);
+    (void)unlink(path);
+    (void)rmdir(folder);
+}
+END_TEST
+
+START_TEST(keys_are_kept_and_then_destroyed) {
+    char path[128];
+    const struct period keep = {.count = 13, .unit = PERIOD_MONTHS};
+    unsigned char key[32], january[32];
+    size_t destroyed, count;
+    struct arena *arena = arena_new();
+    struct month_key *keys;
+    (void)snprintf(folder, sizeof folder, "/tmp/lapsed-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(month_key_renew(folder, "evidence", at("2025-01-31"), keep, january, &destroyed, &err), 0);
+    ck_assert_int_eq(month_key_renew(folder, "evidence", at("2025-12-01"), keep, key, &destroyed, &err), 0);
+    ck_assert_int_eq(month_key_renew(folder, "pseudonym", at("2025-12-01"), (struct period){0}, key, &destroyed, &err), 0);
+    (void)snprintf(path, sizeof path, "%s/evidence-2026-02.key.new", folder); /* a crash while one was made */
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    (void)fclose(file);
+    (void)snprintf(path, sizeof path, "%s/evidence-000000000001", folder); /* not a key */
+    file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    (void)fclose(file);
+    /* January 2025 was over on 1 February 2025: its key is kept until 1 March 2026. */
+    ck_assert_int_eq(month_key_renew(folder, "evidence", at("2026-02-28 23:59:59"), keep, key, &destroyed, &err), 0);
+    ck_assert_uint_eq(destroyed, 1);
+    ck_assert(there("evidence-2025-01.key") && !there("evidence-2026-02.key.new") && there("evidence-000000000001"));
+    ck_assert_int_eq(month_keys_read(folder, "evidence", arena, &keys, &count, &err), 0);
+    ck_assert_uint_eq(count, 3);
+    bool found = false;
+    for (size_t i = 0; i < count; i++) found |= !memcmp(keys[i].bytes, january, 32);
+    ck_assert(found);
+    ck_assert_int_eq(month_key_renew(folder, "evidence", at("2026-03-01"), keep, key, &destroyed, &err), 0);
+    ck_assert_uint_eq(destroyed, 1);
+    ck_assert(!there("evidence-2025-01.key") && there("evidence-2025-12.key") && there("pseudonym-2025-12.key"));
+    arena_free(arena);
+    static const char *const left[] = {"evidence-2025-12.key", "evidence-2026-02.key", "evidence-2026-03.key", "pseudonym-2025-12.key", "evidence-000000000001"};
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, left[i]);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
+UNIT_MAIN("month_key", a_key_lasts_a_month_and_no_longer, keys_are_kept_and_then_destroyed)
