@@ -241,6 +241,18 @@ static void describe(const struct pass *pass, bool irrevocable, struct arena *ar
     for (size_t i = 0; i < pass->work.n_children; i++) batch->dependents += (int64_t)pass->work.children[i].count;
 }
 
+/* A leaf for each document that goes or changes, those listed for later included. */
+static void give_evidence(const struct mongo_store *store, const struct pass *pass, struct arena *arena, struct batch *batch) {
+    struct evidence_batch evidence __attribute__((cleanup(evidence_free))) = {0};
+    evidence_begin(&evidence, arena, store->base.settings.evidence_key, store->base.settings.conf->name);
+    const struct mongo_work *work = &pass->work;
+    for (size_t i = 0; i < work->n_documents; i++) mongo_add_evidence(&evidence, batch->order->target->name, work->documents[i].found);
+    for (size_t i = 0; i < work->n_children; i++)
+        for (size_t j = 0; j < work->children[i].count; j++)
+            mongo_add_evidence(&evidence, work->children[i].collection, work->children[i].documents[j].found);
+    batch->evidence = evidence_end(&evidence);
+}
+
 /* In the transaction everything is done now, and only the commit is left. */
 static int apply_now(struct mongo_store *store, struct pass *pass, const struct batch *batch, struct err *err) {
     struct outcome outcome;
@@ -268,6 +280,7 @@ static int prepare_window(struct mongo_store *store, struct pass *pass, size_t l
         return 0;
     }
     describe(pass, !store->transactions, arena, batch);
+    give_evidence(store, pass, arena, batch);
     if (store->transactions && apply_now(store, pass, batch, err)) return -1;
     *ret_batch = batch;
     return 0;

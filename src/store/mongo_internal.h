@@ -1,4 +1,4 @@
-/* What the MongoDB driver's files share. mongo.c, mongo_stream.c: connection, errors, the driver table; mongo_bson.c: values and their text;
+/* What the MongoDB driver's files share. mongo.c, mongo_stream.c: connection, errors, the driver table; mongo_bson.c: values and their text; mongo_evidence.c: names of documents;
  * mongo_tenants.c: the tenants pipeline; mongo_bind.c: targets bound to what the server holds; mongo_check.c: faults, advice;
  * mongo_grants.c, mongo_advise.c, mongo_draft.c; mongo_compile.c: the one function that turns an order into a filter; mongo_count.c: probe,
  * count; mongo_undecidable.c; mongo_work.c: what one batch does; mongo_walk.c, mongo_map.c: the dependents of chosen documents; mongo_batch.c: passes, prepare, finish;
@@ -103,6 +103,11 @@ void mongo_append_array(bson_t *to, const char *key, const bson_t *array);
 void mongo_push(bson_t *array, uint32_t *index, const bson_t *document);
 /* A condition that no part of the path is an array, pushed as one or more elements of an $and. */
 void mongo_push_no_array(bson_t *conditions, uint32_t *index, const char *path);
+
+/* mongo_evidence.c */
+/* The leaf of a document, named by its _id: a string as it is, a whole number of any type as {"$numberLong":"7"}, anything
+ * else in MongoDB's canonical Extended JSON without spaces. */
+void mongo_add_evidence(struct evidence_batch *evidence, const char *collection, const bson_t *document);
 
 /* mongo_bind.c */
 struct mongo_entry {

@@ -346,7 +346,7 @@ static int read_dependents(struct pg_store *store, const struct pg_due *due, con
     return 0;
 }
 
-static int write_dependents(struct pg_store *store, const struct pg_dependent *dependent, struct change *change, int64_t *ret_count,
+static int write_dependents(struct pg_store *store, const struct pg_dependent *dependent, struct change *change, PGresult **ret_result,
                             struct err *err) {
     PG_SQL sql = {.arena = change->arena};
     PG_RESULT result = NULL;
@@ -356,22 +356,25 @@ static int write_dependents(struct pg_store *store, const struct pg_dependent *d
     add_values(&sql, change);
     buf_add(&sql.text, " WHERE d0.tableoid = c.a AND d0.ctid = c.b");
     add_unchanged(&sql, change->fields, "d0");
-    buf_add(&sql.text, " RETURNING ");
+    buf_add(&sql.text, " RETURNING d0.tableoid");
+    pg_add_key(&sql, dependent->table, "d0");
+    buf_add(&sql.text, ", ");
     add_still_left(&sql, change->fields, "d0", NULL);
     if (pg_run(store, &sql, &result, err) < 0 || check_kept(result, dependent->table, err) < 0) return -1;
-    *ret_count = PQntuples(result);
+    *ret_result = result;
+    result = NULL;
     return 0;
 }
 
 int pg_anonymize_dependent(struct pg_store *store, const struct pg_due *due, const struct pg_dependent *dependent, const char *ctids,
-                           size_t limit, struct arena *arena, int64_t *ret_count, struct err *err) {
+                           size_t limit, struct arena *arena, PGresult **ret_result, struct err *err) {
     struct pg_fields fields;
     if (fields_of_dependent(dependent, arena, &fields, err) < 0) return -1;
     struct change change = {.arena = arena, .fields = &fields, .key = store->base.settings.pseudonym_key};
     open_change(&change);
     int result = read_dependents(store, due, dependent, ctids, limit, &change, err);
-    *ret_count = 0;
-    if (result == 0 && change.n_rows) result = write_dependents(store, dependent, &change, ret_count, err);
+    if (result == 0) *ret_result = NULL;
+    if (result == 0 && change.n_rows) result = write_dependents(store, dependent, &change, ret_result, err);
     close_change(&change);
     return result;
 }

@@ -24,8 +24,9 @@ enum pg_fate { PG_LEFT_ALONE, PG_PURGED, PG_CHANGED };
 enum pg_fate pg_fate_of(const struct order *order, const struct pg_dependent *dependent);
 /* " AND …": of the rows d0 of a dependent with this fate those that there is something to do about. */
 int pg_add_dependent_due(struct pg_sql *sql, const struct pg_dependent *dependent, enum pg_fate fate, struct err *err) MUST_CHECK;
-/* Anonymizes at most `limit` rows of a dependent of these rows of the target. */
+/* Anonymizes at most `limit` rows of a dependent of these rows of the target; *ret_result: tableoid and key of each changed
+ * row, NULL if there was none. */
 int pg_anonymize_dependent(struct pg_store *store, const struct pg_due *due, const struct pg_dependent *dependent, const char *ctids,
-                           size_t limit, struct arena *arena, int64_t *ret_count, struct err *err) MUST_CHECK;
+                           size_t limit, struct arena *arena, PGresult **ret_result, struct err *err) MUST_CHECK;
 
 #endif

@@ -89,12 +89,17 @@ static int explain_refusal(const struct pg_store *store, const struct order *ord
 static int make_batch(struct pass *pass, struct pg_making *making, const struct batch **ret_batch, struct err *err) {
     struct pg_store *store = making->store;
     if (pg_begin_with(store, pg_run_pins(&pass->run), err) < 0) return -1;
+    struct evidence_batch evidence __attribute__((cleanup(evidence_free))) = {0};
+    evidence_begin(&evidence, making->arena, store->base.settings.evidence_key, store->base.settings.conf->name);
+    making->evidence = &evidence;
     int result = pass->run.careful ? pg_take_carefully(making, err) : pg_take_at_once(making, err);
     struct batch *batch = ARENA_NEW(making->arena, struct batch);
     if (result == 0 && (making->n_records || making->dependents)) {
         batch->order = pass->orders[pass->order];
         batch->records = (int64_t)making->n_records;
         batch->dependents = making->dependents;
+        batch->range = making->unnamed;
+        batch->evidence = evidence_end(&evidence);
         fill_tenants(making, batch);
         result = fill_transaction(store, batch, err);
     }

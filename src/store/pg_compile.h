@@ -75,6 +75,8 @@ void pg_add_rest(struct pg_sql *sql, const struct pg_due *due, enum pg_blocked b
 enum pg_blocked pg_blocked_of(const struct order *order);
 /* The anchor is before the cutoff, and is not -infinity. Nothing but "true" without an anchor. */
 void pg_add_before(struct pg_sql *sql, const struct pg_due *due, const struct pg_column *anchor, int64_t cutoff_us);
+/* ", key::text, …": the identity of the alias's row. */
+void pg_add_key(struct pg_sql *sql, const struct pg_table *table, const char *alias);
 /* t."column". */
 void pg_add_column(struct pg_sql *sql, const char *alias, const struct pg_column *column);
 /* The instant that a value of the anchor stands for (a date: its end) as microseconds; `value` is SQL. */

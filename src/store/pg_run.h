@@ -56,6 +56,7 @@ bool pg_run_next(struct pg_run *run);
 /* SELECT … of the ctids of at most `limit` records; `columns` instead of t.ctid; `lock`: FOR UPDATE SKIP LOCKED. */
 void pg_run_add_choice(struct pg_sql *sql, const struct pg_run *run, const char *columns, size_t limit, bool lock);
 /* "tenant::text, instant, anchor::text, ctid::text" of t: what struct pg_record is read from. */
+enum { PG_RUN_RECORD_COLUMNS = 4 };
 void pg_run_add_record(struct pg_sql *sql, const struct pg_run *run);
 struct pg_record pg_run_record(const struct pg_run *run, const PGresult *result, int row);
 /* After a batch that took these records, in the order of choice; full: there may be more. */

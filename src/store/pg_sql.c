@@ -107,3 +107,11 @@ const struct pg_group *pg_groups(struct arena *arena, const struct pg_tenant_typ
     *ret_count = n_groups;
     return groups;
 }
+
+void pg_add_key(struct pg_sql *sql, const struct pg_table *table, const char *alias) {
+    for (size_t i = 0; i < table->n_key; i++) {
+        buf_add(&sql->text, ", ");
+        pg_add_column(sql, alias, &table->columns[table->key[i]]);
+        buf_add(&sql->text, "::text");
+    }
+}

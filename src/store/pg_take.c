@@ -1,5 +1,5 @@
 /* Choose, look again under the lock, destroy children before parents. Every destroyed record passes through note_record
- * or note_dependent. */
+ * or note_dependents. */
 #include "store/pg_take.h"
 
 #include "store/pg_anonymize.h"
@@ -16,7 +16,17 @@ static void note_record(struct pg_making *making, struct pg_record record) {
     *ARENA_APPEND(making->arena, making->records, making->n_records) = record;
 }
 
-static void note_dependent(struct pg_making *making) { making->dependents++; }
+/* The leaf of a row of `result` whose key's columns begin at `column`. */
+static void note_leaf(struct pg_making *making, const char *target, const struct pg_table *table, const PGresult *result, int row, int column) {
+    if (!table->n_key) {
+        making->unnamed = true;
+        return;
+    }
+    evidence_record(making->evidence, target);
+    for (int i = 0; i < (int)table->n_key; i++)
+        evidence_text(making->evidence, PQgetisnull(result, row, column + i) ? NULL : PQgetvalue(result, row, column + i));
+    evidence_add(making->evidence);
+}
 
 /* Strings of a record that must outlive its result. */
 static struct pg_record kept(struct arena *arena, struct pg_record record) {
@@ -27,20 +37,20 @@ static struct pg_record kept(struct arena *arena, struct pg_record record) {
 }
 
 static void note_records(struct pg_making *making, const PGresult *result) {
-    for (int i = 0; i < PQntuples(result); i++)
+    const struct pg_bound *bound = making->run->due.bound;
+    for (int i = 0; i < PQntuples(result); i++) {
         note_record(making, kept(making->arena, pg_run_record(making->run, result, i)));
+        note_leaf(making, bound->target->name, bound->table, result, i, PG_RUN_RECORD_COLUMNS);
+    }
 }
 
-static void note_dependents(struct pg_making *making, const PGresult *result) {
-    for (int i = 0; i < PQntuples(result); i++) note_dependent(making);
-}
-
-/* ", key::text, …": the identity of what is destroyed. */
-static void add_key(struct pg_sql *sql, const struct pg_table *table, const char *alias) {
-    for (size_t i = 0; i < table->n_key; i++) {
-        buf_add(&sql->text, ", ");
-        pg_add_column(sql, alias, &table->columns[table->key[i]]);
-        buf_add(&sql->text, "::text");
+/* Rows of tableoid and key. */
+static void note_dependents(struct pg_making *making, const struct pg_dependent *dependent, const PGresult *result) {
+    const struct pg_bound *bound = making->run->due.bound;
+    const char *name = dependent->table == bound->table ? bound->target->name : dependent->conf->join.child_table;
+    for (int i = 0; i < PQntuples(result); i++) {
+        making->dependents++;
+        note_leaf(making, name, dependent->table, result, i, 1);
     }
 }
 
@@ -48,7 +58,7 @@ static void add_key(struct pg_sql *sql, const struct pg_table *table, const char
 static void add_returning(struct pg_sql *sql, const struct pg_run *run) {
     buf_add(&sql->text, " RETURNING ");
     pg_run_add_record(sql, run);
-    add_key(sql, run->due.bound->table, "t");
+    pg_add_key(sql, run->due.bound->table, "t");
 }
 
 static const char *ctid_array(struct arena *arena, const struct pg_record *records, size_t count) {
@@ -217,9 +227,9 @@ static int destroy_dependent(struct pg_making *making, const struct pg_dependent
         add_tie(&sql, run, dependent, ctids);
     }
     buf_printf(&sql.text, " RETURNING %s.tableoid", alias);
-    add_key(&sql, dependent->table, alias);
+    pg_add_key(&sql, dependent->table, alias);
     if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
-    note_dependents(making, result);
+    note_dependents(making, dependent, result);
     return 0;
 }
 
@@ -244,9 +254,16 @@ static int drain_dependent(struct pg_making *making, const struct pg_dependent *
         pg_add_dependents(&sql, dependent, "d0.tableoid AS o, d0.ctid AS c", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
     }
     buf_printf(&sql.text, " LIMIT %zu) AS s WHERE z.tableoid = s.o AND z.ctid = s.c RETURNING z.tableoid", limit);
-    add_key(&sql, dependent->table, "z");
+    pg_add_key(&sql, dependent->table, "z");
     if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
-    note_dependents(making, result);
+    note_dependents(making, dependent, result);
+    return 0;
+}
+
+static int anonymize_dependent(struct pg_making *making, const struct pg_dependent *dependent, const char *ctids, size_t limit, struct err *err) {
+    PG_RESULT result = NULL;
+    if (pg_anonymize_dependent(making->store, &making->run->due, dependent, ctids, limit, making->arena, &result, err) < 0) return -1;
+    if (result) note_dependents(making, dependent, result);
     return 0;
 }
 
@@ -258,12 +275,9 @@ static int drain_one(struct pg_making *making, const struct pg_dependent *depend
     for (int64_t before = -1; before < making->dependents && (size_t)making->dependents < making->limit;) {
         before = making->dependents;
         size_t left = making->limit - (size_t)before;
-        int64_t changed = 0;
-        int result = fate == PG_PURGED
-                         ? drain_dependent(making, dependent, ctids, left, err)
-                         : pg_anonymize_dependent(making->store, &run->due, dependent, ctids, left, making->arena, &changed, err);
+        int result = fate == PG_PURGED ? drain_dependent(making, dependent, ctids, left, err)
+                                       : anonymize_dependent(making, dependent, ctids, left, err);
         if (result < 0) return -1;
-        making->dependents += changed;
         if (!dependent->self) break;
     }
     return 0;
@@ -319,12 +333,8 @@ static int take_dependents(struct pg_making *making, const char *ctids, bool *re
     for (size_t i = 0; i < bound->n_dependents; i++) {
         const struct pg_dependent *dependent = &bound->dependents[i];
         enum pg_fate fate = pg_fate_of(&run->order, dependent);
-        int64_t changed = 0;
         if (fate == PG_PURGED && destroy_dependent(making, dependent, ctids, err) < 0) return -1;
-        if (fate == PG_CHANGED &&
-            pg_anonymize_dependent(making->store, &run->due, dependent, ctids, making->limit, making->arena, &changed, err) < 0)
-            return -1;
-        making->dependents += changed;
+        if (fate == PG_CHANGED && anonymize_dependent(making, dependent, ctids, making->limit, err) < 0) return -1;
         *ret_tree = *ret_tree || (fate == PG_PURGED && dependent->table == bound->table);
     }
     return 0;

@@ -18,6 +18,8 @@ struct pg_making {
     bool full, drained;
     int64_t dependents;
     const char *drained_tenant;
+    struct evidence_batch *evidence;
+    bool unnamed; /* some of it has no identity but its ctid: counted, without a leaf */
 };
 
 /* One statement, for records that nothing hangs on. */

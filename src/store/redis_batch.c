@@ -128,7 +128,21 @@ static void take(struct pass *pass, size_t number, size_t limit) {
     }
 }
 
-static const struct batch *batch_of(const struct pass *pass, struct arena *arena) {
+/* A leaf for each key that goes or changes whole; members of a key are a range. */
+static struct evidence evidence_of(const struct redis_store *store, const struct pass *pass, struct arena *arena) {
+    struct evidence_batch evidence __attribute__((cleanup(evidence_free))) = {0};
+    evidence_begin(&evidence, arena, store->base.settings.evidence_key, store->base.settings.conf->name);
+    for (size_t i = 0; i < pass->n_prepared; i++) {
+        const struct redis_item *item = &pass->prepared[i];
+        if (item->act == REDIS_ACT_MEMBERS) continue;
+        evidence_record(&evidence, pass->orders[pass->prepared_order]->target->name);
+        evidence_bytes(&evidence, item->key, item->key_length);
+        evidence_add(&evidence);
+    }
+    return evidence_end(&evidence);
+}
+
+static const struct batch *batch_of(const struct redis_store *store, const struct pass *pass, struct arena *arena) {
     struct batch *batch = ARENA_NEW(arena, struct batch);
     struct redis_tally *tally = redis_tally_new();
     batch->order = pass->orders[pass->prepared_order];
@@ -143,6 +157,7 @@ static const struct batch *batch_of(const struct pass *pass, struct arena *arena
     redis_fill_ends(batch->order, tenants, batch->n_tenants);
     batch->tenants = tenants;
     redis_tally_free(tally);
+    batch->evidence = evidence_of(store, pass, arena);
     return batch;
 }
 
@@ -160,7 +175,7 @@ int redis_pass_prepare(struct store *base, struct pass *pass, size_t limit, stru
         return 0;
     }
     take(pass, number, limit);
-    *ret_batch = batch_of(pass, arena);
+    *ret_batch = batch_of(store, pass, arena);
     store->prepared = pass;
     return 0;
 }
