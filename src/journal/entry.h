@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/text.h"
+#include "journal/merkle.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -60,7 +61,9 @@ struct entry {
     size_t n_tenants;
     int64_t records, dependents; /* INTENT, OUTCOME */
     bool range;                  /* INTENT: "mode":"range" instead of "each" */
-    const char *evidence;        /* INTENT: NULL = null */
+    const char *evidence;        /* INTENT: the root of its leaves in hex; NULL = null */
+    const struct merkle_hash *evidence_leaves; /* INTENT: no field of it; journal_append puts them into the evidence file */
+    size_t n_evidence_leaves;
     const char *transaction, *server; /* INTENT: "" = left out */
     const char *outcome;         /* OUTCOME: "committed", "rolled-back", "unknown", "settled", "unresolved"; SWEEP_END: "done", "ended-early" */
     const char *result;          /* OUTCOME "settled": "committed" or "rolled-back", else NULL */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "journal/evidence_file.h"
 #include "journal/recover.h"
 
 #include <pthread.h>
@@ -22,6 +23,7 @@ struct queue {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* entries wait, or the writer should end, or has ended */
     struct buf waiting;     /* the lines of the next group */
+    struct buf waiting_evidence; /* the lines of its intents' leaves */
     struct tickets waiting_tickets;
     struct tickets writing_tickets; /* of the group that is being written */
     struct tickets ready;   /* to be collected */
@@ -40,6 +42,7 @@ struct journal {
     void (*wake)(void *context);
     void *context;
     struct file file;       /* the writer's */
+    struct evidence_file evidence; /* the writer's */
     struct position written; /* the writer's: the last entry that is on disk */
     pthread_t thread;
     struct queue *queue;
@@ -81,6 +84,7 @@ static int64_t enqueue(struct queue *queue, const struct entry *entry) {
     int64_t seq = queue->end.seq + 1;
     queue->end.seq += (int64_t)entry_write(&queue->waiting, &timed, seq, queue->end.hash.text);
     queue->end.time_us = timed.time_us;
+    if (timed.n_evidence_leaves) evidence_lines(&queue->waiting_evidence, seq, timed.evidence_leaves, timed.n_evidence_leaves);
     if (timed.event == ENTRY_SWEEP_BEGIN && timed.sweep > queue->last_sweep) queue->last_sweep = timed.sweep;
     return seq;
 }
@@ -100,12 +104,27 @@ static bool segment_is_full(const struct journal *journal, size_t more) {
     return file->bytes + (int64_t)more > journal->segment_bytes || time_now_us() - file->first_time_us >= journal->segment_age_us;
 }
 
-/* Puts a group of lines on disk, those of the entries behind `written` up to `end`. */
-static int write_group(struct journal *journal, const struct buf *group, const struct position *end, struct err *err) {
+/* A group of lines, and the evidence of its intents. */
+struct group {
+    struct buf lines, evidence;
+};
+
+/* Leaves that are on disk without their intent do no harm; an intent without its leaves would be a promise that is not kept. */
+static int write_evidence(struct journal *journal, const struct buf *lines, struct err *err) {
     struct file *file = &journal->file;
-    if ((file->broken || segment_is_full(journal, group->length)) && file_next(file, err)) return -1;
+    bool fresh = !file->bytes;
+    if (!lines->length) return 0;
+    if (!evidence_file_append(&journal->evidence, fresh ? journal->written.seq + 1 : file->first_seq, fresh, lines, err)) return 0;
+    file->broken = true; /* the next group begins a segment, and evidence, of its own */
+    return -1;
+}
+
+/* Puts a group on disk, the entries behind `written` up to `end`. */
+static int write_group(struct journal *journal, const struct group *group, const struct position *end, struct err *err) {
+    struct file *file = &journal->file;
+    if ((file->broken || segment_is_full(journal, group->lines.length)) && file_next(file, err)) return -1;
     bool first = !file->bytes;
-    if (file_append(file, group->text, group->length, err)) return -1;
+    if (write_evidence(journal, &group->evidence, err) || file_append(file, group->lines.text, group->lines.length, err)) return -1;
     if (first) {
         file->first_seq = journal->written.seq + 1;
         file->first_time_us = end->time_us;
@@ -118,6 +137,7 @@ static int write_group(struct journal *journal, const struct buf *group, const s
 static void give_up_group(struct journal *journal, const struct err *err, const struct cut *cut) {
     struct queue *queue = journal->queue;
     buf_clear(&queue->waiting);
+    buf_clear(&queue->waiting_evidence);
     tickets_answer(&queue->waiting_tickets, err, &queue->ready);
     queue->end = journal->written;
     /* A cut that still waits to be entered is not forgotten because the next try left nothing to cut. */
@@ -127,11 +147,12 @@ static void give_up_group(struct journal *journal, const struct err *err, const 
 }
 
 /* Under the lock, which it lets go while it writes. */
-static void write_waiting(struct journal *journal, struct buf *group) {
+static void write_waiting(struct journal *journal, struct group *group) {
     struct queue *queue = journal->queue;
-    struct buf swap = *group;
-    *group = queue->waiting;
-    queue->waiting = swap;
+    const struct group swap = *group;
+    *group = (struct group){queue->waiting, queue->waiting_evidence};
+    queue->waiting = swap.lines;
+    queue->waiting_evidence = swap.evidence;
     const struct position end = queue->end;
     tickets_answer(&queue->waiting_tickets, &(struct err){.code = ERR_NONE}, &queue->writing_tickets);
     unlock(queue);
@@ -144,7 +165,8 @@ static void write_waiting(struct journal *journal, struct buf *group) {
     if (failed && atomic_load(&journal->healthy)) log_error("%s; nothing is destroyed until the journal can be written again", err.text);
     if (!failed && !atomic_load(&journal->healthy)) log_notice("journal \"%s\" can be written again", journal->folder);
     atomic_store(&journal->healthy, !failed);
-    buf_clear(group);
+    buf_clear(&group->lines);
+    buf_clear(&group->evidence);
 
     lock(queue);
     tickets_answer(&queue->writing_tickets, &err, &queue->ready);
@@ -155,7 +177,7 @@ static void write_waiting(struct journal *journal, struct buf *group) {
 static void *writer(void *context) {
     struct journal *journal = context;
     struct queue *queue = journal->queue;
-    struct buf group = {.maximum = SIZE_MAX / 2};
+    struct group group = {{.maximum = SIZE_MAX / 2}, {.maximum = SIZE_MAX / 2}};
     lock(queue);
     for (;;) {
         while (!queue->waiting.length && !queue->stopping) wait_changed(queue);
@@ -169,7 +191,8 @@ static void *writer(void *context) {
     queue->stopped = true;
     (void)pthread_cond_broadcast(&queue->changed);
     unlock(queue);
-    buf_free(&group);
+    buf_free(&group.lines);
+    buf_free(&group.evidence);
     return NULL;
 }
 
@@ -180,7 +203,7 @@ static struct queue *queue_new(const struct recovered *recovered) {
         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) || pthread_cond_init(&queue->changed, &monotonic))
         abort();
     (void)pthread_condattr_destroy(&monotonic);
-    queue->waiting.maximum = SIZE_MAX / 2;
+    queue->waiting.maximum = queue->waiting_evidence.maximum = SIZE_MAX / 2;
     tickets_clear(&queue->waiting_tickets);
     tickets_clear(&queue->writing_tickets);
     tickets_clear(&queue->ready);
@@ -194,10 +217,12 @@ static void journal_free(struct journal *journal) {
     struct queue *queue = journal->queue;
     if (queue) {
         buf_free(&queue->waiting);
+        buf_free(&queue->waiting_evidence);
         (void)pthread_mutex_destroy(&queue->lock);
         (void)pthread_cond_destroy(&queue->changed);
         free(queue);
         file_close(&journal->file);
+        evidence_file_close(&journal->evidence);
     }
     (void)close(journal->lock_fd); /* lets the lock go */
     (void)close(journal->folder_fd);
@@ -211,7 +236,7 @@ static int enter_cut(struct journal *journal, struct err *err) {
     enqueue_cut(queue);
     queue->cut_waiting = false;
     const struct position end = queue->end;
-    int result = write_group(journal, &queue->waiting, &end, err);
+    int result = write_group(journal, &(struct group){.lines = queue->waiting}, &end, err);
     buf_clear(&queue->waiting);
     return result;
 }
@@ -220,6 +245,7 @@ static int start(struct journal *journal, struct arena *arena, struct recovered 
     if (recover_journal(journal->folder, journal->folder_fd, arena, recovered, err)) return -1;
     journal->file = recovered->file;
     journal->written = recovered->last;
+    journal->evidence = evidence_file_in(journal->folder, journal->folder_fd);
     journal->queue = queue_new(recovered);
     if (recovered->cut.bytes && enter_cut(journal, err)) return -1;
     int failed = pthread_create(&journal->thread, NULL, writer, journal);

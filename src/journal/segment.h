@@ -3,6 +3,7 @@
  *   journal-<first seq, 12 digits>.jsonl   closed ones, mode 0440
  *   journal.next                     the next open segment while it is being made: empty
  *   torn-<first seq>-<8 hex>         bytes that were cut off a segment because they were no entries
+ *   evidence-<first seq>             the leaves of that segment's intents (evidence_file.h)
  *   lock                             held by the daemon, with its process id */
 #ifndef LAPSED_JOURNAL_SEGMENT_H
 #define LAPSED_JOURNAL_SEGMENT_H

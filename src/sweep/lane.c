@@ -261,7 +261,8 @@ static void enter_intent(struct lane *lane) {
         .rule = order->target->rule->data, .store = lane->conf->name, .target = order->target->name,
         .action = order->action == ACTION_PURGE ? "purge" : "anonymize", .from = order->due.anchor ? order->due.anchor : order->keep->end,
         .tenants = tenants, .n_tenants = batch->n_tenants, .records = batch->records, .dependents = batch->dependents,
-        .range = batch->range, .transaction = batch->transaction, .server = batch->server};
+        .range = batch->range, .evidence = batch->evidence.n_leaves ? batch->evidence.root : NULL,
+        .evidence_leaves = batch->evidence.leaves, .n_evidence_leaves = batch->evidence.n_leaves, .transaction = batch->transaction, .server = batch->server};
     lane->ticket.done = on_intent;
     journal_append(sweep->engine->journal, &entry, &lane->ticket);
 }

@@ -1,0 +1,38 @@
+/* The leaves of evidence on disk: beside each segment of the journal that has intents with evidence a file
+ * evidence-<the segment's first seq, 12 digits>. A batch in it is a line "intent SEQ LEAVES" and one leaf in hex a line.
+ * They are put on disk before the lines of the journal that they belong to. So the file may hold batches whose intent never
+ * was entered (a crash or a fault came between): batches count only where the intent of that seq, in that segment, has
+ * their root as its evidence. */
+#ifndef LAPSED_JOURNAL_EVIDENCE_FILE_H
+#define LAPSED_JOURNAL_EVIDENCE_FILE_H
+
+#include "base/err.h"
+#include "base/text.h"
+#include "journal/merkle.h"
+
+#include <sys/types.h>
+
+struct evidence_name { char text[40]; };
+struct evidence_name evidence_file_name(int64_t first_seq);
+
+/* The lines of one batch. */
+void evidence_lines(struct buf *to, int64_t seq, const struct merkle_hash *leaves, size_t n_leaves);
+
+/* The writer's: the file that belongs to the open segment. */
+struct evidence_file {
+    const char *folder; /* for messages */
+    int folder_fd;
+    int fd;            /* -1: none is open */
+    dev_t dev;
+    ino_t ino;
+    int64_t first_seq; /* of its segment */
+    int64_t bytes;     /* on disk for certain */
+};
+
+struct evidence_file evidence_file_in(const char *folder, int folder_fd);
+/* One write and one fdatasync. fresh: the segment is empty still, so that whatever has the file's name never counted and is
+ * replaced. After an error the file is given up; the caller goes on in a new segment. */
+int evidence_file_append(struct evidence_file *file, int64_t first_seq, bool fresh, const struct buf *lines, struct err *err) MUST_CHECK;
+void evidence_file_close(struct evidence_file *file);
+
+#endif

@@ -1,0 +1,183 @@
+/* Leaves are on disk before their intent is, and nothing of a failed write counts. */
+#include "folder.h"
+#include "journal/calls.h"
+#include "journal/evidence_file.h"
+#include "journal/scan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+static struct merkle_hash leaves[3];
+
+static void setup(void) {
+    folder_setup();
+    for (size_t i = 0; i < 3; i++) memset(leaves[i].bytes, (int)('a' + i), sizeof leaves[i].bytes);
+}
+
+static struct entry with_leaves(int64_t batch) {
+    struct entry entry = an_intent(1, batch);
+    entry.evidence = "00";
+    entry.evidence_leaves = leaves;
+    entry.n_evidence_leaves = 3;
+    return entry;
+}
+
+static struct buf expected_lines(int64_t seq) {
+    struct buf lines = {.text = NULL};
+    evidence_lines(&lines, seq, leaves, 3);
+    return lines;
+}
+
+static void assert_file(int64_t first_seq, const struct buf *expected) {
+    size_t length;
+    char *bytes = folder_read(evidence_file_name(first_seq).text, &length);
+    ck_assert_str_eq(bytes, buf_text(expected));
+    free(bytes);
+}
+
+static bool is_whole(int64_t entries) {
+    struct scan_result result;
+    struct err err;
+    ck_assert_int_eq(journal_scan(folder, &(struct scan_visitor){.context = NULL}, &result, &err), 0);
+    return !result.faults && result.entries == entries;
+}
+
+/* The order of writes and syncs: "e" evidence written, "E" synced, "j" and "J" the journal. */
+static char calls[64];
+static int fail_at = -1; /* the call of that number fails */
+static struct journal_calls real;
+
+static char kind_of(int fd) {
+    char link[64], path[256];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    path[length > 0 ? length : 0] = '\0';
+    return strstr(path, "/evidence-") ? 'e' : 'j';
+}
+
+static bool fails(char kind) {
+    size_t length = strlen(calls);
+    if (length + 1 < sizeof calls) calls[length] = kind;
+    errno = EIO;
+    return (int)length == fail_at;
+}
+
+static ssize_t recorded_write(int fd, const void *bytes, size_t length) { return fails(kind_of(fd)) ? -1 : real.write(fd, bytes, length); }
+static int recorded_fdatasync(int fd) { return fails(kind_of(fd) == 'e' ? 'E' : 'J') ? -1 : real.fdatasync(fd); }
+
+static void record(int failing) {
+    if (!real.write) real = journal_calls;
+    memset(calls, 0, sizeof calls);
+    fail_at = failing;
+    journal_calls.write = recorded_write;
+    journal_calls.fdatasync = recorded_fdatasync;
+}
+
+START_TEST(leaves_come_before_their_intent) {
+    setup();
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf);
+    struct entry intent = with_leaves(1), outcome = an_outcome(1, 1, "committed");
+    record(-1);
+    ck_assert(put(journal, &intent) && put(journal, &outcome));
+    ck_assert_str_eq(calls, "eEjJjJ");
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(1);
+    assert_file(1, &expected);
+    journal_close(journal);
+    ck_assert(is_whole(2));
+    folder_remove();
+}
+END_TEST
+
+START_TEST(after_a_failure_a_segment_begins_with_evidence_of_its_own) {
+    /* Nothing is tried again, and no intent goes without its leaves; the last "j" keeps the torn bytes aside. */
+    static const char *const expected_calls[] = {"e", "eE", "eEj", "eEjJj"};
+    for (int failing = 0; failing < 4; failing++) {
+        setup();
+        struct journal_conf conf = folder_conf();
+        struct journal *journal = journal_opened(&conf);
+        struct entry first = with_leaves(1), second = with_leaves(2), outcome = an_outcome(1, 1, "committed");
+        ck_assert(put(journal, &outcome));
+        record(failing); /* e, E, j, J of the next group in turn */
+        ck_assert(!put(journal, &first));
+        ck_assert_str_eq(calls, expected_calls[failing]);
+        record(-1);
+        ck_assert(put(journal, &second));
+        journal_close(journal);
+        /* Entry 2 says what was cut, 3 is the intent. */
+        struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(3);
+        assert_file(2, &expected);
+        ck_assert(is_whole(3));
+        journal_calls = real;
+        folder_remove();
+    }
+}
+END_TEST
+
+START_TEST(an_empty_segment_replaces_what_has_its_name) {
+    setup();
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf);
+    struct entry first = with_leaves(1), second = with_leaves(2);
+    record(3); /* the journal's own sync: the leaves are on disk */
+    ck_assert(!put(journal, &first));
+    record(-1);
+    ck_assert(put(journal, &second));
+    journal_close(journal);
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(2);
+    assert_file(1, &expected);
+    ck_assert(is_whole(2));
+    folder_remove();
+}
+END_TEST
+
+START_TEST(a_restart_goes_on_behind_a_torn_batch) {
+    setup();
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf);
+    struct entry intent = with_leaves(1);
+    ck_assert(put(journal, &intent));
+    journal_close(journal);
+    /* A crash: leaves of an intent that was never entered, cut within a line. */
+    struct buf path = folder_path(evidence_file_name(1).text);
+    FILE *file = fopen(path.text, "a");
+    ck_assert(file != NULL && fputs("intent 2 3\n61616161", file) >= 0 && !fclose(file));
+    buf_free(&path);
+    journal = journal_opened(&conf);
+    intent = with_leaves(2);
+    ck_assert(put(journal, &intent));
+    journal_close(journal);
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(1);
+    struct buf second __attribute__((cleanup(buf_free))) = expected_lines(2);
+    buf_add(&expected, "intent 2 3\n61616161\n");
+    buf_add(&expected, buf_text(&second));
+    assert_file(1, &expected);
+    ck_assert(is_whole(2));
+    folder_remove();
+}
+END_TEST
+
+START_TEST(evidence_taken_away_stops_the_next_intent) {
+    setup();
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf);
+    struct entry first = with_leaves(1), second = with_leaves(2);
+    struct waiter waiter;
+    ck_assert(put(journal, &first));
+    struct buf path = folder_path(evidence_file_name(1).text);
+    ck_assert_int_eq(unlink(path.text), 0);
+    buf_free(&path);
+    append(journal, &second, &waiter);
+    wait_for(journal, &waiter);
+    ck_assert(waiter.failed && strstr(waiter.err.text, "evidence-000000000001 was removed or replaced") != NULL);
+    ck_assert(put(journal, &second));
+    journal_close(journal);
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(3);
+    assert_file(2, &expected);
+    ck_assert(is_whole(3)); /* the journal does not need the evidence */
+    folder_remove();
+}
+END_TEST
+
+UNIT_MAIN("evidence_file", leaves_come_before_their_intent, after_a_failure_a_segment_begins_with_evidence_of_its_own,
+          an_empty_segment_replaces_what_has_its_name, a_restart_goes_on_behind_a_torn_batch, evidence_taken_away_stops_the_next_intent)
