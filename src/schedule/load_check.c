@@ -1,6 +1,8 @@
 /* What only the whole rule and the whole schedule show. */
 #include "schedule/load.h"
 
+#include "base/text.h"
+
 #include <string.h>
 
 /* A rule or a target, and the group it was read from: a setting that is given, but had a fault, is not missing. */
@@ -140,6 +142,39 @@ void load_check_rule(struct loader *loader, const config_setting_t *group, struc
     loader->subject = outer;
 }
 
+/* Two rules may anonymize one place in stages. Each change must stand before the other, or they would take turns for ever. */
+static bool stands_before(const struct column *a, const struct column *b) {
+    if (a->strategy == STRATEGY_AS_IS || b->strategy == STRATEGY_AS_IS) return true;
+    if (a->strategy == b->strategy) return a->strategy == STRATEGY_TRUNCATE_TIME || text_equal(a->argument, b->argument);
+    return (a->strategy == STRATEGY_NULL && b->strategy != STRATEGY_FIXED) || (b->strategy == STRATEGY_NULL && a->strategy != STRATEGY_FIXED);
+}
+
+static void check_stages(const struct loader *loader, const struct target *target, const struct target *earlier) {
+    bool same = target->kind == TARGET_TABLE ? load_same_table(target->name, earlier->name) : !strcmp(target->name, earlier->name);
+    if (!same) return;
+    if (target->marker && text_equal(target->marker, earlier->marker))
+        load_fault_at(loader, target->place, "\"%s\" already marks with \"%s\" what it anonymized here (line %u), so that this rule would find it done; "
+                      "name a marker of its own", earlier->rule->data ? earlier->rule->data : "another rule", target->marker, earlier->place.line);
+    for (size_t i = 0; i < target->n_columns; i++)
+        for (size_t j = 0; j < earlier->n_columns; j++)
+            if (!strcmp(target->columns[i].path, earlier->columns[j].path) && !stands_before(&target->columns[i], &earlier->columns[j]))
+                load_fault_at(loader, target->columns[i].place, "columns: \"%s\" is changed in another way by \"%s\" (line %u), and each would undo the other; "
+                              "write the same in both, or null in the later one", target->columns[i].path,
+                              earlier->rule->data ? earlier->rule->data : "another rule", earlier->columns[j].place.line);
+}
+
+static void check_all_stages(const struct loader *loader) {
+    const struct schedule *schedule = loader->schedule;
+    for (size_t i = 0; i < schedule->n_targets; i++) {
+        const struct target *target = schedule->targets[i];
+        for (size_t j = 0; target->name && target->n_columns && j < i; j++) {
+            const struct target *earlier = schedule->targets[j];
+            if (earlier->name && earlier->n_columns && earlier->rule != target->rule && earlier->kind == target->kind && earlier->store == target->store)
+                check_stages(loader, target, earlier);
+        }
+    }
+}
+
 static const struct target *floored(const struct schedule *schedule, const struct target *of, const char *table) {
     for (size_t i = 0; i < schedule->n_targets; i++) {
         const struct target *target = schedule->targets[i];
@@ -151,6 +186,7 @@ static const struct target *floored(const struct schedule *schedule, const struc
 
 void load_check_schedule(struct loader *loader) {
     const struct schedule *schedule = loader->schedule;
+    check_all_stages(loader);
     for (size_t i = 0; i < schedule->n_targets; i++) {
         const struct target *target = schedule->targets[i];
         for (size_t j = 0; j < target->n_dependents; j++) {

@@ -227,6 +227,8 @@ static void set_before(struct making *making, struct order *order) {
         if (!comparable(earlier->target, order->target) || earlier->blocked_only != order->blocked_only) continue;
         /* What is anonymized is not gone: only a purge takes records from a later purge. */
         if (order->action == ACTION_PURGE && earlier->action != ACTION_PURGE) continue;
+        /* Nor is it as anonymous as another rule wants it: first the address, after a year the name. */
+        if (earlier->action == ACTION_ANONYMIZE && earlier->target != order->target) continue;
         *ARENA_APPEND(making->arena, before, order->n_before) = earlier->due;
     }
     order->before = before;

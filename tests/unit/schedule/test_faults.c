@@ -293,6 +293,18 @@ START_TEST(periods_of_tenants) {
 }
 END_TEST
 
+#define STAGES(one, two)                                                                                                               \
+    "schedule = ( { " NAMED "anonymize = \"1 year\"; keep = \"forever\"; targets = ( { table = \"t\"; tenant = \"c\"; since = \"s\"; " one " } ); },\n" \
+    "{ data = \"Later\"; basis = \"b\"; anonymize = \"2 years\"; keep = \"forever\"; targets = ( { table = \"public.t\"; tenant = \"c\"; since = \"s\"; " two " } ); } );"
+
+START_TEST(stages_against_each_other) {
+    loading_expect(GOOD_MAIN, STAGES("columns = [ \"null: x\" ];", "columns = [ \"fixed(-): x\" ];"), "schedule.conf:2: ",
+                   "columns: \"x\" is changed in another way");
+    loading_expect(GOOD_MAIN, STAGES("marker = \"m\"; columns = [ \"null: x\" ];", "marker = \"m\"; columns = [ \"null: x\" ];"), "schedule.conf:2: ",
+                   "name a marker of its own");
+}
+END_TEST
+
 START_TEST(rules_against_each_other) {
     loading_expect(GOOD_MAIN, "schedule = ( { " NAMED "keep = \"1 year\"; targets = ( { table = \"t\"; tenant = \"c\"; since = \"s\"; },\n"
                               "{ table = \"public.t\"; tenant = \"c\"; since = \"s\"; } ); } );", "schedule.conf:2: ", "is already a target of this rule (line 1)");
@@ -414,4 +426,4 @@ START_TEST(faults_are_sorted_and_doubles_go) {
 END_TEST
 
 UNIT_MAIN("schedule/faults", rules, periods, anonymization, targets, patterns_of_keys, ends_and_tenants, columns, dependents, periods_of_tenants,
-          rules_against_each_other, stores, tenants, settings, faults_are_sorted_and_doubles_go)
+          stages_against_each_other, rules_against_each_other, stores, tenants, settings, faults_are_sorted_and_doubles_go)

@@ -140,6 +140,21 @@ START_TEST(alternatives_and_stages_share_a_target_without_overlap) {
 }
 END_TEST
 
+START_TEST(stages_of_anonymization_do_not_take_each_others_records) {
+    struct made made = begin(STORES "schedule = ( { data = \"Addresses\"; anonymize = \"1 month\"; keep = \"26 months\"; basis = \"b\";"
+                                    " targets = ( { table = \"views\"; tenant = \"none\"; since = \"at\"; columns = ( \"null: ip\", \"as-is: name\" ); } ); },"
+                                    " { data = \"Names\"; anonymize = \"14 months\"; keep = \"26 months\"; basis = \"b\";"
+                                    " targets = ( { table = \"views\"; tenant = \"none\"; since = \"at\"; columns = ( \"null: ip, name\" ); } ); } );");
+    make(&made, "2026-11-23");
+    for (size_t i = 0; i < made.plan->n_orders; i++) {
+        const struct order *order = &made.plan->orders[i];
+        for (size_t j = 0; order->action == ACTION_ANONYMIZE && j < order->n_before; j++)
+            ck_assert_int_eq(order->before[j].cutoff_us, at("2024-09-23 00:00:00.000001")); /* of a purge */
+    }
+    end(&made);
+}
+END_TEST
+
 START_TEST(at_least_is_a_floor_under_every_order_on_its_table) {
     struct made made = begin(STORES "schedule = ( { data = \"Billing\"; keep = \"7 years\"; at_least = \"7 years\"; basis = \"b\";"
                                     " targets = ( { table = \"invoices\"; tenant = \"t\"; since = \"issued\"; zone = \"UTC\"; } ); },"
@@ -177,4 +192,5 @@ END_TEST
 
 UNIT_MAIN("plan", who_has_ended_is_due_and_nobody_else, an_end_that_cannot_be_decided_keeps_everything,
           own_periods_are_bounded_and_unreadable_ones_keep_everything, alternatives_and_stages_share_a_target_without_overlap,
+          stages_of_anonymization_do_not_take_each_others_records,
           at_least_is_a_floor_under_every_order_on_its_table, stores_in_sequence_and_own_records_last)
