@@ -111,10 +111,17 @@ class Daemon:
         return status
 
 
+def preloads(library):
+    """LD_PRELOAD for a library; AddressSanitizer's own, where the programs have it, must come first."""
+    linked = subprocess.run(["ldd", LAPSED], text=True, check=True, stdout=subprocess.PIPE).stdout
+    first = [line.split()[2] for line in linked.splitlines() if "libasan" in line]
+    return " ".join([*first, library])
+
+
 def fake_clock(environment, folder, offset):
     """An environment in which the wall clock is off by `offset` ("+40d"); the second result changes it later."""
     file = Path(folder) / "faketime"
     file.write_text(offset)
-    changed = {**environment, "LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1",
+    changed = {**environment, "LD_PRELOAD": preloads(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1",
                "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     return changed, file.write_text
