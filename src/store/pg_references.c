@@ -89,15 +89,21 @@ void pg_add_dependents(struct pg_sql *sql, const struct pg_dependent *dependent,
     buf_printf(&sql->text, " AND %s", condition);
 }
 
-/* The rows of a dependent for the record t of the statement around it. */
+/* The rows d0 of a dependent for the record t of the statement around it. Where there is no tree, t stands in WHERE alone: only
+ * then does the planner make a join of it. */
 static void add_dependents_of_row(struct pg_sql *sql, const struct pg_dependent *dependent, const char *columns) {
     pg_add_dependents(sql, dependent, columns, "(SELECT) AS one", "true");
 }
 
 static void add_blocker_through(struct pg_sql *sql, const struct pg_blocker *blocker) {
-    buf_add(&sql->text, "EXISTS (SELECT FROM (");
-    add_dependents_of_row(sql, blocker->through, "d0.*");
-    buf_printf(&sql->text, ") AS d0 JOIN %s AS b ON ", blocker->link.child->quoted);
+    if (blocker->through->tree < blocker->through->n_path) {
+        buf_add(&sql->text, "EXISTS (SELECT FROM (");
+        add_dependents_of_row(sql, blocker->through, "d0.*");
+        buf_printf(&sql->text, ") AS d0 JOIN %s AS b ON ", blocker->link.child->quoted);
+    } else {
+        buf_add(&sql->text, "EXISTS (");
+        pg_add_dependents(sql, blocker->through, "", arena_printf(sql->arena, "%s AS b", blocker->link.child->quoted), "");
+    }
     pg_add_link(sql, &blocker->link, "b", "d0");
     buf_add_char(&sql->text, ')');
 }
