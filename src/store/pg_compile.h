@@ -1,5 +1,6 @@
 /* From an order to SQL: the one place where the set of due records of a table is written down. count, probe and prepare
- * wrap it and differ only in their verb.
+ * wrap it and differ only in their verb. What is due is the same for all; "blocked" is asked for this moment by what destroys
+ * and for the end of the sweep by count (store/pg_going.h), so that the plan's numbers are the sweep's.
  *
  * Inside a statement the target's row is always `t` (its ctid and tableoid included), the tables of the chain to its
  * tenant are v1, v2 …; the user's `only` is read in a subquery of its own where none of our names can be seen. Values are
@@ -36,6 +37,8 @@ size_t pg_add_value(struct pg_sql *sql, const char *value);
 void pg_add_parameter(struct pg_sql *sql, const char *value, const char *type);
 int pg_run(struct pg_store *store, const struct pg_sql *sql, PGresult **ret_result, struct err *err) MUST_CHECK;
 
+struct pg_going; /* store/pg_going.h */
+
 /* An order on one table: the target's, or a leaf of it. */
 struct pg_due {
     const struct order *order;
@@ -44,6 +47,7 @@ struct pg_due {
     const struct pg_column *anchor; /* of order.due; NULL: none */
     struct pg_tenant_type tenant;
     const char *zone;               /* for anchors without one */
+    const struct pg_going *going;   /* what will have gone at the end of the sweep does not block; NULL: it does while it is there */
 };
 /* Fails with ERR_CONFIG on what the catalog no longer fits (check says more). */
 int pg_due_of(const struct pg_store *store, const struct order *order, const struct pg_table *leaf, struct pg_due *ret_due,
@@ -81,9 +85,9 @@ void pg_add_key(struct pg_sql *sql, const struct pg_table *table, const char *al
 void pg_add_column(struct pg_sql *sql, const char *alias, const struct pg_column *column);
 /* The instant that a value of the anchor stands for (a date: its end) as microseconds; `value` is SQL. */
 void pg_add_instant(struct pg_sql *sql, const struct pg_due *due, const char *value);
-/* true if a row of this blocker refers to t. */
+/* true if a row of this blocker refers to t (and, with `going`, stays). */
 void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker);
-/* true if a row of this dependent, which is a target of its own, is still there. */
+/* true if a row of this dependent, which is a target of its own, is still there (and, with `going`, stays). */
 void pg_add_dependent_left(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent);
 /* " AND NOT …" for, and " AND (… OR …)" of, everything that blocks. */
 /* Nothing refers to the dependents that go when t is anonymized: else it waits. */

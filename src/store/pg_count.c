@@ -1,5 +1,6 @@
 /* Who has anything due, and how much: the same predicate as the one that destroys, asked for all tenants at once. */
 #include "store/pg_anonymize.h"
+#include "store/pg_going.h"
 
 #include "base/time.h"
 
@@ -348,27 +349,6 @@ static int count_blocked(struct pg_store *store, const struct pg_due *due, struc
     return 0;
 }
 
-/* Rows of one dependent that go, or are changed, with the due and free records. */
-static int count_dependent(struct pg_store *store, const struct pg_due *due, const struct pg_dependent *dependent, struct gathering *to,
-                           struct err *err) {
-    enum pg_fate fate = pg_fate_of(due->order, dependent);
-    if (fate == PG_LEFT_ALONE) return 0;
-    PG_SQL source = {.arena = to->arena};
-    PG_SQL sql = {.arena = to->arena};
-    PG_RESULT result = NULL;
-    pg_add_source(&source, due);
-    pg_add_scope(&sql, due, &due->order->due);
-    buf_add(&sql.text, " AND ");
-    pg_add_rest(&sql, due, pg_blocked_of(due->order));
-    const char *condition = arena_strdup(to->arena, buf_text(&sql.text));
-    buf_clear(&sql.text); /* its parameters stay */
-    pg_add_dependents(&sql, dependent, "count(*)", buf_text(&source.text), condition);
-    if (pg_add_dependent_due(&sql, dependent, fate, err) < 0) return -1;
-    if (pg_run(store, &sql, &result, err) < 0) return -1;
-    to->dependents += number_at(result, 0, 0);
-    return 0;
-}
-
 static int count_leaf(struct pg_store *store, const struct pg_due *due, struct gathering *to, struct err *err) {
     struct pg_candidate *candidates;
     size_t count;
@@ -380,22 +360,25 @@ static int count_leaf(struct pg_store *store, const struct pg_due *due, struct g
     if (count_by_tenant(store, &narrow, pg_blocked_of(&order), to->arena, &to->tenants, err) < 0) return -1;
     if (order_is_any(&order)) return 0;
     if (pg_blocked_of(&order) == PG_BLOCKED_NOT && count_blocked(store, &narrow, to, err) < 0) return -1;
-    for (size_t i = 0; i < due->bound->n_dependents; i++)
-        if (count_dependent(store, &narrow, &due->bound->dependents[i], to, err) < 0) return -1;
+    int64_t dependents;
+    if (pg_count_dependents(store, &narrow, to->arena, &dependents, err) < 0) return -1;
+    to->dependents += dependents;
     return 0;
 }
 
 typedef int ask_leaf(struct pg_store *store, const struct pg_due *due, struct gathering *to, struct err *err);
 
-static int ask_order(struct pg_store *store, const struct order *order, ask_leaf *ask, struct arena *arena, struct tally *ret_tally,
-                     struct err *err) {
+static int ask_order(struct pg_store *store, const struct order *const *orders, size_t n_orders, const struct order *order, ask_leaf *ask,
+                     struct arena *arena, struct tally *ret_tally, struct err *err) {
     struct gathering gathering = {.arena = arena};
     const struct pg_bound *bound = pg_bound_of(store, order->target);
     size_t n_leaves = bound && bound->table ? bound->table->n_leaves : 0;
+    struct pg_going going = {.store = store, .orders = orders, .n_orders = n_orders, .table = bound ? bound->table : NULL};
     struct pg_due due;
     if (!n_leaves && pg_due_of(store, order, NULL, &due, err) < 0) return -1; /* a partitioned table without partitions is empty */
     for (size_t i = 0; i < n_leaves; i++) {
         if (pg_due_of(store, order, bound->table->leaves[i], &due, err) < 0) return -1;
+        if (ask == count_leaf) due.going = &going;
         if (ask(store, &due, &gathering, err) < 0) return err_within(err, "table \"%s\"", order->target->name);
     }
     finish_tally(&gathering, ask == count_leaf, ret_tally);
@@ -408,7 +391,7 @@ static int ask_orders(struct store *base, const struct order *const *orders, siz
     assert(!store->prepared);
     if (pg_begin(store, false, err) < 0) return -1;
     int result = 0;
-    for (size_t i = 0; i < n_orders && result == 0; i++) result = ask_order(store, orders[i], ask, arena, &tallies[i], err);
+    for (size_t i = 0; i < n_orders && result == 0; i++) result = ask_order(store, orders, n_orders, orders[i], ask, arena, &tallies[i], err);
     struct err ignored;
     if (pg_rollback(store, result < 0 ? &ignored : err) < 0) return -1;
     return result;

@@ -1,6 +1,7 @@
 /* What hangs on a record, and what holds it: links, dependents, trees, blockers as SQL. */
 #include "store/pg_anonymize.h"
-#include "store/pg_compile.h"
+#include "store/pg_bind.h"
+#include "store/pg_going.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -95,36 +96,66 @@ static void add_dependents_of_row(struct pg_sql *sql, const struct pg_dependent 
     pg_add_dependents(sql, dependent, columns, "(SELECT) AS one", "true");
 }
 
-static void add_blocker_through(struct pg_sql *sql, const struct pg_blocker *blocker) {
+/* A table that refers to itself. */
+static bool is_chain(const struct pg_due *due, const struct pg_blocker *blocker) {
+    return !blocker->through && blocker->link.child == due->bound->table;
+}
+
+/* "SELECT FROM …, child AS b … WHERE …": what the row is tied to is t or a dependent's d0. */
+static void add_refers_through(struct pg_sql *sql, const struct pg_blocker *blocker) {
     if (blocker->through->tree < blocker->through->n_path) {
-        buf_add(&sql->text, "EXISTS (SELECT FROM (");
+        buf_add(&sql->text, "SELECT FROM (");
         add_dependents_of_row(sql, blocker->through, "d0.*");
-        buf_printf(&sql->text, ") AS d0 JOIN %s AS b ON ", blocker->link.child->quoted);
+        buf_printf(&sql->text, ") AS d0, %s AS b WHERE ", blocker->link.child->quoted);
     } else {
-        buf_add(&sql->text, "EXISTS (");
         pg_add_dependents(sql, blocker->through, "", arena_printf(sql->arena, "%s AS b", blocker->link.child->quoted), "");
     }
     pg_add_link(sql, &blocker->link, "b", "d0");
+}
+
+static void add_row_that_refers(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker) {
+    buf_add(&sql->text, "EXISTS (");
+    if (blocker->through) {
+        add_refers_through(sql, blocker);
+    } else {
+        buf_printf(&sql->text, "SELECT FROM %s AS b WHERE ", blocker->link.child->quoted);
+        pg_add_link(sql, &blocker->link, "b", "t");
+    }
+    /* A row that refers to itself does not hold itself. */
+    if (is_chain(due, blocker)) buf_add(&sql->text, " AND (b.tableoid, b.ctid) <> (t.tableoid, t.ctid)");
+    else if (due->going) pg_add_stays(sql, due, blocker->link.child);
     buf_add_char(&sql->text, ')');
 }
 
 void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker) {
-    if (blocker->through) {
-        add_blocker_through(sql, blocker);
+    if (!due->going || !is_chain(due, blocker)) {
+        add_row_that_refers(sql, due, blocker);
         return;
     }
-    buf_printf(&sql->text, "EXISTS (SELECT FROM %s AS b WHERE ", blocker->link.child->quoted);
-    pg_add_link(sql, &blocker->link, "b", "t");
-    /* A row that refers to itself does not hold itself. */
-    if (blocker->link.child == due->bound->table) buf_add(&sql->text, " AND (b.tableoid, b.ctid) <> (t.tableoid, t.ctid)");
+    buf_add_char(&sql->text, '(');
+    add_row_that_refers(sql, due, blocker); /* the cheap question first */
+    buf_add(&sql->text, " AND ");
+    pg_add_chain_stays(sql, due, &blocker->link);
     buf_add_char(&sql->text, ')');
 }
 
 void pg_add_dependent_left(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent) {
-    (void)due;
-    buf_add(&sql->text, "EXISTS (");
-    add_dependents_of_row(sql, dependent, "");
+    if (!due->going) {
+        buf_add(&sql->text, "EXISTS (");
+        add_dependents_of_row(sql, dependent, "");
+        buf_add_char(&sql->text, ')');
+        return;
+    }
+    buf_add(&sql->text, "EXISTS (SELECT FROM (");
+    add_dependents_of_row(sql, dependent, "d0.tableoid, d0.ctid");
+    buf_add(&sql->text, ") AS b WHERE true");
+    pg_add_stays(sql, due, dependent->table);
     buf_add_char(&sql->text, ')');
+}
+
+/* A chain of rows is followed by the level above: it looks at each of them. */
+static bool is_followed(const struct pg_due *due, const struct pg_blocker *blocker) {
+    return due->going && due->going->followed && is_chain(due, blocker) && pg_links_equal(&blocker->link, due->going->followed);
 }
 
 bool pg_carries(const struct pg_bound *bound, const struct pg_dependent *dependent) {
@@ -149,6 +180,7 @@ void pg_add_free_to_change(struct pg_sql *sql, const struct pg_due *due) {
 
 void pg_add_not_blocked(struct pg_sql *sql, const struct pg_due *due) {
     for (size_t i = 0; i < due->bound->n_blockers; i++) {
+        if (is_followed(due, &due->bound->blockers[i])) continue;
         buf_add(&sql->text, " AND NOT ");
         pg_add_blocker(sql, due, &due->bound->blockers[i]);
     }
