@@ -53,6 +53,13 @@ static void load_query(struct loader *loader, const config_setting_t *group) {
     else load_fault(loader, group, "query is missing; write query = \"SELECT id AS tenant, … FROM …\"; or collection and pipeline for MongoDB");
 }
 
+static void load_personal(struct loader *loader, const config_setting_t *group) {
+    const config_setting_t *setting = config_setting_get_member(group, "personal");
+    if (!setting) return;
+    if (config_setting_type(setting) != CONFIG_TYPE_BOOL) load_fault(loader, setting, "personal is neither true nor false; write personal = true");
+    else loader->schedule->tenants.personal = config_setting_get_bool(setting);
+}
+
 void load_tenants(struct loader *loader, const config_setting_t *root) {
     const config_setting_t *group = load_group(loader, root, "tenants");
     if (!group) return;
@@ -60,7 +67,8 @@ void load_tenants(struct loader *loader, const config_setting_t *root) {
     loader->schedule->has_tenants = true;
     tenants->place = load_place(loader, group);
     loader->subject = "tenants: ";
-    load_known(loader, group, (const char *const[]){"store", "query", "collection", "pipeline", "ends", NULL});
+    load_known(loader, group, (const char *const[]){"store", "query", "collection", "pipeline", "ends", "personal", NULL});
+    load_personal(loader, group);
     load_ends(loader, group);
     load_query(loader, group);
     loader->subject = "";

@@ -150,6 +150,7 @@ struct tenants_conf {
     size_t n_ends;
     const char *period_columns[MOST_PER_TENANT]; /* of all rules' per_tenant, each once */
     size_t n_period_columns;
+    bool personal; /* tenant ids are personal data: journal and findings get an HMAC of them */
     struct place place;
 };
 

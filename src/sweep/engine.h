@@ -7,6 +7,7 @@
 #include "journal/journal.h"
 #include "schedule/schedule.h"
 #include "store/worker.h"
+#include "sweep/tenant_name.h"
 
 #include <ev.h>
 
@@ -28,6 +29,7 @@ struct engine {
     struct worker **workers;       /* by the store's index in the schedule */
     struct worker *tenants_worker; /* NULL: the schedule has no tenants */
     unsigned char pseudonym_key[32], evidence_key[32]; /* this calendar month's; renewed between sweeps only */
+    struct tenant_names tenant_names; /* read with the tenants, before a sweep enters any */
     struct unsettled *unsettled;
     int64_t last_survey_us;
 };

@@ -252,7 +252,7 @@ static void enter_intent(struct lane *lane) {
     struct entry_tenant *tenants = ARENA_ARRAY(lane->batch_arena, struct entry_tenant, batch->n_tenants);
     for (size_t i = 0; i < batch->n_tenants; i++) {
         const struct tenant_count *tenant = &batch->tenants[i];
-        tenants[i] = (struct entry_tenant){.id = tenant->tenant, .records = tenant->count,
+        tenants[i] = (struct entry_tenant){.id = tenant_name(&sweep->engine->tenant_names, lane->batch_arena, tenant->tenant), .records = tenant->count,
                                            .cutoff_us = order->due.anchor ? tenant->cutoff_us : scope_end(&order->due, tenant->tenant)};
     }
     lane->batch_number = ++sweep->batches;
@@ -290,6 +290,12 @@ static bool still_ended(const struct lane *lane, const char *id) {
     return tenant->ends[order->keep->tenant_end] <= scope_end(&order->due, id);
 }
 
+/* The reread, and the batch with the id, are gone when findings are entered. */
+static const char *finding_tenant(const struct lane *lane, const char *id) {
+    struct arena *arena = lane->sweep->arena;
+    return arena_strdup(arena, tenant_name(&lane->sweep->engine->tenant_names, arena, id));
+}
+
 static void on_reread(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
     size_t changed = 0;
@@ -299,7 +305,7 @@ static void on_reread(struct job *job) {
         changed++;
         report_finding(lane->sweep, (struct finding){.code = "tenant-resumed", .rule = lane->batch->order->target->rule->data,
                                                      .store = lane->conf->name, .place = lane->batch->order->target->name,
-                                                     .tenant = arena_strdup(lane->sweep->arena, id), .count = 1,
+                                                     .tenant = finding_tenant(lane, id), .count = 1,
                                                      .text = "the tenant's end changed while the sweep ran; nothing more of it is destroyed"});
         for (size_t o = 0; o < lane->n_orders; o++)
             if (!lane->orders[o]->due.anchor && lane->orders[o]->keep->tenant_end == lane->batch->order->keep->tenant_end)

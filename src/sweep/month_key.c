@@ -5,12 +5,8 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <openssl/rand.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct file_name { char text[64]; };
@@ -38,21 +34,6 @@ static bool is_key(const char *file, const char *name, bool *ret_whole, int64_t 
     return true;
 }
 
-/* Overwritten before it is removed. On a copy-on-write or flash medium the old bytes may remain for a while; the manual
- * says so. */
-static int destroy(int folder, const char *file, struct err *err) {
-    static const unsigned char zeros[MONTH_KEY_BYTES];
-    (void)!fchmodat(folder, file, 0600, 0); /* it was made for reading only */
-    int fd = openat(folder, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd >= 0) {
-        (void)!write(fd, zeros, sizeof zeros);
-        (void)fsync(fd);
-        (void)close(fd);
-    }
-    if (unlinkat(folder, file, 0)) return err_set_errno(err, errno, "cannot remove the old key %s", file);
-    return 0;
-}
-
 static int destroy_old(const char *state_folder, const char *name, int64_t now_us, struct period keep, size_t *ret_destroyed, struct err *err) {
     __attribute__((cleanup(close_folder))) DIR *folder = opendir(state_folder);
     size_t destroyed = 0;
@@ -63,24 +44,12 @@ static int destroy_old(const char *state_folder, const char *name, int64_t now_u
         if (!is_key(entry->d_name, name, &whole, &over_us)) continue;
         bool old = keep.count ? period_after(over_us, keep) <= now_us : over_us <= now_us;
         if (whole && !old) continue;
-        if (destroy(dirfd(folder), entry->d_name, err)) return -1;
+        if (key_file_destroy(dirfd(folder), entry->d_name, err)) return -1;
         destroyed++;
     }
     if (destroyed && fsync(dirfd(folder))) return err_set_errno(err, errno, "cannot put the folder %s on disk", state_folder);
     if (ret_destroyed) *ret_destroyed = destroyed;
     return 0;
-}
-
-static int read_key(const char *path, unsigned char ret_key[MONTH_KEY_BYTES], struct err *err) {
-    char *bytes;
-    size_t length;
-    if (text_read_file(path, 4096, &bytes, &length, err)) return -1;
-    bool whole = length == MONTH_KEY_BYTES;
-    if (whole) memcpy(ret_key, bytes, MONTH_KEY_BYTES);
-    explicit_bzero(bytes, length);
-    free(bytes);
-    if (whole) return 0;
-    return err_set(err, ERR_IO, "%s is damaged: it has %zu bytes, not %d; remove it to have a new key made", path, length, MONTH_KEY_BYTES);
 }
 
 int month_key_renew(const char *state_folder, const char *name, int64_t now_us, struct period keep, unsigned char ret_key[MONTH_KEY_BYTES],
@@ -90,13 +59,7 @@ int month_key_renew(const char *state_folder, const char *name, int64_t now_us, 
     if (snprintf(path, sizeof path, "%s/%s", state_folder, file_name(name, now.year, now.month).text) >= (int)sizeof path)
         return err_set(err, ERR_IO, "%s: the name is too long", state_folder);
     if (destroy_old(state_folder, name, now_us, keep, ret_destroyed, err)) return -1;
-    if (!access(path, F_OK)) return read_key(path, ret_key, err);
-    unsigned char key[MONTH_KEY_BYTES];
-    if (RAND_bytes(key, sizeof key) != 1) return err_set(err, ERR_BUG, "no random bytes for a new key");
-    if (text_write_file(path, (const char *)key, sizeof key, 0400, err)) return -1;
-    memcpy(ret_key, key, sizeof key);
-    explicit_bzero(key, sizeof key);
-    return 0;
+    return key_file_have(path, ret_key, err);
 }
 
 int month_keys_read(const char *state_folder, const char *name, struct arena *arena, struct month_key **ret_keys, size_t *ret_count,
@@ -110,7 +73,7 @@ int month_keys_read(const char *state_folder, const char *name, struct arena *ar
         int64_t over_us;
         if (!is_key(entry->d_name, name, &whole, &over_us) || !whole) continue;
         struct month_key *key = ARENA_APPEND(arena, keys, count);
-        if (read_key(arena_printf(arena, "%s/%s", state_folder, entry->d_name), key->bytes, err)) return -1;
+        if (key_file_read(arena_printf(arena, "%s/%s", state_folder, entry->d_name), key->bytes, err)) return -1;
     }
     *ret_keys = keys;
     *ret_count = count;

@@ -5,10 +5,11 @@
 
 #include "base/arena.h"
 #include "base/period.h"
+#include "sweep/key_file.h"
 
 #include <stddef.h>
 
-enum { MONTH_KEY_BYTES = 32 };
+enum { MONTH_KEY_BYTES = KEY_FILE_BYTES };
 
 struct month_key { unsigned char bytes[MONTH_KEY_BYTES]; };
 

@@ -228,7 +228,8 @@ static int run_tenants(struct job *job, struct store *store, struct err *err) {
     const char *state = sweep->schedule->settings.state_folder;
     if (read_tenants(sweep, store, err) || history_load(state, &sweep->history, err)) return -1;
     history_note(sweep->history, sweep->schedule, sweep->tenants, sweep->report.began_us);
-    return history_save(sweep->history, state, err) || renew_keys(sweep, err) ? -1 : 0;
+    if (history_save(sweep->history, state, err) || renew_keys(sweep, err)) return -1;
+    return tenant_names_open(sweep->schedule, &sweep->engine->tenant_names, err);
 }
 
 static void on_tenants(struct job *job) {

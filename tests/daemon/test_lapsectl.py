@@ -88,3 +88,19 @@ def test_a_draft_is_a_schedule_as_it_stands(world):
     assert 'table = "events"; tenant = "customer_id"; since = "at"' in draft and 'collection = "content"' in draft
     (world.folder / "schedule.conf").write_text(draft)
     assert answer(world, "check") == draft
+
+
+def test_personal_tenant_ids_stay_out_of_the_journal(caasaas):
+    text = caasaas.config.read_text()
+    assert "ends  = [" in text
+    caasaas.config.write_text(text.replace("ends  = [", "personal = true; ends = [", 1))
+    assert caasaas.once().returncode == 0
+    intents = caasaas.journal.entries("intent")
+    named = {tenant[0] for intent in intents for tenant in intent["tenants"] if tenant[0]}
+    assert named and all(len(name) == 34 and name.startswith("h-") for name in named)
+    assert (caasaas.folder / "state" / "tenants.key").stat().st_mode & 0o777 == 0o400
+    known = {str(row[0]) for row in caasaas.sql("SELECT DISTINCT customer_id FROM invoices")}
+    assert not named & known
+    shown = answer(caasaas, "journal", "show", "--tenant", sorted(known)[0])
+    assert "Billing Records" in shown
+    assert "Billing Records" not in answer(caasaas, "journal", "show", "--tenant", "no-such-tenant")

@@ -370,7 +370,7 @@ START_TEST(tenants) {
         {"query = \"SELECT 1\"; ends = [ \"tenant\" ];", "an end cannot be called \"tenant\""},
         {"query = \"SELECT 1\"; ends = [ \"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\", \"i\" ];", "there are more than 8 ends"},
         {"query = \"SELECT 1\"; store = \"docs\";", "store = \"docs\" is MongoDB, but this needs PostgreSQL"},
-        {"query = \"SELECT 1\"; personal = true;", "unknown setting \"personal\""},
+        {"query = \"SELECT 1\"; personal = \"yes\";", "personal is neither true nor false"},
         {"qeury = \"SELECT 1\"; query = \"SELECT 1\";", "unknown setting \"qeury\"; did you mean \"query\"?"},
     };
     EXPECT_ALL_MAIN(cases, "stores = { main = { url = \"postgresql://h/d\"; }; docs = { url = \"mongodb://h/d\"; }; };\ntenants = { %s };\n"
