@@ -70,9 +70,6 @@ static int read_tenants(struct inspection *inspection, struct err *err) {
     return failed ? err_within(err, "tenants") : 0;
 }
 
-/* Own records wait while the tenant has others whose longer period has not lapsed: those that the plan does not purge. */
-static int leave_out_waiting(struct inspection *inspection, struct inspect_order *own, struct err *err);
-
 int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *err) {
     if (read_tenants(inspection, err)) return -1;
     const struct schedule *schedule = inspection->schedule;
@@ -88,8 +85,6 @@ int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *e
     inspection->n_orders = inspection->plan->n_orders;
     inspection->orders = ARENA_ARRAY(inspection->arena, struct inspect_order, inspection->n_orders);
     for (size_t i = 0; i < inspection->n_orders; i++) inspection->orders[i].order = &inspection->plan->orders[i];
-    for (size_t i = 0; i < inspection->n_orders; i++)
-        if (inspection->orders[i].order->own && leave_out_waiting(inspection, &inspection->orders[i], err)) return -1;
     return 0;
 }
 
@@ -125,70 +120,90 @@ static void count_store(struct inspection *inspection, size_t index) {
     }
 }
 
-void inspection_count(struct inspection *inspection) {
-    for (size_t i = 0; i < inspection->schedule->n_stores; i++) count_store(inspection, i);
-}
-
 /* ---- own records that wait ---- */
 
-/* Whether the plan empties this target of this tenant's records: it is due under the rule's alternative by this end. */
-static bool is_purged(const struct inspection *inspection, const struct target *target, const char *tenant) {
-    for (size_t i = 0; i < inspection->plan->n_orders; i++) {
-        const struct order *order = &inspection->plan->orders[i];
-        if (order->target == target && order->action == ACTION_PURGE && !order->due.anchor &&
-            scope_cutoff(&order->due, tenant) == TIME_FOREVER)
-            return true;
-    }
-    return false;
+static int by_tenant(const void *a, const void *b) {
+    return strcmp(((const struct tenant_count *)a)->tenant, ((const struct tenant_count *)b)->tenant);
 }
 
-/* Marks in `waits` the tenants of the order that have records in this target which the plan does not purge. */
+/* How many records of this tenant in this target the sweep takes: those that are due and free. */
+static int64_t taken(const struct inspection *inspection, const struct target *target, const char *tenant) {
+    const struct tenant_count key = {.tenant = tenant};
+    int64_t sum = 0;
+    for (size_t i = 0; i < inspection->n_orders; i++) {
+        const struct inspect_order *counted = &inspection->orders[i];
+        const struct tally *tally = &counted->tally;
+        if (counted->order->target != target || counted->order->action != ACTION_PURGE || !counted->asked || !tally->n_tenants) continue;
+        const struct tenant_count *found = bsearch(&key, tally->tenants, tally->n_tenants, sizeof key, by_tenant);
+        if (found) sum += found->count;
+    }
+    return sum;
+}
+
+/* Marks in `waits` the tenants of the order that have more records in this target than the sweep takes: the gate before the
+ * own records will find them, whether they are blocked, kept longer or not due at all. */
 static int ask_target(struct inspection *inspection, const struct order *own, const struct target *target, bool *waits, struct err *err) {
-    struct scope_tenant *asked = NULL;
-    size_t n_asked = 0;
-    for (size_t t = 0; t < own->due.n_tenants; t++)
-        if (!is_purged(inspection, target, own->due.tenants[t].id)) {
-            struct scope_tenant *tenant = ARENA_APPEND(inspection->arena, asked, n_asked);
-            *tenant = own->due.tenants[t];
-        }
-    if (!n_asked) return 0;
-    const struct order any = order_any(target, asked, n_asked);
+    const struct order any = order_any(target, own->due.tenants, own->due.n_tenants);
     const struct order *orders[] = {&any};
     struct tally tally = {0};
     struct store *store = inspection_store(inspection, target->store);
-    if (store_driver(store)->probe(store, orders, 1, inspection->arena, &tally, err)) return -1;
-    for (size_t i = 0; i < tally.n_tenants; i++)
-        for (size_t t = 0; t < own->due.n_tenants; t++)
-            if (!strcmp(own->due.tenants[t].id, tally.tenants[i].tenant)) waits[t] = true;
+    if (store_driver(store)->count(store, orders, 1, inspection->arena, &tally, err)) return -1;
+    for (size_t t = 0; tally.n_tenants && t < own->due.n_tenants; t++) {
+        const struct tenant_count key = {.tenant = own->due.tenants[t].id};
+        const struct tenant_count *left = bsearch(&key, tally.tenants, tally.n_tenants, sizeof key, by_tenant);
+        if (left && left->count > taken(inspection, target, key.tenant)) waits[t] = true;
+    }
     return 0;
 }
 
-static int leave_out_waiting(struct inspection *inspection, struct inspect_order *own, struct err *err) {
+/* Leaves the marked tenants out. */
+static void narrow(struct inspection *inspection, struct inspect_order *own, const bool *waits) {
     const struct order *order = own->order;
-    if (order->due.anchor) return 0;
+    struct scope_tenant *free_tenants = ARENA_ARRAY(inspection->arena, struct scope_tenant, order->due.n_tenants);
+    size_t n_free = 0;
+    for (size_t t = 0; t < order->due.n_tenants; t++)
+        if (!waits[t]) free_tenants[n_free++] = order->due.tenants[t];
+    own->waiting_tenants = (int64_t)(order->due.n_tenants - n_free);
+    struct order *narrowed = ARENA_NEW(inspection->arena, struct order);
+    *narrowed = *order;
+    narrowed->due.tenants = free_tenants;
+    narrowed->due.n_tenants = n_free;
+    own->order = narrowed;
+}
+
+/* Own records wait while the tenant has others that the sweep leaves: as the sweep's gate decides. */
+static void leave_out_waiting(struct inspection *inspection, struct inspect_order *own) {
+    const struct order *order = own->order;
     struct arena *arena = inspection->arena;
     const struct target **targets = ARENA_ARRAY(arena, const struct target *, inspection->schedule->n_targets);
     size_t n_targets = plan_bound_targets(inspection->schedule, inspection->own_tables, inspection->n_own_tables, targets);
     bool *waits = ARENA_ARRAY(arena, bool, order->due.n_tenants);
     for (size_t i = 0; i < n_targets; i++) {
-        if (!reachable(inspection, targets[i]->store) || inspection->bad[targets[i]->number]) {
-            own->why = arena_printf(arena, "\"%s\" could not be asked whether anything else is left", targets[i]->name);
-            memset(waits, 1, order->due.n_tenants);
-        } else if (ask_target(inspection, order, targets[i], waits, err)) {
-            return -1;
-        }
+        struct err *err = &inspection->store_errors[index_of(inspection, targets[i]->store)];
+        bool asked = reachable(inspection, targets[i]->store) && !inspection->bad[targets[i]->number];
+        if (asked && !ask_target(inspection, order, targets[i], waits, err)) continue;
+        own->why = arena_printf(arena, "\"%s\" could not be asked whether anything else is left", targets[i]->name);
+        memset(waits, 1, order->due.n_tenants);
     }
-    struct scope_tenant *free_tenants = ARENA_ARRAY(arena, struct scope_tenant, order->due.n_tenants);
-    size_t n_free = 0;
-    for (size_t t = 0; t < order->due.n_tenants; t++)
-        if (!waits[t]) free_tenants[n_free++] = order->due.tenants[t];
-    own->waiting_tenants = (int64_t)(order->due.n_tenants - n_free);
-    struct order *narrowed = ARENA_NEW(arena, struct order);
-    *narrowed = *order;
-    narrowed->due.tenants = free_tenants;
-    narrowed->due.n_tenants = n_free;
-    own->order = narrowed;
-    return 0;
+    narrow(inspection, own, waits);
+}
+
+/* Only when all else is counted is it known whose own records wait; where some do, those of their store are counted anew
+ * without them. */
+void inspection_count(struct inspection *inspection) {
+    const struct schedule *schedule = inspection->schedule;
+    bool *again = ARENA_ARRAY(inspection->arena, bool, schedule->n_stores);
+    for (size_t i = 0; i < schedule->n_stores; i++) count_store(inspection, i);
+    for (size_t i = 0; i < inspection->n_orders; i++) {
+        struct inspect_order *item = &inspection->orders[i];
+        if (!item->order->own || item->order->due.anchor || !item->asked) continue;
+        leave_out_waiting(inspection, item);
+        if (!item->waiting_tenants) continue;
+        item->tally = (struct tally){0};
+        again[index_of(inspection, item->order->target->store)] = true;
+    }
+    for (size_t i = 0; i < schedule->n_stores; i++)
+        if (again[i]) count_store(inspection, i);
 }
 
 void inspection_close(struct inspection *inspection) {

@@ -38,7 +38,7 @@ int inspection_open(const struct schedule *schedule, struct inspection **ret_ins
 void inspection_check(struct inspection *inspection);
 /* Reads the tenants and the periods in force and makes the plan. After inspection_check. */
 int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *err) MUST_CHECK;
-/* Counts every order of the plan; a store that fails now is noted in store_errors. */
+/* Counts every order of the plan and leaves out the own records that wait; a store that fails now is noted in store_errors. */
 void inspection_count(struct inspection *inspection);
 struct store *inspection_store(const struct inspection *inspection, const struct store_conf *conf); /* NULL: not open */
 void inspection_close(struct inspection *inspection); /* NULL is fine */

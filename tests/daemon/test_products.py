@@ -1,12 +1,9 @@
 """Both published schedules, carried out by the real daemon on the real servers, judged record by record by the oracle."""
 import json
 import re
-from collections import Counter
-from datetime import datetime, timezone
 
 from demo import compare
-from programs import fake_clock, lapsed_once
-from world import canaries
+from world import canaries, planned_totals
 
 
 def test_one_sweep_does_what_the_policy_promises(product):
@@ -18,35 +15,14 @@ def test_one_sweep_does_what_the_policy_promises(product):
     product.verify()
 
 
-def totals(plan):
-    """{rule: what the plan expects of a sweep, in the words of the journal's sweep-end}"""
-    of = {}
-    for row in plan["rules"]:
-        sums = of.setdefault(row["rule"], Counter(purged=0, anonymized=0, dependents=0, blocked=0))
-        sums["purged" if row["stage"] == "purge" else "anonymized"] += row["ready"]
-        sums["dependents"] += row["dependents"]
-        sums["blocked"] += row["due"] - row["ready"] if row["stage"] == "purge" else 0
-    return of
-
-
 def test_the_plan_is_the_sweep(product):
     """At one and the same time: what the plan says of each rule and stage is what the sweep says of it when it is over."""
-    now = datetime.now(timezone.utc).replace(microsecond=0)
-    plan = product.lapsectl("plan", "--json", "--at", f"{now:%Y-%m-%d %H:%M:%S}")
-    assert plan.returncode == 0, plan.stderr
-    planned = json.loads(plan.stdout)
-    stopped, _ = fake_clock(product.environment, product.folder, f"{now:%Y-%m-%d %H:%M:%S}")
-    answer = lapsed_once(product.config, {**stopped, "TZ": "UTC"})
-    assert answer.returncode == 0, answer.stdout
-    end = product.journal.entries("sweep-end")[-1]
-    swept = {row["data"]: Counter({key: row[key] for key in ("purged", "anonymized", "dependents", "blocked")}) for row in end["results"]}
-    assert totals(planned) == swept
-    assert all(row["left"] == 0 for row in end["results"])
-    assert planned["kept"]["blocked"] == sum(row["blocked"] for row in swept.values())
+    before, swept, after = product.plan_and_sweep()
+    assert planned_totals(before) == swept
+    assert before["kept"]["blocked"] == sum(row["blocked"] for row in swept.values())
     # Afterwards nothing is ready, and blocked are the same records by the same tables.
-    after = json.loads(product.lapsectl("plan", "--json", "--at", f"{now:%Y-%m-%d %H:%M:%S}").stdout)
     assert {key: sum(row[key] for row in after["rules"]) for key in ("ready", "dependents")} == {"ready": 0, "dependents": 0}
-    assert [row["blocked"] for row in after["rules"] if row["blocked"]] == [row["blocked"] for row in planned["rules"] if row["blocked"]]
+    assert [row["blocked"] for row in after["rules"] if row["blocked"]] == [row["blocked"] for row in before["rules"] if row["blocked"]]
 
 
 def test_a_second_sweep_changes_nothing(product):

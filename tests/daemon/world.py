@@ -1,5 +1,7 @@
 """What a test has to itself: a database in each server, a folder with a configuration, and the programs run on both."""
+import json
 import re
+from collections import Counter
 from datetime import datetime, timezone
 
 import psycopg2
@@ -7,7 +9,7 @@ import pymongo
 import redis
 
 from demo import compare, load, setup, stores
-from programs import LAPSECTL, Daemon, Journal, lapsectl, lapsed_once, lapsed_test
+from programs import LAPSECTL, Daemon, Journal, fake_clock, lapsectl, lapsed_once, lapsed_test
 
 # The daemon then waits for USR1: the window is never open while a test runs.
 def idle(load_setting="full", more=""):
@@ -66,6 +68,19 @@ class Base:
 
     def lapsectl(self, *arguments):
         return lapsectl(self.config, *arguments, environment=self.environment)
+
+    def plan_and_sweep(self):
+        """(the plan, {rule: what a sweep at the same time did, in the words of its last entry}, the plan after it)"""
+        now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}"
+        before = self.lapsectl("plan", "--json", "--at", now)
+        assert before.returncode == 0, before.stderr
+        stopped, _ = fake_clock(self.environment, self.folder, now)
+        swept = lapsed_once(self.config, {**stopped, "TZ": "UTC"})
+        assert swept.returncode == 0, swept.stdout
+        rows = self.journal.entries("sweep-end")[-1]["results"]
+        assert all(row["left"] == 0 for row in rows)
+        done = {row["data"]: Counter({key: row[key] for key in ("purged", "anonymized", "dependents", "blocked")}) for row in rows}
+        return json.loads(before.stdout), done, json.loads(self.lapsectl("plan", "--json", "--at", now).stdout)
 
     def check(self):
         return lapsed_test(self.config, self.environment)
@@ -153,6 +168,17 @@ class Product(Base):
     def personal_text(self):
         """All that is left in the stores, as text: to look for canaries."""
         return repr(compare.read_all(self.module, self.dataset, self.servers, self.database, self.redis_number))
+
+
+def planned_totals(plan):
+    """{rule: what the plan expects of a sweep, in the words of the journal's sweep-end}"""
+    of = {}
+    for row in plan["rules"]:
+        sums = of.setdefault(row["rule"], Counter(purged=0, anonymized=0, dependents=0, blocked=0))
+        sums["purged" if row["stage"] == "purge" else "anonymized"] += row["ready"]
+        sums["dependents"] += row["dependents"]
+        sums["blocked"] += row["due"] - row["ready"] if row["stage"] == "purge" else 0
+    return of
 
 
 def canaries(text):
