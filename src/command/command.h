@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum { MOST_OPTIONS = 8, MOST_OPERANDS = 4 };
+enum { MOST_OPTIONS = 12, MOST_OPERANDS = 4 };
 
 enum command_exit { EXIT_WELL = 0, EXIT_USAGE = 64, EXIT_INTERNAL = 70, EXIT_FILES = 74, EXIT_LATER = 75, EXIT_FAULTY = 78 };
 

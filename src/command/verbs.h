@@ -13,5 +13,6 @@ extern const struct verb verb_status;
 extern const struct verb verb_findings;
 extern const struct verb verb_journal_show;
 extern const struct verb verb_journal_verify;
+extern const struct verb verb_journal_prove;
 
 #endif

@@ -1,0 +1,226 @@
+#include "journal/prove.h"
+
+#include "journal/evidence_file.h"
+#include "journal/scan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEAF_LINE = EVIDENCE_HEX + 1 };
+
+/* A batch in an evidence file that has one of the leaves, and what the journal says of it. */
+struct hit {
+    const char *path;
+    int64_t first_seq, seq; /* of the segment, of the intent */
+    long leaves_at;
+    size_t n_leaves;
+    const struct prove_candidate *candidate;
+    bool has_intent, has_tenant, over;
+    struct entry intent; /* sweep, batch, counts; evidence */
+    struct proof_entry intent_line, outcome_line;
+    bool done;
+};
+
+struct search {
+    const char *folder, *tenant;
+    const struct prove_candidate *candidates;
+    char (*hex)[EVIDENCE_HEX + 1]; /* the candidates' leaves */
+    size_t n_candidates;
+    struct arena *arena;
+    struct hit *hits;
+    size_t n_hits, n_files;
+    /* While the journal goes by. */
+    int64_t segment_first_seq;
+    char previous[ENTRY_HASH_HEX + 1];
+};
+
+/* ---- the evidence files ---- */
+
+static void close_file(FILE **file) {
+    if (*file) (void)fclose(*file);
+}
+
+static void close_folder(DIR **dir) {
+    if (*dir) (void)closedir(*dir);
+}
+
+static int64_t first_seq_of(const char *file) {
+    long long seq = 0;
+    bool named = sscanf(file, "evidence-%lld", &seq) == 1 && seq > 0 && !strcmp(evidence_file_name(seq).text, file);
+    return named ? seq : 0;
+}
+
+static const struct prove_candidate *find_leaf(const struct search *search, const char *hex) {
+    for (size_t i = 0; i < search->n_candidates; i++)
+        if (!memcmp(hex, search->hex[i], EVIDENCE_HEX)) return &search->candidates[i];
+    return NULL;
+}
+
+static int search_file(struct search *search, const char *path, int64_t first_seq, struct err *err) {
+    __attribute__((cleanup(close_file))) FILE *file = fopen(path, "re");
+    if (!file) return err_set_errno(err, errno, "%s cannot be read", path);
+    struct hit batch = {.path = path, .first_seq = first_seq};
+    char line[128];
+    while (fgets(line, sizeof line, file)) {
+        long long seq;
+        size_t n_leaves;
+        if (sscanf(line, "intent %lld %zu", &seq, &n_leaves) == 2) {
+            batch.seq = seq;
+            batch.n_leaves = n_leaves;
+            batch.leaves_at = ftell(file);
+        } else if (strlen(line) == LEAF_LINE && batch.seq && (batch.candidate = find_leaf(search, line))) {
+            *ARENA_APPEND(search->arena, search->hits, search->n_hits) = batch;
+        }
+    }
+    return ferror(file) ? err_set_errno(err, errno, "%s cannot be read", path) : 0;
+}
+
+static int search_files(struct search *search, struct err *err) {
+    __attribute__((cleanup(close_folder))) DIR *dir = opendir(search->folder);
+    if (!dir) return err_set_errno(err, errno, "journal folder \"%s\" cannot be read", search->folder);
+    for (const struct dirent *item; (item = readdir(dir));) {
+        int64_t first_seq = first_seq_of(item->d_name);
+        if (!first_seq) continue;
+        search->n_files++;
+        if (search_file(search, arena_printf(search->arena, "%s/%s", search->folder, item->d_name), first_seq, err)) return -1;
+    }
+    return 0;
+}
+
+/* ---- the journal ---- */
+
+static struct proof_entry keep_line(const struct search *search, const struct scan_entry *found) {
+    struct proof_entry entry = {.line = arena_strndup(search->arena, found->bytes, found->length)};
+    memcpy(entry.previous, search->previous, sizeof entry.previous);
+    return entry;
+}
+
+static bool names_tenant(const struct search *search, const struct entry *intent) {
+    for (size_t i = 0; search->tenant && i < intent->n_tenants; i++)
+        if (!strcmp(intent->tenants[i].id, search->tenant)) return true;
+    return !search->tenant;
+}
+
+static void note_intent(struct search *search, struct hit *hit, const struct scan_entry *found) {
+    const struct entry *intent = &found->line.entry;
+    if (found->line.seq == hit->seq && search->segment_first_seq == hit->first_seq) {
+        hit->has_intent = true;
+        hit->intent = (struct entry){.sweep = intent->sweep, .batch = intent->batch, .records = intent->records, .dependents = intent->dependents,
+                                     .evidence = arena_strdup(search->arena, intent->evidence)};
+        hit->intent_line = keep_line(search, found);
+    }
+    bool same = hit->has_intent && hit->intent.sweep == intent->sweep && hit->intent.batch == intent->batch;
+    if (same) hit->has_tenant |= names_tenant(search, intent); /* its parts share its tenants among them */
+}
+
+static void note_outcome(struct search *search, struct hit *hit, const struct scan_entry *found) {
+    const struct entry *outcome = &found->line.entry;
+    if (!hit->has_intent || hit->intent.sweep != outcome->sweep || hit->intent.batch != outcome->batch) return;
+    if (text_equal(outcome->outcome, "unknown")) return;
+    hit->over = true;
+    hit->done = proof_is_done(&hit->intent, outcome);
+    hit->outcome_line = keep_line(search, found);
+}
+
+static void note_entry(void *context, const struct scan_entry *found) {
+    struct search *search = context;
+    if (found->place.line == 1) search->segment_first_seq = found->line.seq;
+    for (size_t i = 0; i < search->n_hits; i++) {
+        if (found->line.entry.event == ENTRY_INTENT) note_intent(search, &search->hits[i], found);
+        if (found->line.entry.event == ENTRY_OUTCOME) note_outcome(search, &search->hits[i], found);
+    }
+    memcpy(search->previous, found->line.hash, sizeof search->previous);
+}
+
+static int search_journal(struct search *search, struct err *err) {
+    struct scan_result result;
+    memset(search->previous, '0', ENTRY_HASH_HEX);
+    const struct scan_visitor visitor = {.context = search, .wait = true, .entry = note_entry};
+    if (journal_scan(search->folder, &visitor, &result, err)) return -1;
+    if (!result.faults) return 0;
+    return err_set(err, ERR_IO, "the journal is damaged, so that nothing can be proven by it: %s (\"lapsectl journal verify\" lists all faults)",
+                   result.first_fault);
+}
+
+/* ---- the proof ---- */
+
+/* False: the leaves in the file are not those that the intent has the root of. */
+static int read_leaves(const struct search *search, const struct hit *hit, struct proof *proof, bool *ret_right, struct err *err) {
+    __attribute__((cleanup(close_file))) FILE *file = fopen(hit->path, "re");
+    char line[128], root[EVIDENCE_HEX + 1];
+    *ret_right = false;
+    if (!file || fseek(file, hit->leaves_at, SEEK_SET)) return err_set_errno(err, errno, "%s cannot be read", hit->path);
+    struct merkle_hash *leaves = NULL;
+    size_t count = 0, index = 0;
+    while (count < hit->n_leaves && fgets(line, sizeof line, file)) {
+        unsigned byte;
+        if (strlen(line) != LEAF_LINE) return 0;
+        struct merkle_hash *leaf = ARENA_APPEND(search->arena, leaves, count);
+        for (size_t i = 0; i < sizeof leaf->bytes; i++) {
+            if (sscanf(line + 2 * i, "%2x", &byte) != 1) return 0;
+            leaf->bytes[i] = (unsigned char)byte;
+        }
+        if (merkle_equal(leaf, &hit->candidate->leaf)) index = count - 1;
+    }
+    if (count != hit->n_leaves || !count || !merkle_equal(&leaves[index], &hit->candidate->leaf)) return 0;
+    text_hex(root, evidence_root(leaves, count).bytes);
+    if (!text_equal(root, hit->intent.evidence)) return 0;
+    proof_path(proof, leaves, count, index);
+    *ret_right = true;
+    return 0;
+}
+
+/* NULL: this hit can be proven, as far as the journal says. */
+static const char *objection(const struct hit *hit) {
+    if (!hit->has_intent) return "its leaf stands in the evidence, but the batch was never begun: its intent is not in the journal";
+    if (!hit->has_tenant) return "the record was destroyed, but the batch holds nothing of this tenant";
+    if (!hit->over) return "its batch has no outcome yet: it cannot be told whether the record was destroyed";
+    if (!hit->done)
+        return "its batch was not carried out, or not as a whole (records that were no longer due stayed), and the journal does not say which of them went";
+    return NULL;
+}
+
+static const char *nothing_found(const struct search *search) {
+    if (!search->n_files) return "there are no evidence files beside the journal: they were removed, or nothing was destroyed";
+    return "no batch destroyed a record of this store, target and key, as far back as evidence and its keys are kept";
+}
+
+static int make(struct search *search, struct proof *ret_proof, const char **ret_why, struct err *err) {
+    const char *why = nothing_found(search);
+    int64_t proven = 0;
+    for (size_t i = 0; i < search->n_hits; i++) {
+        const struct hit *hit = &search->hits[i];
+        const char *objected = objection(hit);
+        if (hit->seq < proven) continue;
+        if (objected) {
+            if (!proven) why = objected;
+            continue;
+        }
+        struct proof proof = {.name = hit->candidate->name, .intent = hit->intent_line, .outcome = hit->outcome_line};
+        bool right;
+        memcpy(proof.r, hit->candidate->r, sizeof proof.r);
+        if (read_leaves(search, hit, &proof, &right, err)) return -1;
+        if (!right) {
+            if (!proven) why = "its leaf stands in the evidence, but the evidence of that batch was altered: it is not what the intent promised";
+            continue;
+        }
+        *ret_proof = proof;
+        proven = hit->seq;
+    }
+    *ret_why = proven ? NULL : why;
+    return 0;
+}
+
+int journal_prove(const char *folder, const struct prove_candidate *candidates, size_t n_candidates, const char *tenant, struct arena *arena,
+                  struct proof *ret_proof, const char **ret_why, struct err *err) {
+    struct search search = {.folder = folder, .tenant = tenant, .candidates = candidates, .n_candidates = n_candidates, .arena = arena};
+    search.hex = arena_alloc(arena, n_candidates * sizeof *search.hex);
+    for (size_t i = 0; i < n_candidates; i++) text_hex(search.hex[i], candidates[i].leaf.bytes);
+    if (search_files(&search, err)) return -1;
+    if (search.n_hits && search_journal(&search, err)) return -1;
+    return make(&search, ret_proof, ret_why, err);
+}

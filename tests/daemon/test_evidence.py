@@ -1,0 +1,184 @@
+"""Evidence: each destroyed record can be proven destroyed, no other can, and nothing of it can be read."""
+import hashlib
+import hmac
+import json
+import re
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from programs import LAPSECTL
+
+YEAR_AGO = datetime.now(timezone.utc) - timedelta(days=400)
+NOW = datetime.now(timezone.utc)
+
+SCHEDULE = '''schedule = (
+  { data = "Orders"; keep = "12 months"; basis = "Contract";
+    targets = ( { table = "orders"; tenant = "customer_id"; since = "at"; dependents = [ "lines.order_id" ]; },
+                { table = "pairs"; tenant = "customer_id"; since = "at"; },
+                { collection = "notes"; tenant = "customerId"; since = "at"; },
+                { keys = "seen:{tenant}:*"; since = "field:at"; unit = "s"; },
+                { keys = "usage:{tenant}"; since = "score"; unit = "s"; } ); },
+  { data = "Visits"; anonymize = "12 months"; keep = "24 months"; basis = "Interest";
+    targets = ( { table = "visits"; tenant = "customer_id"; since = "at"; marker = "anonymized_at"; columns = ( "null: ip" ); } ); }
+);
+'''
+
+
+@pytest.fixture
+def swept(world):
+    """After one sweep in all three stores: 10 of 20 orders, one of two pairs, 4 of 6 notes, a key and two members, one visit."""
+    world.sql("CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz)")
+    world.sql("INSERT INTO customers VALUES (1, NULL), (2, NULL)")
+    world.sql("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint NOT NULL, at timestamptz)")
+    world.sql("CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders)")
+    world.sql("CREATE TABLE pairs (day date, name text, customer_id bigint NOT NULL, at timestamptz, PRIMARY KEY (name, day))")
+    world.sql("CREATE TABLE visits (id bigint PRIMARY KEY, customer_id bigint NOT NULL, at timestamptz, ip inet, anonymized_at timestamptz)")
+    world.sql("INSERT INTO orders SELECT n, 1 + n % 2, now() - interval '1 month' * CASE WHEN n <= 10 THEN 13 ELSE 1 END"
+              " FROM generate_series(1, 20) n")
+    world.sql("INSERT INTO lines SELECT 100 + n, n FROM generate_series(1, 20) n")
+    world.sql("INSERT INTO pairs VALUES ('2020-02-29', 'CANARY-\"Zoë\"', 1, now() - interval '2 years'), ('2020-03-01', 'b', 1, now())")
+    world.sql("INSERT INTO visits VALUES (1, 1, now() - interval '13 months', '192.0.2.7'), (2, 1, now(), '192.0.2.8')")
+    for number, at in enumerate([YEAR_AGO] * 4 + [NOW] * 2):
+        world.mongodb.notes.insert_one({"_id": number if number % 2 else f"CANARY-note-{number}", "customerId": 1, "at": at})
+    world.redis.hset("seen:1:CANARY-old", "at", int(YEAR_AGO.timestamp()))
+    world.redis.hset("seen:1:young", "at", int(NOW.timestamp()))
+    world.redis.zadd("usage:2", {"CANARY-a": YEAR_AGO.timestamp(), "b": YEAR_AGO.timestamp(), "c": NOW.timestamp()})
+    world.configure(SCHEDULE, tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", kinds=("main", "docs", "cache"))
+    result = world.once()
+    assert result.returncode == 0, result.stdout
+    world.log = result.stdout
+    return world
+
+
+def prove(world, store, target, key, *more):
+    return world.lapsectl("journal", "prove", "--store", store, "--target", target, "--key", key, *more)
+
+
+def check(world, folder, text):
+    path = folder / "record.proof"
+    path.write_text(text)
+    return world.lapsectl("journal", "prove", "--verify", str(path))
+
+
+GONE = [("main", "orders", str(n)) for n in range(1, 11)] + [("main", "lines", str(100 + n)) for n in range(1, 11)] + \
+       [("main", "pairs", '["CANARY-\\"Zoë\\"", "2020-02-29"]'), ("main", "visits", "1"),
+        ("docs", "notes", "CANARY-note-0"), ("docs", "notes", "1"), ("docs", "notes", "CANARY-note-2"), ("docs", "notes", '[{"$numberLong": "3"}]'),
+        ("cache", "seen:{tenant}:*", "seen:1:CANARY-old")]
+STAYED = [("main", "orders", "11"), ("main", "lines", "111"), ("main", "lines", "1"), ("main", "pairs", '["b", "2020-03-01"]'), ("main", "visits", "2"),
+          ("docs", "notes", "CANARY-note-4"), ("docs", "notes", "5"), ("cache", "seen:{tenant}:*", "seen:1:young"),
+          ("cache", "usage:{tenant}", "usage:2"), ("cache", "orders", "1"), ("main", "pairs", '["2020-02-29", "CANARY-\\"Zoë\\""]')]
+
+
+def test_every_destroyed_record_can_be_proven_and_no_other(swept, tmp_path):
+    for record in GONE:
+        answer = prove(swept, *record)
+        assert answer.returncode == 0, (record, answer.stderr)
+        assert answer.stdout.startswith("lapsed.proof/v1\nname ["), answer.stdout
+        checked = check(swept, tmp_path, answer.stdout)
+        assert checked.returncode == 2 and "proven" in checked.stdout, (record, checked.stderr)
+    for record in STAYED:
+        answer = prove(swept, *record)
+        assert answer.returncode == 1 and "no proof" in answer.stderr and not answer.stdout, (record, answer.stdout, answer.stderr)
+    assert prove(swept, "main", "orders", "1", "--tenant", "2").returncode == 0
+    assert "nothing of this tenant" in prove(swept, "main", "orders", "1", "--tenant", "77").stderr
+    assert prove(swept, "main", "orders", "[1").returncode == 64
+    assert prove(swept, "main", "orders", "[1]").returncode == 0
+    out = tmp_path / "out.proof"
+    assert prove(swept, "main", "orders", "1", "--out", str(out)).stdout == "" and out.read_text() == prove(swept, "main", "orders", "1").stdout
+    verdict = swept.lapsectl("journal", "prove", "--verify", str(out), "--json")
+    assert json.loads(verdict.stdout)["name"] == ["main", "orders", "1"]
+
+
+def test_leaves_are_those_of_the_documented_formula(swept):
+    """The whole of it anew in Python: from the key and the names of what was destroyed to the root in the intent."""
+    [key] = [path.read_bytes() for path in (swept.folder / "state").glob("evidence-*.key")]
+    def leaf(*name):
+        text = json.dumps(name, separators=(",", ":"), ensure_ascii=False).encode()
+        return hashlib.sha256(b"\0" + hmac.new(key, text, "sha256").hexdigest().encode() + b" " + text).digest()
+    def root(leaves):
+        if len(leaves) == 1:
+            return leaves[0]
+        left = 1 << (len(leaves) - 1).bit_length() - 1
+        return hashlib.sha256(b"\1" + root(leaves[:left]) + root(leaves[left:])).digest()
+    def number(n):
+        return {"$numberLong": str(n)}
+    expected = {"orders": [leaf("main", "orders", str(n)) for n in range(1, 11)] + [leaf("main", "lines", str(100 + n)) for n in range(1, 11)],
+                "pairs": [leaf("main", "pairs", 'CANARY-"Zoë"', "2020-02-29")], "visits": [leaf("main", "visits", "1")],
+                "notes": [leaf("docs", "notes", n) for n in ("CANARY-note-0", number(1), "CANARY-note-2", number(3))],
+                "seen:{tenant}:*": [leaf("cache", "seen:{tenant}:*", "seen:1:CANARY-old")], "usage:{tenant}": None}
+    found = {}
+    for intent in swept.journal.entries("intent"):
+        assert intent["target"] not in found, "one batch each"
+        found[intent["target"]] = intent["evidence"]
+        assert (intent["mode"] == "range") == (intent["evidence"] is None)
+    assert found == {target: leaves and root(sorted(leaves)).hex() for target, leaves in expected.items()}
+    lines = [line for path in swept.journal.folder.glob("evidence-*") for line in path.read_text().splitlines()]
+    assert sorted(line for line in lines if not line.startswith("intent ")) == sorted(one.hex() for leaves in expected.values() if leaves for one in leaves)
+
+
+def test_nothing_personal_is_in_journal_evidence_or_log(swept):
+    text = "".join(path.read_text() for path in swept.journal.folder.iterdir()) + swept.log
+    assert "CANARY" not in text and "192.0.2." not in text
+    for word in ("CANARY-note-0", "CANARY-old", "seen:1:CANARY-old", 'CANARY-"Zoë"', "1", "101", "192.0.2.7", '["main","orders","1"]'):
+        for algorithm in ("md5", "sha1", "sha256"):
+            assert hashlib.new(algorithm, word.encode()).hexdigest() not in text, word
+    assert re.fullmatch(r"(intent \d+ \d+\n([0-9a-f]{64}\n)+)+", "".join(path.read_text() for path in sorted(swept.journal.folder.glob("evidence-*"))))
+    for path in (swept.folder / "state").glob("evidence-*.key"):
+        assert path.stat().st_mode & 0o777 == 0o400
+
+
+def test_a_tampered_proof_proves_nothing(swept, tmp_path):
+    proof = prove(swept, "main", "orders", "7").stdout.encode()
+    path = tmp_path / "tampered.proof"
+    def verdict(data):
+        path.write_bytes(data)
+        return swept.lapsectl("journal", "prove", "--verify", str(path)).returncode
+    assert verdict(proof) == 2
+    for at in range(0, len(proof), 7):
+        assert verdict(proof[:at] + bytes([proof[at] ^ 1 << at % 8]) + proof[at + 1:]) == 1, at
+    lines = proof.splitlines(keepends=True)
+    for number in range(len(lines)):
+        assert verdict(b"".join(lines[:number] + lines[number + 1:])) == 1, number
+        assert verdict(b"".join(lines[:number] + [lines[number]] + lines[number:])) == 1, number
+    assert verdict(proof + b"\n") == 1 and verdict(proof[:-1]) == 1 and verdict(b"") == 1
+    other = prove(swept, "main", "visits", "1").stdout.encode().splitlines(keepends=True)
+    assert verdict(b"".join(lines[:-2] + other[-2:])) == 1  # the outcome of another batch
+
+
+def test_without_evidence_the_journal_is_whole_and_nothing_can_be_proven(swept):
+    [file] = swept.journal.folder.glob("evidence-*")
+    lines = file.read_text().splitlines(keepends=True)
+    swept.verify()
+    leaf = next(number for number, line in enumerate(lines) if not line.startswith("intent "))
+    file.chmod(0o640)
+    file.write_text("".join(lines[:leaf] + lines[leaf + 1:]))  # one leaf less in the first batch
+    swept.verify()
+    answers = [prove(swept, *record) for record in GONE]
+    assert any("was altered" in answer.stderr for answer in answers) and any(answer.returncode == 0 for answer in answers)
+    file.unlink()
+    swept.verify()
+    answer = prove(swept, "main", "orders", "1")
+    assert answer.returncode == 1 and "no evidence files" in answer.stderr
+    for key in (swept.folder / "state").glob("evidence-*.key"):
+        key.unlink()
+    answer = prove(swept, "main", "orders", "1")
+    assert answer.returncode == 1 and "no evidence key" in answer.stderr
+
+
+def test_what_was_rolled_back_or_altered_in_the_journal_has_no_proof(world):
+    world.simple(rows=4, due=2)
+    assert world.once().returncode == 0
+    [outcome] = world.journal.entries("outcome")
+    path = world.journal.folder / "journal.jsonl"
+    text = path.read_text()
+    path.write_text(text.replace('"outcome":"committed"', '"outcome":"rolled-back"'))
+    answer = prove(world, "main", "events", "1")
+    assert answer.returncode != 0 and "damaged" in answer.stderr
+    head, tail = text.split('"outcome":"committed"')
+    previous = re.findall(r'"hash":"([0-9a-f]{64})"}\n', head)[-1]
+    line = (head[head.rindex("\n") + 1:] + '"outcome":"rolled-back"' + tail).splitlines()[0]
+    line = line[:line.rindex('"hash":"') + 8]
+    path.write_text(head[:head.rindex("\n") + 1] + line + hashlib.sha256((previous + line).encode()).hexdigest() + '"}\n')
+    answer = prove(world, "main", "events", "1")
+    assert answer.returncode == 1 and "not carried out" in answer.stderr
