@@ -22,6 +22,7 @@ static struct mongo_entry *read_entry(struct mongo_catalog *catalog, struct aren
     entry->type = bson_iter_init_find(&iter, document, "type") && BSON_ITER_HOLDS_UTF8(&iter) ? arena_strdup(arena, bson_iter_utf8(&iter, NULL)) : "collection";
     bson_iter_t options;
     entry->capped = bson_iter_init(&options, document) && bson_iter_find_descendant(&options, "options.capped", &capped) && bson_iter_as_bool(&capped);
+    entry->collated = bson_iter_init(&options, document) && bson_iter_find_descendant(&options, "options.collation", &capped);
     return entry;
 }
 

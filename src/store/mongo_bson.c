@@ -9,9 +9,6 @@
 
 enum { UUID_BYTES = 16, UUID_TEXT = 36, LARGEST_PATH = 1024 };
 
-/* Beyond it a double does not tell neighbouring integers apart. */
-static const double MOST_EXACT_DOUBLE = 9007199254740992.0;
-
 /* ---- text of values ---- */
 
 static char *uuid_text(struct arena *arena, const uint8_t *bytes) {
@@ -21,15 +18,6 @@ static char *uuid_text(struct arena *arena, const uint8_t *bytes) {
         to += snprintf(to, 3, "%02x", bytes[i]);
     }
     return arena_strdup(arena, text);
-}
-
-static char *decimal_text(struct arena *arena, const bson_iter_t *value) {
-    bson_decimal128_t decimal;
-    char text[BSON_DECIMAL128_STRING];
-    if (!bson_iter_decimal128(value, &decimal)) return NULL;
-    bson_decimal128_to_string(&decimal, text);
-    const char *digits = text + (*text == '-');
-    return *digits && strspn(digits, "0123456789") == strlen(digits) ? arena_strdup(arena, text) : NULL;
 }
 
 char *mongo_text(struct arena *arena, const bson_iter_t *value) {
@@ -43,10 +31,9 @@ char *mongo_text(struct arena *arena, const bson_iter_t *value) {
     case BSON_TYPE_INT64: return arena_printf(arena, "%" PRId64, bson_iter_as_int64(value));
     case BSON_TYPE_DOUBLE: {
         double number = bson_iter_double(value);
-        bool whole = fabs(number) <= MOST_EXACT_DOUBLE && floor(number) == number;
+        bool whole = fabs(number) <= MONGO_MOST_EXACT_DOUBLE && floor(number) == number;
         return whole ? arena_printf(arena, "%" PRId64, (int64_t)number) : NULL;
     }
-    case BSON_TYPE_DECIMAL128: return decimal_text(arena, value);
     case BSON_TYPE_OID: {
         char text[25];
         bson_oid_to_string(bson_iter_oid(value), text);
@@ -75,6 +62,11 @@ static bool is_integer(const char *text, int64_t *ret_number) {
     if (strcmp(back, text)) return false; /* out of range */
     *ret_number = number;
     return true;
+}
+
+bool mongo_is_number(const char *text) {
+    int64_t number;
+    return is_integer(text, &number);
 }
 
 static int hex_digit(char c) {

@@ -33,6 +33,9 @@ static void check_kind(struct checking *checking, struct place place, const char
     if (!strcmp(entry->type, "view")) fault(checking, place, "\"%s\" is a view; name the collection that it reads", name);
     else if (!strcmp(entry->type, "timeseries"))
         fault(checking, place, "\"%s\" is a time series, whose documents cannot be deleted one by one; give it expireAfterSeconds instead", name);
+    else if (entry->collated)
+        fault(checking, place, "\"%s\" has a default collation, under which different ids can be equal; copy it into a collection without one, and give "
+                               "collations to its indexes instead", name);
     else if (entry->capped) fault(checking, place, "\"%s\" is capped: MongoDB itself decides what goes; make it an ordinary collection", name);
 }
 
@@ -112,6 +115,53 @@ static void check_target(struct checking *checking) {
     for (size_t i = 0; i < target->n_ends; i++) check_path(checking, target->place, "ends", target->ends[i].column);
     check_columns(checking, target->columns, target->n_columns);
     check_dependents(checking);
+}
+
+/* ---- is a dependent's parent one? ---- */
+
+/* Each document has other values in the index's fields, and all of them are among the join's. */
+static bool makes_unique(const bson_t *index, const struct join *join) {
+    bson_iter_t unique, key, field;
+    if (!bson_iter_init_find(&unique, index, "unique") || !bson_iter_as_bool(&unique)) return false;
+    if (bson_has_field(index, "partialFilterExpression") || bson_has_field(index, "collation")) return false;
+    if (!bson_iter_init_find(&key, index, "key") || !BSON_ITER_HOLDS_DOCUMENT(&key) || !bson_iter_recurse(&key, &field)) return false;
+    while (bson_iter_next(&field)) {
+        size_t i = 0;
+        while (i < join->n_columns && strcmp(join->parent_columns[i], bson_iter_key(&field)) != 0) i++;
+        if (i == join->n_columns) return false;
+    }
+    return true;
+}
+
+static int ask_unique(struct mongo_store *store, const struct join *join, bool *ret_unique, struct err *err) {
+    MONGO_COLLECTION collection = mongo_collection(store, join->parent_table);
+    MONGO_CURSOR cursor = mongoc_collection_find_indexes_with_opts(collection, NULL);
+    for (const bson_t *index;;) {
+        if (mongo_next(store, cursor, "list the indexes", &index, err)) return err_within(err, "collection \"%s\"", join->parent_table);
+        *ret_unique = index && makes_unique(index, join);
+        if (!index || *ret_unique) return 0;
+    }
+}
+
+/* The _id is unique by itself, and a collection that does not exist has no documents to be told apart. */
+static bool needs_index(const struct checking *checking, const struct join *join) {
+    if (!join->parent_table || !mongo_entry_of(checking->catalog, join->parent_table)) return false;
+    for (size_t i = 0; i < join->n_columns; i++)
+        if (!strcmp(join->parent_columns[i], "_id")) return false;
+    return true;
+}
+
+static int check_parents(struct checking *checking, struct err *err) {
+    const struct target *target = checking->bound->target;
+    for (size_t i = 0; !checking->bound->bad && i < target->n_dependents; i++) {
+        const struct join *join = &target->dependents[i].join;
+        bool unique = true;
+        if (needs_index(checking, join) && ask_unique(checking->store, join, &unique, err)) return -1;
+        if (!unique)
+            fault(checking, target->dependents[i].place, "dependents: nothing makes \"%s\" unique in \"%s\", so that a document of \"%s\" could belong to several of its "
+                  "documents, and to another tenant's; join its _id, or all fields of a unique index", join->parent_columns[0], join->parent_table, join->child_table);
+    }
+    return 0;
 }
 
 /* ---- privileges ---- */
@@ -212,7 +262,12 @@ int mongo_check(struct store *base, struct faults *faults, bool *bad, struct err
         struct checking checking = {.store = store, .catalog = &catalog, .faults = faults, .bound = &store->bound[i]};
         if (checking.bound->target) check_target(&checking);
     }
-    if (check_privileges(store, faults, err) || mongo_inspect(store, err)) return -1;
+    if (check_privileges(store, faults, err)) return -1;
+    for (size_t i = 0; i < schedule->n_targets; i++) {
+        struct checking checking = {.store = store, .catalog = &catalog, .faults = faults, .bound = &store->bound[i]};
+        if (checking.bound->target && check_parents(&checking, err)) return -1;
+    }
+    if (mongo_inspect(store, err)) return -1;
     for (size_t i = 0; i < schedule->n_targets; i++)
         if (store->bound[i].bad) bad[i] = true;
     return 0;

@@ -14,8 +14,14 @@ unsigned mongo_forms(const struct mongo_bound *bound, const char *anchor, bool a
     return anchor_is_since && bound->since_object_id ? MONGO_DATE | MONGO_ID_TIME : MONGO_DATE;
 }
 
+/* A scope of another target on the same collection is read as that target says: its unit, its tenant. */
+static const struct mongo_bound *bound_of(const struct mongo_bound *bound, const struct scope *scope) {
+    return scope->of ? bound - bound->target->number + scope->of->number : bound;
+}
+
 static bool folds(const struct order *order, const struct scope *floor) {
     const char *anchor = order->due.anchor;
+    if (floor->of && (floor->of->unit != order->target->unit || !text_equal(floor->of->tenant, order->target->tenant))) return false;
     return anchor && floor->anchor && !strcmp(anchor, floor->anchor) && order->due.kind != SCOPE_WHOLE && floor->kind != SCOPE_WHOLE &&
            order->due.anchor_is_since == floor->anchor_is_since;
 }
@@ -92,14 +98,26 @@ static int by_cutoff(const void *a, const void *b) {
     return strcmp(left->id, right->id);
 }
 
+/* A decimal, or a double that stands for its neighbours too, may be equal to an id and is nobody's (see mongo_text). */
+static void push_no_vague_number(bson_t *conditions, uint32_t *index, const char *path) {
+    MONGO_BSON condition = BCON_NEW("$nor", "[", "{", path, "{", "$type", "decimal", "}", "}", "{", path, "{", "$type", "double", "$gt",
+                                    BCON_DOUBLE(MONGO_MOST_EXACT_DOUBLE), "}", "}", "{", path, "{", "$type", "double", "$lt",
+                                    BCON_DOUBLE(-MONGO_MOST_EXACT_DOUBLE), "}", "}", "]");
+    mongo_push(conditions, index, condition);
+}
+
 static void push_tenants(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound, const struct cut *cuts, size_t n_cuts,
                          bool guards) {
     bson_t values = BSON_INITIALIZER;
-    uint32_t count = 0;
-    for (size_t i = 0; i < n_cuts; i++) mongo_append_values(&values, &count, MONGO_ALL_TYPES, cuts[i].id);
+    uint32_t count = 0, n_numbers = 0;
+    for (size_t i = 0; i < n_cuts; i++) {
+        mongo_append_values(&values, &count, MONGO_ALL_TYPES, cuts[i].id);
+        n_numbers += mongo_is_number(cuts[i].id);
+    }
     MONGO_BSON condition = BCON_NEW(bound->target->tenant, "{", "$in", BCON_ARRAY(&values), "}");
     mongo_push(conditions, index, condition);
     if (guards) mongo_push_no_array(conditions, index, bound->target->tenant);
+    if (guards && n_numbers) push_no_vague_number(conditions, index, bound->target->tenant);
     bson_destroy(&values);
 }
 
@@ -142,7 +160,8 @@ static bool push_cuts(bson_t *conditions, uint32_t *index, const struct mongo_bo
  * own scope, whose cutoffs its floors lower. */
 static bool push_scope(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound, const struct scope *scope,
                        const struct order *order, const char *const *ids, size_t n_ids, bool guards) {
-    if (scope->kind == SCOPE_WHOLE) {
+    bool same_for_all = scope->kind == SCOPE_WHOLE || (scope->kind == SCOPE_REST && !scope->n_tenants && !order);
+    if (same_for_all) {
         if (scope->cutoff_us == TIME_NEVER || !scope->anchor) return false;
         mongo_push_no_array(conditions, index, scope->anchor);
         push_anchor_before(conditions, index, bound, scope->anchor, scope->anchor_is_since, scope->cutoff_us);
@@ -153,7 +172,8 @@ static bool push_scope(bson_t *conditions, uint32_t *index, const struct mongo_b
     size_t n_cuts = 0;
     for (size_t i = 0; i < n_ids; i++) {
         int64_t cutoff_us = order ? mongo_cutoff(order, ids[i]) : scope_cutoff(scope, ids[i]);
-        if (cutoff_us != TIME_NEVER) cuts[n_cuts++] = (struct cut){.id = ids[i], .cutoff_us = cutoff_us};
+        if (cutoff_us == TIME_NEVER || (!scope->anchor && cutoff_us != TIME_FOREVER)) continue;
+        cuts[n_cuts++] = (struct cut){.id = ids[i], .cutoff_us = cutoff_us};
     }
     if (n_cuts) qsort(cuts, n_cuts, sizeof *cuts, by_cutoff);
     bool any = push_cuts(conditions, index, bound, scope, cuts, n_cuts, guards);
@@ -165,7 +185,7 @@ static void push_not_before(bson_t *conditions, uint32_t *index, const struct mo
                             const char *const *ids, size_t n_ids) {
     bson_t inner = BSON_INITIALIZER;
     uint32_t count = 0;
-    if (push_scope(&inner, &count, bound, before, NULL, ids, n_ids, true)) {
+    if (push_scope(&inner, &count, bound_of(bound, before), before, NULL, ids, n_ids, true)) {
         MONGO_BSON not = BCON_NEW("$nor", "[", "{", "$and", BCON_ARRAY(&inner), "}", "]");
         mongo_push(conditions, index, not);
     }
@@ -183,7 +203,8 @@ static bool push_order(bson_t *conditions, const struct mongo_bound *bound, cons
     uint32_t index = 0;
     if (!push_scope(conditions, &index, bound, &order->due, order, ids, n_ids, !order_is_any(order))) return false;
     for (size_t i = 0; i < order->n_floors; i++)
-        if (!folds(order, &order->floors[i]) && !push_scope(conditions, &index, bound, &order->floors[i], NULL, ids, n_ids, true)) return false;
+        if (!folds(order, &order->floors[i]) && !push_scope(conditions, &index, bound_of(bound, &order->floors[i]), &order->floors[i], NULL, ids, n_ids, true))
+            return false;
     for (size_t i = 0; i < order->n_before; i++) push_not_before(conditions, &index, bound, &order->before[i], ids, n_ids);
     push_only(conditions, &index, bound);
     if (order->action == ACTION_ANONYMIZE) mongo_push_anonymizable(conditions, &index, bound->target);

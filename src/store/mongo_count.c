@@ -41,12 +41,29 @@ struct counting {
     size_t n_items;
 };
 
+/* Whoever is asked about and named in an array has something left. */
+static void read_array(struct counting *counting, const bson_iter_t *array) {
+    bson_iter_t child;
+    if (!bson_iter_recurse(array, &child)) return;
+    while (bson_iter_next(&child)) {
+        if (BSON_ITER_HOLDS_ARRAY(&child)) {
+            read_array(counting, &child);
+            continue;
+        }
+        const char *id = mongo_text(counting->arena, &child);
+        if (!id || scope_cutoff(&counting->order->due, id) == TIME_NEVER) continue;
+        *ARENA_APPEND(counting->arena, counting->items, counting->n_items) =
+            (struct tenant_count){.tenant = id, .count = 1, .cutoff_us = TIME_FOREVER, .oldest_us = scope_end(&counting->order->due, id)};
+    }
+}
+
 static void read_group(struct counting *counting, const bson_t *document) {
     const struct order *order = counting->order;
     bson_iter_t iter;
     struct tenant_count entry = {.tenant = "", .oldest_us = TIME_FOREVER};
     if (order->due.kind != SCOPE_WHOLE) {
         if (!bson_iter_init_find(&iter, document, "_id")) return;
+        if (order_is_any(order) && BSON_ITER_HOLDS_ARRAY(&iter)) read_array(counting, &iter);
         entry.tenant = mongo_text(counting->arena, &iter);
         if (!entry.tenant || !*entry.tenant) return; /* undecidable, never due; the filter does not match them */
         entry.cutoff_us = mongo_cutoff(order, entry.tenant);

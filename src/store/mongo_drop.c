@@ -22,16 +22,27 @@ static bool fits(const char *pattern, const char *name, const char **ret_id, siz
     return true;
 }
 
-static bool is_used_otherwise(const struct schedule *schedule, const struct target *target, const char *name) {
+/* The schedule speaks of a collection of just this name. */
+static bool is_named(const struct schedule *schedule, const struct target *target, const char *name) {
     if (schedule->tenants.collection && !strcmp(schedule->tenants.collection, name)) return true;
+    for (size_t i = 0; i < schedule->n_targets; i++) {
+        const struct target *other = schedule->targets[i];
+        if (other->store != target->store || other->kind != TARGET_COLLECTION) continue;
+        if (!other->tenant_in_name && !strcmp(other->name, name)) return true;
+        for (size_t j = 0; j < other->n_dependents; j++)
+            if (!strcmp(other->dependents[j].join.child_table, name)) return true;
+    }
+    return false;
+}
+
+/* Another pattern of the schedule has this name too, for another tenant. */
+static bool is_ambiguous(const struct schedule *schedule, const struct target *target, const char *name) {
     for (size_t i = 0; i < schedule->n_targets; i++) {
         const struct target *other = schedule->targets[i];
         const char *id;
         size_t length;
-        if (other->store != target->store || other->kind != TARGET_COLLECTION || !strcmp(other->name, target->name)) continue;
-        if (other->tenant_in_name ? fits(other->name, name, &id, &length) : !strcmp(other->name, name)) return true;
-        for (size_t j = 0; j < other->n_dependents; j++)
-            if (!strcmp(other->dependents[j].join.child_table, name)) return true;
+        if (other->store != target->store || other->kind != TARGET_COLLECTION || !other->tenant_in_name || !strcmp(other->name, target->name)) continue;
+        if (fits(other->name, name, &id, &length)) return true;
     }
     return false;
 }
@@ -41,7 +52,7 @@ char *mongo_drop_name(struct arena *arena, const struct schedule *schedule, cons
     if (!at || !*tenant) return NULL;
     char *name = arena_printf(arena, "%.*s%s%s", (int)(at - target->name), target->name, tenant, at + strlen(place_of_tenant));
     bool sane = strlen(name) <= MOST_NAME && !strchr(name, '$') && !text_starts_with(name, "system.") && name[0] != '.';
-    return sane && !is_used_otherwise(schedule, target, name) ? name : NULL;
+    return sane && !is_named(schedule, target, name) && !is_ambiguous(schedule, target, name) ? name : NULL;
 }
 
 /* ---- counting ---- */
@@ -60,10 +71,29 @@ static int count_documents(struct mongo_store *store, const char *name, int64_t 
     return result;
 }
 
-/* It is there, and it is a collection that can be dropped. */
+/* It holds documents and goes whole, capped or a time series or not; a view holds none. */
+static bool can_be_dropped(const struct mongo_entry *entry) { return strcmp(entry->type, "view") != 0 && !text_starts_with(entry->name, "system."); }
+
 static const struct mongo_entry *droppable(const struct mongo_catalog *catalog, const char *name) {
     const struct mongo_entry *entry = name ? mongo_entry_of(catalog, name) : NULL;
-    return entry && mongo_is_plain(entry) ? entry : NULL;
+    return entry && can_be_dropped(entry) ? entry : NULL;
+}
+
+int mongo_drop_undecidable(struct mongo_store *store, const struct target *target, struct arena *arena, int64_t *ret_count, struct err *err) {
+    struct mongo_catalog catalog;
+    if (mongo_list(store, arena, &catalog, err)) return -1;
+    int64_t count = 0;
+    for (size_t i = 0; i < catalog.count; i++) {
+        const struct mongo_entry *entry = &catalog.entries[i];
+        const char *id;
+        size_t length;
+        if (!can_be_dropped(entry) || !fits(target->name, entry->name, &id, &length)) continue;
+        /* A name that the schedule speaks of itself belongs to its own rule. */
+        bool spoken_of = is_named(store->base.settings.schedule, target, entry->name);
+        count += !spoken_of && !mongo_drop_name(arena, store->base.settings.schedule, target, arena_strndup(arena, id, length));
+    }
+    *ret_count = count;
+    return 0;
 }
 
 static bool is_before(const struct order *order, const char *tenant) {

@@ -33,6 +33,8 @@ static void need_target(struct needing *needing, const struct target *target) {
         const struct dependent *dependent = &target->dependents[i];
         bool removes = purges || dependent->when_anonymized == WHEN_ANONYMIZED_PURGE;
         bool changes = dependent->when_anonymized == WHEN_ANONYMIZED_COLUMNS;
+        bool by_index = dependent->join.parent_table && strcmp(dependent->join.parent_table, target->name) != 0;
+        if (by_index) need(needing, dependent->join.parent_table, MONGO_FIND | MONGO_LIST_INDEXES);
         need(needing, dependent->join.child_table, MONGO_FIND | (removes ? MONGO_REMOVE : 0) | (changes ? MONGO_UPDATE : 0));
     }
 }

@@ -88,8 +88,12 @@ int mongo_find(struct mongo_store *store, mongoc_client_session_t *session, cons
 void mongo_make_interruptible(struct mongo_store *store);
 
 /* mongo_bson.c */
-/* The text of a tenant's or a key's value: the same for 7, 7.0 and "7". NULL: it is of no type that a tenant may have. */
+/* Beyond it a double does not tell neighbouring integers apart. */
+#define MONGO_MOST_EXACT_DOUBLE 9007199254740992.0
+/* The text of a tenant's or a key's value: the same for 7, 7.0 and "7". NULL: it is of no type that a tenant may have; so are
+ * decimals, of which several texts are one value. */
 char *mongo_text(struct arena *arena, const bson_iter_t *value);
+bool mongo_is_number(const char *text); /* an integer has this text */
 /* Appends to a BSON array every value of `types` that has this text. */
 void mongo_append_values(bson_t *array, uint32_t *index, unsigned types, const char *text);
 /* The value as an instant: a date, the time of an ObjectId, or a positive number with its unit. */
@@ -112,7 +116,7 @@ void mongo_add_evidence(struct evidence_batch *evidence, const char *collection,
 /* mongo_bind.c */
 struct mongo_entry {
     const char *name, *type; /* "collection", "view", "timeseries" */
-    bool capped;
+    bool capped, collated; /* collated: it has a default collation */
 };
 /* The collections of the database, sorted by name. */
 struct mongo_catalog {
@@ -184,6 +188,7 @@ struct mongo_work {
     size_t n_kept;
     const struct mongo_document *drained; /* only a part of this document's dependents goes, as all are too many; NULL */
     size_t limit;
+    bool begun; /* mongo_work_apply: some of it was carried out, even if a later step failed */
 };
 /* A copy in the arena, as a view that needs no destroying. */
 const bson_t *mongo_keep(struct arena *arena, const bson_t *document);
@@ -227,6 +232,8 @@ int mongo_walk_count(struct mongo_store *store, struct mongo_work *work, int64_t
 /* mongo_drop.c */
 /* The name of the tenant's own collection; NULL: it could be somebody else's, or no collection can have it. */
 char *mongo_drop_name(struct arena *arena, const struct schedule *schedule, const struct target *target, const char *tenant);
+/* Collections that fit the target's pattern and no tenant can be told of: two patterns have their name, or it is too long. */
+int mongo_drop_undecidable(struct mongo_store *store, const struct target *target, struct arena *arena, int64_t *ret_count, struct err *err) MUST_CHECK;
 int mongo_drop_tally(struct mongo_store *store, const struct order *order, struct arena *arena, struct tally *ret_tally, struct err *err) MUST_CHECK;
 /* A batch of one tenant's collection; no tenants in it: it is gone, or not due. */
 int mongo_drop_prepare(struct mongo_store *store, const struct order *order, const char *tenant, struct arena *arena, struct batch *ret_batch,

@@ -57,7 +57,7 @@ static int survey_path(struct surveying *surveying, const char *code, const char
 static int survey_tenant(struct surveying *surveying, struct err *err) {
     const char *path = surveying->bound->target->tenant;
     MONGO_BSON empty = BCON_NEW("$or", "[", "{", path, BCON_NULL, "}", "{", path, "", "}", "]");
-    MONGO_BSON unknown = BCON_NEW(path, "{", "$ne", BCON_NULL, "$not", "{", "$type", "[", "string", "number", "objectId", "binData", "]", "}", "}");
+    MONGO_BSON unknown = BCON_NEW(path, "{", "$ne", BCON_NULL, "$not", "{", "$type", "[", "string", "int", "long", "double", "objectId", "binData", "]", "}", "}");
     return survey_path(surveying, "tenant-empty", path, NO_ARRAY, empty, err) || survey_path(surveying, "tenant-unknown", path, NO_ARRAY, unknown, err) ||
                    survey_path(surveying, "tenant-ambiguous", path, IN_ARRAY, NULL, err)
                ? -1
@@ -118,7 +118,12 @@ int mongo_undecidable(struct store *base, const struct target *target, int64_t n
     struct mongo_store *store = mongo_of(base);
     struct surveying surveying = {.store = store, .arena = arena};
     if (mongo_connect(store, NULL, err) || mongo_usable(store, target, &surveying.bound, err)) return -1;
-    if (!target->tenant_in_name) {
+    if (target->tenant_in_name) {
+        int64_t count;
+        if (mongo_drop_undecidable(store, target, arena, &count, err)) return err_within(err, "collections \"%s\"", target->name);
+        if (count)
+            *ARENA_APPEND(arena, surveying.items, surveying.count) = (struct undecidable){.code = "tenant-ambiguous", .column = "{tenant}", .count = count};
+    } else {
         bool anonymizes = target->rule->n_anonymize || target->rule->anonymize_blocked;
         if (target->tenant && survey_tenant(&surveying, err)) return err_within(err, "collection \"%s\"", target->name);
         if (target->since && survey_since(&surveying, now_us, err)) return err_within(err, "collection \"%s\"", target->name);

@@ -168,36 +168,40 @@ void mongo_walk_project(const struct target *target, const char *collection, bso
     }
 }
 
-/* Every root that a value of the child refers to, through arrays as well. */
-static void block_through(struct walk *walk, const struct parents *parents, const struct dependent *dependent, const bson_iter_t *at, const char *rest) {
+/* Every root that a value of the child refers to, through arrays as well; returns how many. */
+static size_t block_through(struct walk *walk, const struct parents *parents, const struct dependent *dependent, const bson_iter_t *at, const char *rest) {
     bson_iter_t iter = *at, child;
+    size_t count = 0;
     if (BSON_ITER_HOLDS_ARRAY(&iter)) {
         if (bson_iter_recurse(&iter, &child))
-            while (bson_iter_next(&child)) block_through(walk, parents, dependent, &child, rest);
-    } else if (*rest) {
-        size_t length = strcspn(rest, ".");
-        if (!BSON_ITER_HOLDS_DOCUMENT(&iter) || !bson_iter_recurse(&iter, &child) || !bson_iter_find_w_len(&child, rest, (int)length)) return;
-        block_through(walk, parents, dependent, &child, rest[length] ? rest + length + 1 : "");
-    } else {
-        bson_t key = BSON_INITIALIZER;
-        size_t root;
-        append_key(&key, &iter);
-        if (mongo_map_get(&parents->roots, bson_get_data(&key), key.len, &root)) walk->work->documents[root].blocked_by = dependent->join.child_table;
-        bson_destroy(&key);
+            while (bson_iter_next(&child)) count += block_through(walk, parents, dependent, &child, rest);
+        return count;
     }
+    if (*rest) {
+        size_t length = strcspn(rest, ".");
+        if (!BSON_ITER_HOLDS_DOCUMENT(&iter) || !bson_iter_recurse(&iter, &child) || !bson_iter_find_w_len(&child, rest, (int)length)) return 0;
+        return block_through(walk, parents, dependent, &child, rest[length] ? rest + length + 1 : "");
+    }
+    bson_t key = BSON_INITIALIZER;
+    size_t root;
+    append_key(&key, &iter);
+    bool known = mongo_map_get(&parents->roots, bson_get_data(&key), key.len, &root);
+    if (known) walk->work->documents[root].blocked_by = dependent->join.child_table;
+    bson_destroy(&key);
+    return known;
 }
 
-/* A child that refers to several records: of one column its roots can be told, of several all that were asked for are meant. */
+/* A child that refers to several records: of one column its roots can be told. Of several columns, or if MongoDB finds values equal
+ * that differ to us (a decimal and an integer), all that were asked for are meant. */
 static void block_ambiguous(struct walk *walk, const struct found *from, const struct parents *parents, const struct dependent *dependent,
                             const bson_t *child, bool grouped) {
     const struct path_text place = path_in_answer(dependent, 0, grouped);
     const char *path = place.text;
     size_t length = strcspn(path, ".");
     bson_iter_t iter;
-    if (dependent->join.n_columns == 1 && bson_iter_init(&iter, child) && bson_iter_find_w_len(&iter, path, (int)length)) {
-        block_through(walk, parents, dependent, &iter, path[length] ? path + length + 1 : "");
+    if (dependent->join.n_columns == 1 && bson_iter_init(&iter, child) && bson_iter_find_w_len(&iter, path, (int)length) &&
+        block_through(walk, parents, dependent, &iter, path[length] ? path + length + 1 : ""))
         return;
-    }
     for (size_t i = 0; i < from->count; i++) walk->work->documents[from->roots[i]].blocked_by = dependent->join.child_table;
 }
 

@@ -146,11 +146,13 @@ static int apply_children(struct mongo_store *store, mongoc_client_session_t *se
 /* Children before parents. */
 int mongo_work_apply(struct mongo_store *store, mongoc_client_session_t *session, struct mongo_work *work, struct outcome *ret_outcome, struct err *err) {
     struct outcome outcome = {0};
+    work->begun = false;
     const char *collection = work->bound->target->name;
     for (size_t i = 0; i < work->n_children; i++) {
         int64_t count;
         if (apply_children(store, session, work, &work->children[i], &count, err)) return -1;
         outcome.dependents += count;
+        work->begun |= count > 0;
     }
     if (work->order->action == ACTION_ANONYMIZE) {
         if (mongo_anonymize_apply(store, session, work, collection, work->documents, work->n_documents, true, &outcome.records, err)) return -1;
@@ -168,10 +170,12 @@ static int by_tenant(const void *a, const void *b) {
 }
 
 void mongo_work_tenants(const struct mongo_work *work, struct arena *arena, struct batch *batch) {
-    struct tenant_count *items = ARENA_ARRAY(arena, struct tenant_count, work->n_documents);
+    struct tenant_count *items = ARENA_ARRAY(arena, struct tenant_count, work->n_documents + 1);
     size_t count = 0;
     const struct scope *due = &work->order->due;
     for (size_t i = 0; i < work->n_documents; i++) items[i] = (struct tenant_count){.tenant = work->documents[i].tenant, .count = 1};
+    /* Nothing of its tenant's but dependents goes: its end must be asked for all the same. */
+    if (work->drained) items[count++] = (struct tenant_count){.tenant = work->drained->tenant};
     if (work->n_documents) qsort(items, work->n_documents, sizeof *items, by_tenant);
     for (size_t i = 0; i < work->n_documents; i++) {
         if (count && !strcmp(items[count - 1].tenant, items[i].tenant)) items[count - 1].count++;
@@ -206,8 +210,11 @@ static int again(struct mongo_store *store, const struct mongo_work *listed, con
     struct outcome done;
     size_t taken;
     if (mongo_work_choose(store, NULL, &work, &find, err) || mongo_work_complete(store, NULL, &work, &taken, err) ||
-        mongo_work_apply(store, NULL, &work, &done, err))
+        mongo_work_apply(store, NULL, &work, &done, err)) {
+        /* Without a transaction nothing takes back what went before the step that failed. */
+        if (work.begun || outcome->records || outcome->dependents) err->code = ERR_UNKNOWN;
         return -1;
+    }
     outcome->records += done.records;
     outcome->dependents += done.dependents;
     return 0;
