@@ -43,7 +43,7 @@ bool plan_is_own(const struct schedule *schedule, const struct target *target, c
     return false;
 }
 
-static bool is_bound(const struct rule *rule) {
+bool plan_is_bound(const struct rule *rule) {
     for (size_t i = 0; i < rule->n_keep; i++)
         if (rule->keep[i].kind == KEEP_END && rule->keep[i].tenant_end >= 0) return true;
     for (size_t i = 0; i < rule->n_anonymize; i++)
@@ -56,7 +56,7 @@ size_t plan_bound_targets(const struct schedule *schedule, const char *const *ow
     size_t count = 0;
     for (size_t i = 0; i < schedule->n_targets; i++) {
         const struct target *target = schedule->targets[i];
-        if (is_bound(target->rule) && !target->no_tenant && !plan_is_own(schedule, target, own_tables, n_own_tables))
+        if (plan_is_bound(target->rule) && !target->no_tenant && !plan_is_own(schedule, target, own_tables, n_own_tables))
             ret_targets[count++] = target;
     }
     return count;

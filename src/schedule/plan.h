@@ -31,6 +31,9 @@ struct plan {
 struct plan *plan_make(struct arena *arena, const struct schedule *schedule, const struct tenants *tenants,
                        const struct history *history, const char *const *own_tables, size_t n_own_tables, int64_t now_us);
 
+/* True if some of the rule's records go by an end of their tenant: those of a tenant that nobody knows never do. */
+bool plan_is_bound(const struct rule *rule);
+
 /* True if the target's table is one that the tenants query reads. */
 bool plan_is_own(const struct schedule *schedule, const struct target *target, const char *const *own_tables, size_t n_own_tables);
 

@@ -302,6 +302,7 @@ const struct store_driver mongo_driver = {
     .advise = mongo_advise,
     .grants = mongo_grants,
     .draft = mongo_draft,
+    .know = mongo_know,
     .probe = mongo_probe,
     .count = mongo_count,
     .undecidable = mongo_undecidable,

@@ -46,6 +46,7 @@ struct mongo_store {
     volatile int interrupted;
     bool finishing;          /* a batch is carried out: not to be interrupted, its deadlines bound it */
     struct pass *prepared;   /* between prepare and finish: its pass */
+    const struct tenants *known; /* all tenants there are; NULL: not told */
     struct arena *catalog;   /* what `bound` lives in: renewed by each check */
     struct mongo_bound *bound; /* by target.number; entries of other stores' targets are zero; NULL: not checked yet */
 };
@@ -264,6 +265,7 @@ int mongo_probe(struct store *store, const struct order *const *orders, size_t n
                 struct err *err);
 int mongo_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies,
                 struct err *err);
+void mongo_know(struct store *store, const struct tenants *tenants);
 int mongo_undecidable(struct store *store, const struct target *target, int64_t now_us, struct arena *arena,
                       const struct undecidable **ret_items, size_t *ret_count, struct err *err);
 int mongo_pass_begin(struct store *store, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err);

@@ -54,12 +54,45 @@ static int survey_path(struct surveying *surveying, const char *code, const char
     return result;
 }
 
+/* Where documents go by their tenant's end, those of a tenant that nobody knows are left over for ever. */
+static int survey_whose(struct surveying *surveying, struct err *err) {
+    const struct target *target = surveying->bound->target;
+    const struct tenants *known = surveying->store->known;
+    if (!known || !plan_is_bound(target->rule)) return 0;
+    bson_t conditions = BSON_INITIALIZER;
+    uint32_t index = 0;
+    mongo_push_no_array(&conditions, &index, target->tenant);
+    if (surveying->bound->only) mongo_push(&conditions, &index, surveying->bound->only);
+    __attribute__((cleanup(buf_free))) struct buf path = {0};
+    buf_printf(&path, "$%s", target->tenant);
+    MONGO_BSON pipeline = BCON_NEW("pipeline", "[", "{", "$match", "{", "$and", BCON_ARRAY(&conditions), "}", "}", "{", "$group", "{", "_id",
+                                   BCON_UTF8(buf_text(&path)), "n", "{", "$sum", BCON_INT64(1), "}", "}", "}", "]");
+    bson_destroy(&conditions);
+    MONGO_CURSOR cursor = NULL;
+    if (mongo_aggregate(surveying->store, NULL, target->name, pipeline, NULL, &cursor, err)) return -1;
+    struct arena *arena = arena_new();
+    const bson_t *document;
+    bson_iter_t id, number;
+    int64_t unknown = 0;
+    int failed;
+    while (!(failed = mongo_next(surveying->store, cursor, "look for undecidable documents", &document, err)) && document) {
+        arena_clear(arena);
+        const char *text = bson_iter_init_find(&id, document, "_id") ? mongo_text(arena, &id) : NULL;
+        if (text && *text && !tenants_find(known, text) && bson_iter_init_find(&number, document, "n")) unknown += bson_iter_as_int64(&number);
+    }
+    arena_free(arena);
+    if (!failed && unknown)
+        *ARENA_APPEND(surveying->arena, surveying->items, surveying->count) =
+            (struct undecidable){.code = "tenant-unknown", .column = target->tenant, .count = unknown};
+    return failed;
+}
+
 static int survey_tenant(struct surveying *surveying, struct err *err) {
     const char *path = surveying->bound->target->tenant;
     MONGO_BSON empty = BCON_NEW("$or", "[", "{", path, BCON_NULL, "}", "{", path, "", "}", "]");
     MONGO_BSON unknown = BCON_NEW(path, "{", "$ne", BCON_NULL, "$not", "{", "$type", "[", "string", "int", "long", "double", "objectId", "binData", "]", "}", "}");
     return survey_path(surveying, "tenant-empty", path, NO_ARRAY, empty, err) || survey_path(surveying, "tenant-unknown", path, NO_ARRAY, unknown, err) ||
-                   survey_path(surveying, "tenant-ambiguous", path, IN_ARRAY, NULL, err)
+                   survey_path(surveying, "tenant-ambiguous", path, IN_ARRAY, NULL, err) || survey_whose(surveying, err)
                ? -1
                : 0;
 }
@@ -133,3 +166,5 @@ int mongo_undecidable(struct store *base, const struct target *target, int64_t n
     *ret_count = surveying.count;
     return 0;
 }
+
+void mongo_know(struct store *base, const struct tenants *tenants) { mongo_of(base)->known = tenants; }

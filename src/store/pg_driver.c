@@ -105,6 +105,7 @@ const struct store_driver pg_driver = {
     .probe = pg_probe,
     .count = pg_count,
     .undecidable = pg_undecidable,
+    .know = pg_know,
     .begin = pg_pass_begin,
     .prepare = pg_pass_prepare,
     .finish = pg_pass_finish,

@@ -110,6 +110,7 @@ struct pg_store {
     char *password;         /* ours; NULL: none */
     char server_start[64];  /* of the server that is connected: UTC text */
     char refused_table[64]; /* see pg_refused_table */
+    const struct tenants *known;   /* all tenants there are; NULL: not told */
     struct arena *catalog;         /* what `bound` lives in: renewed by each check */
     struct pg_bound *bound;        /* by target.number; entries of other stores' targets are zero */
 };
@@ -159,6 +160,7 @@ int pg_grants(struct store *store, const char *role, struct buf *to, struct err 
 int pg_draft(struct store *store, struct buf *to, struct err *err);
 int pg_probe(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
 int pg_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
+void pg_know(struct store *store, const struct tenants *tenants);
 int pg_undecidable(struct store *store, const struct target *target, int64_t now_us, struct arena *arena,
                    const struct undecidable **ret_items, size_t *ret_count, struct err *err);
 int pg_pass_begin(struct store *store, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err);

@@ -1,6 +1,7 @@
 /* Counts the records that no rule can decide: an anchor that is empty, lies in the future or at no time at all, a tenant
  * that is empty. One statement a leaf; conditions that an index serves are asked by themselves, the others together in one
- * reading of the table. */
+ * reading of the table. Where records go by their tenant's end, another statement a leaf tells whose they are: those of a
+ * tenant that nobody knows are left over for ever. */
 #include "store/pg_bind.h"
 
 #include "base/time.h"
@@ -26,6 +27,7 @@ struct question {
     struct reason reasons[MOST_REASONS];
     size_t n_reasons;
     const char *parameters[2];
+    int64_t unknown; /* records of tenants that nobody knows */
 };
 
 static void add_reason(struct question *question, const char *code, const char *column, bool indexed, const char *condition) {
@@ -122,11 +124,34 @@ static int count_leaf(struct pg_store *store, struct question *question, const s
     return 0;
 }
 
+/* Along `via` the tenant stands in another table, which tells of its own records. */
+static bool asks_whose(const struct pg_store *store, const struct question *question) {
+    const struct pg_bound *bound = question->bound;
+    return store->known && bound->tenant && !bound->n_via && plan_is_bound(bound->target->rule);
+}
+
+static int count_unknown(struct pg_store *store, struct question *question, const struct pg_table *leaf, struct err *err) {
+    if (!asks_whose(store, question)) return 0;
+    const char *tenant = question->bound->tenant->quoted;
+    __attribute__((cleanup(buf_free))) struct buf sql = {0};
+    buf_printf(&sql, "SELECT t.%s::text, count(*) FROM ", tenant);
+    add_source(question, leaf, &sql);
+    buf_printf(&sql, " WHERE t.%s IS NOT NULL GROUP BY t.%s", tenant, tenant);
+    PG_RESULT result = NULL;
+    if (pg_query(store, buf_text(&sql), 0, NULL, &result, err)) return -1;
+    for (int row = 0; row < PQntuples(result); row++) {
+        const char *id = PQgetvalue(result, row, 0);
+        if (*id && !tenants_find(store->known, id)) question->unknown += strtoll(PQgetvalue(result, row, 1), NULL, 10);
+    }
+    return 0;
+}
+
 static int count_leaves(struct pg_store *store, struct question *question, struct err *err) {
     const struct pg_table *table = question->bound->table;
     if (pg_begin(store, false, err)) return -1;
     for (size_t i = 0; i < table->n_leaves; i++)
-        if (count_leaf(store, question, table->leaves[i], err)) {
+        if ((question->n_reasons && count_leaf(store, question, table->leaves[i], err)) ||
+            count_unknown(store, question, table->leaves[i], err)) {
             struct err ignored;
             if (pg_rollback(store, &ignored)) pg_disconnect(store);
             return -1;
@@ -144,7 +169,7 @@ int pg_undecidable(struct store *base, const struct target *target, int64_t now_
     struct question question = {.arena = arena, .bound = bound, .parameters = {now.text, target->zone ? target->zone : "UTC"}};
     ask_since(&question);
     ask_tenant(&question);
-    if (question.n_reasons && count_leaves(store, &question, err)) return -1;
+    if ((question.n_reasons || asks_whose(store, &question)) && count_leaves(store, &question, err)) return -1;
     struct undecidable *items = NULL;
     size_t count = 0;
     for (size_t i = 0; i < question.n_reasons; i++) {
@@ -152,7 +177,11 @@ int pg_undecidable(struct store *base, const struct target *target, int64_t now_
         if (reason->count) *ARENA_APPEND(arena, items, count) = (struct undecidable){.code = reason->code, .column = reason->column,
                 .count = reason->count};
     }
+    if (question.unknown)
+        *ARENA_APPEND(arena, items, count) = (struct undecidable){.code = "tenant-unknown", .column = bound->tenant->name, .count = question.unknown};
     *ret_items = items;
     *ret_count = count;
     return 0;
 }
+
+void pg_know(struct store *base, const struct tenants *tenants) { ((struct pg_store *)(void *)base)->known = tenants; }

@@ -104,3 +104,20 @@ def test_personal_tenant_ids_stay_out_of_the_journal(caasaas):
     shown = answer(caasaas, "journal", "show", "--tenant", sorted(known)[0])
     assert "Billing Records" in shown
     assert "Billing Records" not in answer(caasaas, "journal", "show", "--tenant", "no-such-tenant")
+
+
+def test_records_of_a_tenant_that_nobody_knows_are_found(world):
+    """A rule by a tenant's end leaves them over for ever; one by age does not need to know the tenant."""
+    world.simple(rows=2, due=0)
+    world.sql("INSERT INTO events VALUES (100, 77, now(), 'x'), (101, 77, now() - interval '13 months', 'x'), (102, 1, now(), 'x')")
+    world.mongodb.notes.insert_many([{"customer": 77}, {"customer": "77"}, {"customer": 1}, {"customer": 78}])
+    world.configure('''schedule = (
+      { data = "Notes"; keep = "subscription + 30 days"; basis = "Contract";
+        targets = ( { table = "events"; tenant = "customer_id"; }, { collection = "notes"; tenant = "customer"; } ); } );''',
+                    tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", kinds=("main", "docs"))
+    assert world.once().returncode == 0
+    told = {(finding["store"], finding["place"]): finding for finding in json.loads(answer(world, "findings", "--json", status=1))}
+    assert told["main", "events.customer_id"]["code"] == "tenant-unknown"
+    assert told["main", "events.customer_id"]["count"] == 2
+    assert told["docs", "notes.customer"]["count"] == 3
+    assert world.one("SELECT count(*) FROM events WHERE customer_id = 77") == 2
