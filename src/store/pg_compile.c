@@ -2,6 +2,7 @@
 
 #include "base/time.h"
 #include "store/pg_anonymize.h"
+#include "store/spelling.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -34,7 +35,7 @@ static bool anchor_usable(const struct pg_bound *bound, const struct scope *scop
     return false;
 }
 
-int pg_due_of(const struct pg_store *store, const struct order *order, const struct pg_table *leaf, struct pg_due *ret_due,
+int pg_due_of(const struct pg_store *store, struct arena *arena, const struct order *order, const struct pg_table *leaf, struct pg_due *ret_due,
               struct err *err) {
     const struct pg_bound *bound = pg_bound_of(store, order->target);
     bool usable = bound && bound->table && !bound->bad && (order->target->no_tenant || bound->tenant);
@@ -48,7 +49,9 @@ int pg_due_of(const struct pg_store *store, const struct order *order, const str
                                .leaf = leaf,
                                .anchor = column_named(bound->table, order->due.anchor),
                                .zone = order->target->zone};
-    if (bound->tenant) ret_due->tenant = pg_tenant_type(bound->tenant->type_oid);
+    if (!bound->tenant) return 0;
+    ret_due->tenant = pg_tenant_type(bound->tenant->type_oid);
+    ret_due->order = spelling_spread(arena, order, pg_tenant_spelling, &ret_due->tenant);
     return 0;
 }
 

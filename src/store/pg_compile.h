@@ -20,6 +20,8 @@ struct pg_tenant_type {
 struct pg_tenant_type pg_tenant_type(Oid oid);
 /* False for an id that no value of this type has as its text ("abc", "007" for a bigint): it matches nothing. */
 bool pg_tenant_fits(const struct pg_tenant_type *type, const char *id);
+/* A spelling_of (store/spelling.h): column is a struct pg_tenant_type. */
+const char *pg_tenant_spelling(const void *type, struct arena *arena, const char *id);
 
 /* A statement under construction: text and its parameters ($1 …). */
 struct pg_sql {
@@ -41,7 +43,7 @@ struct pg_going; /* store/pg_going.h */
 
 /* An order on one table: the target's, or a leaf of it. */
 struct pg_due {
-    const struct order *order;
+    const struct order *order; /* what protects in it is spread over the spellings of ids */
     const struct pg_bound *bound;
     const struct pg_table *leaf;
     const struct pg_column *anchor; /* of order.due; NULL: none */
@@ -49,8 +51,8 @@ struct pg_due {
     const char *zone;               /* for anchors without one */
     const struct pg_going *going;   /* what will have gone at the end of the sweep does not block; NULL: it does while it is there */
 };
-/* Fails with ERR_CONFIG on what the catalog no longer fits (check says more). */
-int pg_due_of(const struct pg_store *store, const struct order *order, const struct pg_table *leaf, struct pg_due *ret_due,
+/* Fails with ERR_CONFIG on what the catalog no longer fits (check says more). `arena` must live as long as the result. */
+int pg_due_of(const struct pg_store *store, struct arena *arena, const struct order *order, const struct pg_table *leaf, struct pg_due *ret_due,
               struct err *err) MUST_CHECK;
 
 /* Tenants of a scope with the same cutoff: an array for a parameter. TIME_NEVER and ids that do not fit are left out. */

@@ -1,6 +1,7 @@
 /* Who has anything due, and how much: the same predicate as the one that destroys, asked for all tenants at once. */
 #include "store/pg_anonymize.h"
 #include "store/pg_going.h"
+#include "store/spelling.h"
 
 #include "base/time.h"
 
@@ -375,13 +376,14 @@ static int ask_order(struct pg_store *store, const struct order *const *orders, 
     size_t n_leaves = bound && bound->table ? bound->table->n_leaves : 0;
     struct pg_going going = {.store = store, .orders = orders, .n_orders = n_orders, .table = bound ? bound->table : NULL};
     struct pg_due due;
-    if (!n_leaves && pg_due_of(store, order, NULL, &due, err) < 0) return -1; /* a partitioned table without partitions is empty */
+    if (!n_leaves && pg_due_of(store, arena, order, NULL, &due, err) < 0) return -1; /* a partitioned table without partitions is empty */
     for (size_t i = 0; i < n_leaves; i++) {
-        if (pg_due_of(store, order, bound->table->leaves[i], &due, err) < 0) return -1;
+        if (pg_due_of(store, arena, order, bound->table->leaves[i], &due, err) < 0) return -1;
         if (ask == count_leaf) due.going = &going;
         if (ask(store, &due, &gathering, err) < 0) return err_within(err, "table \"%s\"", order->target->name);
     }
     finish_tally(&gathering, ask == count_leaf, ret_tally);
+    if (order_is_any(order) && n_leaves) spelling_answer(arena, order, pg_tenant_spelling, &due.tenant, ret_tally);
     return 0;
 }
 

@@ -72,7 +72,7 @@ static int except_first(const struct question *question, const struct order *ord
     going.table = bound->table;
     for (size_t leaf = 0; leaf < bound->table->n_leaves; leaf++) {
         struct pg_due due;
-        if (pg_due_of(question->store, order, bound->table->leaves[leaf], &due, err) < 0) return -1;
+        if (pg_due_of(question->store, question->sql->arena, order, bound->table->leaves[leaf], &due, err) < 0) return -1;
         due.going = &going;
         buf_add(&question->sql->text, " EXCEPT ");
         if (add_ways(question, &due, " EXCEPT ", err) < 0) return -1;

@@ -107,7 +107,7 @@ static void add_ways(const struct way *way) {
         for (size_t leaf = 0; leaf < bound->table->n_leaves && way->sql->text.length < MOST_TEXT; leaf++) {
             struct pg_due due;
             struct err unusable; /* the count of that order says why */
-            if (pg_due_of(going->store, order, bound->table->leaves[leaf], &due, &unusable) < 0) break;
+            if (pg_due_of(going->store, way->sql->arena, order, bound->table->leaves[leaf], &due, &unusable) < 0) break;
             due.going = &level;
             add_ways_of_leaf(way, &due);
         }

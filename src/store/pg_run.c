@@ -77,8 +77,9 @@ int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *
                 struct err *err) {
     struct pg_candidate *candidates;
     size_t count;
-    *run = (struct pg_run){.arena = arena, .order = *order};
-    if (pg_due_of(store, order, leaf, &run->due, err) < 0) return -1;
+    *run = (struct pg_run){.arena = arena};
+    if (pg_due_of(store, arena, order, leaf, &run->due, err) < 0) return -1;
+    run->order = *run->due.order;
     if (pg_candidates(store, &run->due, pg_blocked_of(order), arena, &candidates, &count, err) < 0) return -1;
     run->over = !count;
     run->window_size = FIRST_WINDOW;
@@ -91,7 +92,7 @@ int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *
         for (size_t i = 0; i < count; i++)
             tenants[i] =
                 (struct scope_tenant){.id = candidates[i].tenant, .cutoff_us = candidates[i].cutoff_us, .end_us = candidates[i].end_us};
-        run->order = order_for(order, tenants, count);
+        run->order = order_for(&run->order, tenants, count);
         qsort(candidates, count, sizeof *candidates, by_age);
         for (size_t i = 0; i < count; i++) {
             waiting[i].tenant = (struct scope_tenant){

@@ -2,6 +2,7 @@
 #include "store/pg_compile.h"
 
 #include "base/time.h"
+#include "store/spelling.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ void pg_add_column(struct pg_sql *sql, const char *alias, const struct pg_column
 
 /* ---- tenants ---- */
 
-enum { OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25, OID_BPCHAR = 1042, OID_VARCHAR = 1043, OID_UUID = 2950 };
+enum { OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25, OID_BPCHAR = 1042, OID_VARCHAR = 1043, OID_NUMERIC = 1700, OID_UUID = 2950 };
 
 struct pg_tenant_type pg_tenant_type(Oid oid) {
     switch (oid) {
@@ -79,6 +80,28 @@ bool pg_tenant_fits(const struct pg_tenant_type *type, const char *id) {
     case OID_BPCHAR: return text_is_utf8(id, strlen(id)) && *id && id[strlen(id) - 1] != ' ';
     default: return text_is_utf8(id, strlen(id));
     }
+}
+
+/* Blanks at the end of a character(n) are none of its value. */
+static const char *without_blanks(struct arena *arena, const char *id) {
+    size_t length = strlen(id);
+    while (length && id[length - 1] == ' ') length--;
+    return id[length] ? arena_strndup(arena, id, length) : id;
+}
+
+const char *pg_tenant_spelling(const void *column, struct arena *arena, const char *id) {
+    const struct pg_tenant_type *type = column;
+    const char *text = id;
+    switch (type->oid) {
+    case OID_INT2:
+    case OID_INT4:
+    case OID_INT8:
+    case OID_NUMERIC: text = spelling_of_integer(arena, id); break;
+    case OID_UUID: text = spelling_of_uuid(arena, id); break;
+    case OID_BPCHAR: text = without_blanks(arena, id); break;
+    default: break;
+    }
+    return text && pg_tenant_fits(type, text) ? text : NULL;
 }
 
 static int by_cutoff(const void *a, const void *b) {
