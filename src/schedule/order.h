@@ -46,7 +46,8 @@ struct order {
      * the purge that outruns the anonymization): they are not this order's. */
     const struct scope *before;
     size_t n_before;
-    /* at_least of any rule on this table: a record must also be due under each of these (anchor < cutoff). */
+    /* at_least of any rule on this table: a record must also be due under each of these (anchor < cutoff). Of keys: of any rule in
+     * the store; it holds for those keys that fit the pattern of its `of`, too. */
     const struct scope *floors;
     size_t n_floors;
     const struct keep *keep; /* the alternative of the rule that this order carries out */

@@ -202,12 +202,18 @@ static bool scope_of(struct making *making, const struct target *target, const s
 
 /* ---- orders ---- */
 
+/* A key may fit several patterns: those of a store are one table to floors, and each key is held to the floors of the patterns that
+ * it fits. */
+static bool may_hold_same_records(const struct target *a, const struct target *b) {
+    return same_place(a, b) || (a->kind == TARGET_KEYS && b->kind == TARGET_KEYS && a->store == b->store);
+}
+
 /* at_least of every rule on this table. */
 static void set_floors(struct making *making, struct order *order) {
     struct scope *floors = NULL;
     for (size_t i = 0; i < making->schedule->n_targets; i++) {
         const struct target *other = making->schedule->targets[i];
-        if (!other->rule->at_least.count || !same_place(other, order->target)) continue;
+        if (!other->rule->at_least.count || !may_hold_same_records(other, order->target)) continue;
         *ARENA_APPEND(making->arena, floors, order->n_floors) = (struct scope){
             .kind = other->no_tenant ? SCOPE_WHOLE : SCOPE_REST, .of = other, .anchor = other->since, .anchor_is_since = true,
             .cutoff_us = period_cutoff_at_least(making->now_us, other->rule->at_least)};

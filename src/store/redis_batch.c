@@ -105,8 +105,35 @@ static size_t ready_bucket(const struct pass *pass, size_t limit) {
     return number;
 }
 
+static int by_key(const void *a, const void *b) {
+    const struct redis_item *left = *(struct redis_item *const *)a, *right = *(struct redis_item *const *)b;
+    if (left->key_length != right->key_length) return left->key_length < right->key_length ? -1 : 1;
+    int order = memcmp(left->key, right->key, left->key_length);
+    return order ? order : left < right ? -1 : left > right;
+}
+
+/* SCAN may show a key more than once while the server resizes its table, and a page comes again after a lost connection: of each key
+ * the first item stays. */
+static void drop_doubles(struct bucket *bucket) {
+    if (bucket->n_items < 2) return;
+    struct redis_item **sorted = ARENA_ARRAY(bucket->arena, struct redis_item *, bucket->n_items);
+    for (size_t i = 0; i < bucket->n_items; i++) sorted[i] = &bucket->items[i];
+    qsort(sorted, bucket->n_items, sizeof *sorted, by_key);
+    for (size_t i = 1; i < bucket->n_items; i++) {
+        const struct redis_item *first = sorted[i - 1];
+        if (first->key_length != sorted[i]->key_length || memcmp(first->key, sorted[i]->key, first->key_length) != 0) continue;
+        bucket->records -= sorted[i]->count;
+        sorted[i]->count = 0;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < bucket->n_items; i++)
+        if (bucket->items[i].count > 0) bucket->items[kept++] = bucket->items[i];
+    bucket->n_items = kept;
+}
+
 /* Moves at most `limit` records from the front of the bucket to pass.prepared. */
 static void take(struct pass *pass, size_t number, size_t limit) {
+    drop_doubles(&pass->buckets[number]);
     struct bucket old = pass->buckets[number], *bucket = &pass->buckets[number];
     int64_t room = (int64_t)limit;
     pass->prepared_order = number;

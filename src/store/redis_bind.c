@@ -30,7 +30,7 @@ static bool read_epoch(const char *text, int64_t unit_us, int64_t *ret_us) {
         int64_t place_us = unit_us;
         for (text++; *text >= '0' && *text <= '9'; text++) {
             place_us /= 10;
-            us += (*text - '0') * place_us;
+            if (__builtin_add_overflow(us, (*text - '0') * place_us, &us)) return false;
         }
     }
     if (*text) return false;

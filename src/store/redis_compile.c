@@ -9,10 +9,13 @@
 
 /* --- orders -------------------------------------------------------------------------------------------------------- */
 
-static int compile_scope(struct redis_order *to, const struct scope *scope, struct redis_scope *ret_scope) {
+/* A scope of another target is read in that target's unit, and only for the keys of its pattern. */
+static int compile_scope(const struct redis_store *store, struct redis_order *to, const struct scope *scope, struct redis_scope *ret_scope) {
+    const struct target *of = scope->of ? scope->of : to->order->target;
     *ret_scope = (struct redis_scope){.scope = scope};
+    if (!text_equal(of->name, to->order->target->name)) ret_scope->other = &store->bound[of->number];
     if (!scope->anchor) return 0;
-    if (!redis_anchor_parse(scope->anchor, to->order->target->unit, &ret_scope->anchor)) return -1;
+    if (!redis_anchor_parse(scope->anchor, of->unit, &ret_scope->anchor)) return -1;
     if (ret_scope->anchor.kind != REDIS_ANCHOR_FIELD) return 0;
     for (size_t i = 0; i < to->n_fields; i++) {
         if (text_equal(to->fields[i], ret_scope->anchor.field)) return 0;
@@ -29,6 +32,22 @@ static const char *member_type_of(const struct redis_order *order) {
     return kind == REDIS_ANCHOR_STREAM ? "stream" : NULL;
 }
 
+/* Who asks for anything that is left does not ask for keys that another pattern keeps at least so long: they are that rule's. */
+static int compile_any(const struct redis_store *store, struct arena *arena, struct redis_order *to) {
+    const struct schedule *schedule = store->base.settings.schedule;
+    size_t count = 0;
+    to->floors = ARENA_ARRAY(arena, struct redis_scope, schedule->n_targets);
+    for (size_t i = 0; i < schedule->n_targets; i++) {
+        const struct target *other = schedule->targets[i];
+        if (other->store != store->base.settings.conf || !other->rule->at_least.count || text_equal(other->name, to->order->target->name)) continue;
+        struct scope *never = ARENA_NEW(arena, struct scope);
+        *never = (struct scope){.kind = SCOPE_REST, .of = other, .anchor = other->since, .anchor_is_since = true, .cutoff_us = TIME_NEVER};
+        if (compile_scope(store, to, never, &to->floors[count++]) < 0) return -1;
+    }
+    to->n_floors = count;
+    return 0;
+}
+
 static int compile_order(struct redis_store *store, struct arena *arena, const struct order *order, struct redis_order *ret_order, struct err *err) {
     const char *name = store->base.settings.conf->name;
     struct redis_order to = {.order = order, .bound = redis_bound_of(store, order->target)};
@@ -37,9 +56,11 @@ static int compile_order(struct redis_store *store, struct arena *arena, const s
         return err_set(err, ERR_BUG, "store \"%s\": keys \"%s\" were asked for before the tenants were known", name, order->target->name);
     to.before = ARENA_ARRAY(arena, struct redis_scope, order->n_before);
     to.floors = ARENA_ARRAY(arena, struct redis_scope, order->n_floors);
-    int failed = compile_scope(&to, &order->due, &to.due);
-    for (size_t i = 0; i < order->n_before; i++) failed |= compile_scope(&to, &order->before[i], &to.before[i]);
-    for (size_t i = 0; i < order->n_floors; i++) failed |= compile_scope(&to, &order->floors[i], &to.floors[i]);
+    int failed = compile_scope(store, &to, &order->due, &to.due);
+    for (size_t i = 0; i < order->n_before; i++) failed |= compile_scope(store, &to, &order->before[i], &to.before[i]);
+    for (size_t i = 0; i < order->n_floors; i++) failed |= compile_scope(store, &to, &order->floors[i], &to.floors[i]);
+    to.n_floors = order->n_floors;
+    if (order_is_any(order)) failed |= compile_any(store, arena, &to);
     if (failed) return err_set(err, ERR_CONFIG, "store \"%s\": keys \"%s\": a rule names a time that keys do not have", name, order->target->name);
     to.member_type = member_type_of(&to);
     if (order->action == ACTION_ANONYMIZE && !order_is_any(order)) to.look = REDIS_LOOK_HASH;
@@ -114,7 +135,7 @@ struct redis_owner redis_owner_of(const struct redis_store *store, struct arena 
                                   const struct redis_order *listing, size_t n_listing, const char *key, size_t length) {
     struct readings readings = {.store = store, .listing = listing, .n_listing = n_listing, .arena = arena};
     enum keymatch match = keypattern_match(&bound->pattern, key, length, add_reading, &readings);
-    struct redis_owner owner = {.kind = REDIS_OWNER_OK, .tenant = "", .date_end_us = readings.date_end_us};
+    struct redis_owner owner = {.kind = REDIS_OWNER_OK, .tenant = "", .date_end_us = readings.date_end_us, .key = key, .key_length = length};
     if (match == KEYMATCH_NO) return (struct redis_owner){.kind = REDIS_OWNER_NO_MATCH};
     if (match == KEYMATCH_TOO_MANY_WAYS || readings.ambiguous) return (struct redis_owner){.kind = REDIS_OWNER_AMBIGUOUS};
     if (!bound->pattern.has_tenant) return owner;
@@ -149,14 +170,38 @@ static bool scope_holds(const struct redis_order *order, const struct redis_scop
     return read_anchor(order, &scope->anchor, owner, values, ret_anchor_us) && *ret_anchor_us < cutoff_us;
 }
 
+static void take_latest(void *context, const struct keyfit *fit) {
+    int64_t *end_us = context;
+    if (fit->date_end_us > *end_us) *end_us = fit->date_end_us;
+}
+
+enum fits { FITS_NOT, FITS, FITS_UNCLEAR };
+
+/* Whether a floor of another pattern speaks of this key; *ret_there: the owner as that pattern reads it. */
+static enum fits fits_floor(const struct redis_scope *floor, const struct redis_owner *owner, struct redis_owner *ret_there) {
+    *ret_there = *owner;
+    if (!floor->other) return FITS;
+    if (floor->other->pattern.n_parts == 0) return FITS_UNCLEAR; /* it could not be read */
+    ret_there->date_end_us = 0;
+    enum keymatch match = keypattern_match(&floor->other->pattern, owner->key, owner->key_length, take_latest, &ret_there->date_end_us);
+    return match == KEYMATCH_NO ? FITS_NOT : match == KEYMATCH_YES ? FITS : FITS_UNCLEAR;
+}
+
+static bool floor_allows(const struct redis_order *order, const struct redis_scope *floor, const struct redis_owner *owner, const struct redis_value *values) {
+    struct redis_owner there;
+    int64_t anchor_us;
+    enum fits fits = fits_floor(floor, owner, &there);
+    return fits == FITS_NOT || (fits == FITS && scope_holds(order, floor, &there, values, &anchor_us));
+}
+
 bool redis_key_due(const struct redis_order *order, const struct redis_owner *owner, const struct redis_value *values, int64_t *ret_anchor_us) {
     int64_t anchor_us = TIME_FOREVER, other_us;
     if (!scope_holds(order, &order->due, owner, values, &anchor_us)) return false;
     for (size_t i = 0; i < order->order->n_before; i++) {
         if (scope_holds(order, &order->before[i], owner, values, &other_us)) return false;
     }
-    for (size_t i = 0; i < order->order->n_floors; i++) {
-        if (!scope_holds(order, &order->floors[i], owner, values, &other_us)) return false;
+    for (size_t i = 0; i < order->n_floors; i++) {
+        if (!floor_allows(order, &order->floors[i], owner, values)) return false;
     }
     *ret_anchor_us = anchor_us;
     return true;
@@ -191,9 +236,11 @@ static void range_texts(struct arena *arena, const struct redis_order *order, in
 
 /* Which members of the key a scope holds: those before the cutoff; all or none where the key as a whole decides. */
 static int64_t member_cutoff(const struct redis_order *order, const struct redis_scope *scope, const struct redis_owner *owner) {
-    enum redis_anchor_kind kind = scope->anchor.kind;
+    enum redis_anchor_kind kind = scope->anchor.kind, own = text_equal(order->member_type, "stream") ? REDIS_ANCHOR_STREAM : REDIS_ANCHOR_SCORE;
     int64_t anchor_us;
-    if (kind == REDIS_ANCHOR_SCORE || kind == REDIS_ANCHOR_STREAM) return scope_cutoff(scope->scope, owner->tenant);
+    /* Of two units of one score one is wrong: nothing can be told by it. */
+    if (kind == REDIS_ANCHOR_SCORE && scope->anchor.unit != order->order->target->unit) return TIME_NEVER;
+    if (kind == own) return scope_cutoff(scope->scope, owner->tenant);
     return scope_holds(order, scope, owner, NULL, &anchor_us) ? TIME_FOREVER : TIME_NEVER;
 }
 
@@ -203,8 +250,10 @@ bool redis_members_due(struct arena *arena, const struct redis_order *order, con
         int64_t cutoff_us = member_cutoff(order, &order->before[i], owner);
         if (cutoff_us > lower_us) lower_us = cutoff_us;
     }
-    for (size_t i = 0; i < order->order->n_floors; i++) {
-        int64_t cutoff_us = member_cutoff(order, &order->floors[i], owner);
+    for (size_t i = 0; i < order->n_floors; i++) {
+        struct redis_owner there;
+        enum fits fits = fits_floor(&order->floors[i], owner, &there);
+        int64_t cutoff_us = fits == FITS_NOT ? TIME_FOREVER : fits == FITS ? member_cutoff(order, &order->floors[i], &there) : TIME_NEVER;
         if (cutoff_us < upper_us) upper_us = cutoff_us;
     }
     if (upper_us == TIME_NEVER || lower_us >= upper_us) return false;

@@ -111,6 +111,7 @@ enum redis_look { REDIS_LOOK_NONE, REDIS_LOOK_FIELDS, REDIS_LOOK_MEMBERS, REDIS_
 struct redis_scope {
     const struct scope *scope;
     struct redis_anchor anchor;
+    const struct redis_bound *other; /* a floor of another pattern: holds for keys that fit that one too; NULL: for all */
 };
 
 /* An order compiled: probe, count and prepare differ only in what they do with the records it yields. */
@@ -118,7 +119,9 @@ struct redis_order {
     const struct order *order;
     const struct redis_bound *bound;
     struct redis_scope due;
-    struct redis_scope *before, *floors; /* as many as the order has */
+    struct redis_scope *before; /* as many as the order has */
+    struct redis_scope *floors;
+    size_t n_floors;
     const char *fields[MOST_FIELDS];     /* hash fields that its anchors read, each once */
     size_t n_fields;
     enum redis_look look;
@@ -133,6 +136,8 @@ struct redis_owner {
     const char *tenant; /* REDIS_OWNER_OK: "" where the target has none */
     bool known;         /* one of the tenants there are, or listed by an order */
     int64_t date_end_us;
+    const char *key;    /* the key itself */
+    size_t key_length;
 };
 
 struct redis_value {
