@@ -216,6 +216,7 @@ struct walking {
     struct mongo_store *store;
     const struct mongo_bound *bound;
     const struct order *order;
+    const struct mongo_going *going; /* NULL: as if the sweep stopped here */
     const struct tally *candidates; /* by the filter alone */
     int64_t *left;                  /* of each candidate: what is free to go */
     struct blocked_count *blocked;
@@ -256,7 +257,8 @@ static int walk_tenants(struct walking *walking, const char *const *ids, size_t 
     const bson_t *last = NULL;
     int result = 0;
     for (size_t step = 0, n_chosen = STEP; !result && n_chosen == STEP; step++) {
-        struct mongo_work work = {.arena = arenas[step % 2], .bound = walking->bound, .order = walking->order, .filter = filter};
+        struct mongo_work work = {.arena = arenas[step % 2], .bound = walking->bound, .order = walking->order, .filter = filter,
+                                   .going = walking->going};
         int64_t dependents = 0;
         arena_clear(work.arena);
         result = mongo_work_choose_by_key(walking->store, NULL, &work, last, STEP, err);
@@ -282,11 +284,11 @@ static int walk_all(struct walking *walking, struct err *err) {
     return 0;
 }
 
-static int tally_walked(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, struct arena *arena, struct tally *ret_tally,
-                        struct err *err) {
+static int tally_walked(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, const struct mongo_going *going,
+                        struct arena *arena, struct tally *ret_tally, struct err *err) {
     struct tally candidates;
     if (mongo_tally(store, bound, order, arena, &candidates, err)) return -1;
-    struct walking walking = {.store = store, .bound = bound, .order = order, .candidates = &candidates, .arena = arena};
+    struct walking walking = {.store = store, .bound = bound, .order = order, .going = going, .candidates = &candidates, .arena = arena};
     walking.left = ARENA_ARRAY(arena, int64_t, candidates.n_tenants);
     if (walk_all(&walking, err)) return err_within(err, "collection \"%s\"", bound->target->name);
     struct tenant_count *items = ARENA_ARRAY(arena, struct tenant_count, candidates.n_tenants);
@@ -311,11 +313,12 @@ static bool may_keep_back(const struct mongo_store *store, const struct order *o
     return order->action == ACTION_ANONYMIZE;
 }
 
-static int tally_order(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, struct arena *arena, bool numbers,
-                       struct tally *ret_tally, struct err *err) {
+/* going: what goes in the same sweep, for count; NULL for probe, which only asks who has anything due. */
+static int tally_order(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, const struct mongo_going *going,
+                       struct arena *arena, struct tally *ret_tally, struct err *err) {
     if (order->target->tenant_in_name) return mongo_drop_tally(store, order, arena, ret_tally, err);
-    bool walked = !order_is_any(order) && mongo_is_walked(order) && (numbers || may_keep_back(store, order));
-    return walked ? tally_walked(store, bound, order, arena, ret_tally, err) : mongo_tally(store, bound, order, arena, ret_tally, err);
+    bool walked = !order_is_any(order) && mongo_is_walked(order) && (going || may_keep_back(store, order));
+    return walked ? tally_walked(store, bound, order, going, arena, ret_tally, err) : mongo_tally(store, bound, order, arena, ret_tally, err);
 }
 
 static int tally_all(struct store *base, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, bool numbers,
@@ -324,7 +327,10 @@ static int tally_all(struct store *base, const struct order *const *orders, size
     if (mongo_connect(store, NULL, err)) return -1;
     for (size_t i = 0; i < n_orders; i++) {
         const struct mongo_bound *bound;
-        if (mongo_usable(store, orders[i]->target, &bound, err) || tally_order(store, bound, orders[i], arena, numbers, &tallies[i], err)) return -1;
+        const struct mongo_going going = {.orders = orders, .n_orders = n_orders, .collection = orders[i]->target->name};
+        if (mongo_usable(store, orders[i]->target, &bound, err) ||
+            tally_order(store, bound, orders[i], numbers ? &going : NULL, arena, &tallies[i], err))
+            return -1;
         if (numbers) continue;
         struct tenant_count *items = tallies[i].n_tenants ? ARENA_ARRAY(arena, struct tenant_count, tallies[i].n_tenants) : NULL;
         for (size_t j = 0; j < tallies[i].n_tenants; j++) {

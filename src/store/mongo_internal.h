@@ -175,6 +175,13 @@ struct mongo_children {
     struct mongo_document *documents;
     size_t count;
 };
+/* What goes in the same sweep; see mongo_going.c. */
+struct mongo_going {
+    const struct order *const *orders; /* all that the sweep carries out in this store */
+    size_t n_orders;
+    const char *collection;            /* whose documents are asked about here … */
+    const struct mongo_going *above;   /* … for the sake of those above */
+};
 /* What one batch does. Everything lives in `arena`. */
 struct mongo_work {
     struct arena *arena;
@@ -190,6 +197,7 @@ struct mongo_work {
     const struct mongo_document *drained; /* only a part of this document's dependents goes, as all are too many; NULL */
     size_t limit;
     bool begun; /* mongo_work_apply: some of it was carried out, even if a later step failed */
+    const struct mongo_going *going; /* count: what will have gone at the end of the sweep does not block; NULL: it does while it is there */
 };
 /* A copy in the arena, as a view that needs no destroying. */
 const bson_t *mongo_keep(struct arena *arena, const bson_t *document);
@@ -229,6 +237,12 @@ int mongo_walk(struct mongo_store *store, mongoc_client_session_t *session, stru
                struct err *err) MUST_CHECK;
 /* Only counts: of all documents of the work, however many dependents they have. */
 int mongo_walk_count(struct mongo_store *store, struct mongo_work *work, int64_t *ret_dependents, struct err *err) MUST_CHECK;
+
+/* mongo_going.c */
+/* Which of these documents will still be there at the end of the sweep (asking->going is set). They are of a collection that is a
+ * target of its own and hold their _id and its tenant. */
+int mongo_going_ask(struct mongo_store *store, const struct mongo_work *asking, const char *collection, const bson_t *const *documents, size_t count,
+                    bool *stays, struct err *err) MUST_CHECK;
 
 /* mongo_drop.c */
 /* The name of the tenant's own collection; NULL: it could be somebody else's, or no collection can have it. */

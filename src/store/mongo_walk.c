@@ -1,6 +1,6 @@
 /* The dependents of chosen documents. From the documents on, collection by collection, everything that refers to what was found is
  * found in turn; what was met once is not met again, so trees and cycles end. A dependent that is a target of its own blocks its
- * root while it exists, and so does one that refers to several records at once (an array): it cannot go with one of them. */
+ * root while it exists (for a count: if it will exist when the sweep is over), and so does one that refers to several records at once (an array): it cannot go with one of them. */
 #include "store/mongo_map.h"
 #include "store/mongo_internal.h"
 
@@ -51,9 +51,13 @@ const struct target *mongo_own_target(const struct mongo_store *store, const str
     return NULL;
 }
 
+/* Nothing hangs on it, and no other line leads to its collection: its documents can be counted without being told apart. */
 static bool is_leaf(const struct target *target, const struct dependent *dependent) {
-    for (size_t i = 0; i < target->n_dependents; i++)
-        if (!strcmp(parent_of(target, &target->dependents[i]), dependent->join.child_table)) return false;
+    for (size_t i = 0; i < target->n_dependents; i++) {
+        const struct dependent *other = &target->dependents[i];
+        if (!strcmp(parent_of(target, other), dependent->join.child_table)) return false;
+        if (other != dependent && !strcmp(other->join.child_table, dependent->join.child_table)) return false;
+    }
     return true;
 }
 
@@ -243,6 +247,28 @@ static bson_t *grouped_pipeline(const struct parents *parents, const struct depe
     return pipeline;
 }
 
+/* One path may not be projected within another; a tenant that is not found is nobody's. */
+static bool is_projected(const bson_t *projection, const char *path) {
+    bson_iter_t iter;
+    if (!bson_iter_init(&iter, projection)) return false;
+    while (bson_iter_next(&iter)) {
+        const char *other = bson_iter_key(&iter);
+        size_t length = strlen(other) < strlen(path) ? strlen(other) : strlen(path);
+        if (!strncmp(other, path, length) && strchr(".", other[length]) && strchr(".", path[length])) return true;
+    }
+    return false;
+}
+
+/* Whose the children are, where they are a target of their own. */
+static void project_tenants(const struct walk *walk, const struct dependent *dependent, bson_t *projection) {
+    const struct mongo_going *going = walk->work->going;
+    for (size_t i = 0; i < going->n_orders; i++) {
+        const struct target *target = going->orders[i]->target;
+        bool asked = !strcmp(target->name, dependent->join.child_table) && target->tenant;
+        if (asked && !is_projected(projection, target->tenant)) BSON_APPEND_INT32(projection, target->tenant, 1);
+    }
+}
+
 static int question(struct walk *walk, const struct parents *parents, const struct dependent *dependent, bool grouped,
                     mongoc_cursor_t **ret_cursor, struct err *err) {
     if (grouped) {
@@ -254,6 +280,7 @@ static int question(struct walk *walk, const struct parents *parents, const stru
     for (size_t i = 0; i < dependent->join.n_columns; i++)
         if (strcmp(dependent->join.child_columns[i], "_id")) BSON_APPEND_INT32(projection, dependent->join.child_columns[i], 1);
     mongo_walk_project(walk->work->bound->target, dependent->join.child_table, projection);
+    if (walk->work->going) project_tenants(walk, dependent, projection);
     bool all = walk->work->order->action == ACTION_ANONYMIZE && dependent->when_anonymized == WHEN_ANONYMIZED_COLUMNS;
     const struct mongo_find find = {.filter = filter, .projection = all ? NULL : projection};
     return mongo_find(walk->store, walk->session, dependent->join.child_table, &find, ret_cursor, err);
@@ -273,10 +300,38 @@ static int ask_parents(struct walk *walk, const struct found *from, const struct
     return 0;
 }
 
+static int take_those_that_stay(struct walk *walk, const struct found *from, const struct parents *parents, const struct dependent *dependent,
+                                const bson_t *const *children, size_t count, struct err *err) {
+    bool stays[MONGO_IDS_A_QUESTION];
+    struct found none = {0};
+    if (mongo_going_ask(walk->store, walk->work, dependent->join.child_table, children, count, stays, err)) return -1;
+    for (size_t i = 0; i < count; i++)
+        if (stays[i]) take_child(walk, from, parents, dependent, children[i], false, &none);
+    return 0;
+}
+
+/* Children that are targets of their own, for a count: those that go in the same sweep do not block. */
+static int ask_own_targets(struct walk *walk, const struct found *from, const struct parents *parents, const struct dependent *dependent, struct err *err) {
+    const bson_t **children = ARENA_ARRAY(walk->arena, const bson_t *, MONGO_IDS_A_QUESTION);
+    MONGO_CURSOR cursor = NULL;
+    if (question(walk, parents, dependent, false, &cursor, err)) return -1;
+    for (size_t count = 0;;) {
+        const bson_t *child;
+        if (mongo_next(walk->store, cursor, "look for dependents", &child, err)) return err_within(err, "collection \"%s\"", dependent->join.child_table);
+        if (child) children[count++] = mongo_keep(walk->arena, child);
+        if (count && (!child || count == MONGO_IDS_A_QUESTION)) {
+            if (take_those_that_stay(walk, from, parents, dependent, children, count, err)) return -1;
+            count = 0;
+        }
+        if (!child) return 0;
+    }
+}
+
 /* The children in one collection of everything in `from`. */
 static int ask_dependent(struct walk *walk, size_t from_index, const struct dependent *dependent, struct err *err) {
     const struct target *target = walk->work->bound->target;
-    bool grouped = mongo_own_target(walk->store, target, dependent) || (walk->numbers_only && is_leaf(target, dependent));
+    bool owned = mongo_own_target(walk->store, target, dependent);
+    bool grouped = owned || (walk->numbers_only && is_leaf(target, dependent));
     struct found to = {.collection = dependent->join.child_table, .dependent = dependent};
     int result = 0;
     for (size_t at = 0; !result && !walk->truncated && at < walk->found[from_index].count;) {
@@ -284,7 +339,9 @@ static int ask_dependent(struct walk *walk, size_t from_index, const struct depe
         struct parents parents = {.roots = {.arena = walk->arena}, .values = BSON_INITIALIZER};
         for (; at < from->count && parents.count < MONGO_IDS_A_QUESTION; at++)
             if (is_of_interest(walk, from->roots[at])) add_parent(&parents, dependent, from->rows[at].found, from->roots[at]);
-        if (parents.count) result = ask_parents(walk, from, &parents, dependent, grouped, &to, err);
+        if (parents.count)
+            result = owned && walk->work->going ? ask_own_targets(walk, from, &parents, dependent, err)
+                                                : ask_parents(walk, from, &parents, dependent, grouped, &to, err);
         bson_destroy(&parents.values);
     }
     if (walk->budget != SIZE_MAX) walk->budget -= walk->truncated ? walk->budget : to.count;
