@@ -3,6 +3,7 @@
  * anonymized already) are read in the order of their keys instead, so that what stays is passed over once. */
 #include "base/time.h"
 #include "store/mongo_internal.h"
+#include "store/spelling.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct pass {
     /* Of the order whose turn it is. */
     struct arena *order_arena;
     const struct mongo_bound *bound; /* NULL: its turn has not begun */
+    const struct order *order;       /* the same, with what protects spread over the spellings of ids */
     struct queued *queue;            /* a ring; a target without tenants has one entry with the id "" */
     size_t room, head, n_queue;
     bool by_key;
@@ -129,10 +131,11 @@ static int by_oldest(const void *a, const void *b) {
 static int by_id(const void *a, const void *b) { return strcmp(((const struct queued *)a)->id, ((const struct queued *)b)->id); }
 
 static int start_order(struct mongo_store *store, struct pass *pass, struct err *err) {
-    const struct order *order = pass->orders[pass->current];
     const struct mongo_bound *bound;
     struct tally tally;
     arena_clear(pass->order_arena);
+    const struct order *order = spelling_spread(pass->order_arena, pass->orders[pass->current], mongo_spelling, NULL);
+    pass->order = order;
     pass->n_queue = pass->head = pass->n_window = 0;
     pass->last = NULL;
     if (mongo_usable(store, order->target, &bound, err)) return -1;
@@ -214,7 +217,7 @@ static int begin_transaction(struct mongo_store *store, struct pass *pass, struc
 static int choose(struct mongo_store *store, struct pass *pass, size_t limit, struct err *err) {
     const char **ids = ARENA_ARRAY(pass->batch_arena, const char *, pass->n_window);
     for (size_t i = 0; i < pass->n_window; i++) ids[i] = pass->window[i].id;
-    const struct order *order = pass->orders[pass->current];
+    const struct order *order = pass->order;
     struct mongo_work *work = &pass->work;
     MONGO_BSON filter = mongo_compile(pass->bound, order, ids, pass->n_window);
     *work = (struct mongo_work){.arena = pass->batch_arena, .bound = pass->bound, .order = order, .limit = limit};

@@ -1,5 +1,6 @@
 #include "base/time.h"
 #include "store/mongo_internal.h"
+#include "store/spelling.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -95,6 +96,16 @@ static bool is_uuid(const char *text, uint8_t bytes[UUID_BYTES]) {
         i++;
     }
     return at == UUID_BYTES;
+}
+
+const char *mongo_spelling(const void *column, struct arena *arena, const char *id) {
+    (void)column;
+    char *lower = arena_strdup(arena, id);
+    for (char *at = lower; *at; at++)
+        if (*at >= 'A' && *at <= 'F') *at += 'a' - 'A';
+    if (is_object_id(lower)) return lower;
+    const char *uuid = spelling_of_uuid(arena, id);
+    return uuid ? uuid : spelling_of_integer(arena, id);
 }
 
 static const char *index_key(uint32_t *index, char room[16]) {

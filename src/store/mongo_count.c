@@ -1,5 +1,6 @@
 #include "base/time.h"
 #include "store/mongo_internal.h"
+#include "store/spelling.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -325,12 +326,15 @@ static int tally_all(struct store *base, const struct order *const *orders, size
                      struct err *err) {
     struct mongo_store *store = mongo_of(base);
     if (mongo_connect(store, NULL, err)) return -1;
+    const struct order **spread = ARENA_ARRAY(arena, const struct order *, n_orders);
+    for (size_t i = 0; i < n_orders; i++) spread[i] = spelling_spread(arena, orders[i], mongo_spelling, NULL);
     for (size_t i = 0; i < n_orders; i++) {
         const struct mongo_bound *bound;
-        const struct mongo_going going = {.orders = orders, .n_orders = n_orders, .collection = orders[i]->target->name};
+        const struct mongo_going going = {.orders = spread, .n_orders = n_orders, .collection = orders[i]->target->name};
         if (mongo_usable(store, orders[i]->target, &bound, err) ||
-            tally_order(store, bound, orders[i], numbers ? &going : NULL, arena, &tallies[i], err))
+            tally_order(store, bound, spread[i], numbers ? &going : NULL, arena, &tallies[i], err))
             return -1;
+        if (order_is_any(orders[i])) spelling_answer(arena, orders[i], mongo_spelling, NULL, &tallies[i]);
         if (numbers) continue;
         struct tenant_count *items = tallies[i].n_tenants ? ARENA_ARRAY(arena, struct tenant_count, tallies[i].n_tenants) : NULL;
         for (size_t j = 0; j < tallies[i].n_tenants; j++) {

@@ -97,6 +97,8 @@ char *mongo_text(struct arena *arena, const bson_iter_t *value);
 bool mongo_is_number(const char *text); /* an integer has this text */
 /* Appends to a BSON array every value of `types` that has this text. */
 void mongo_append_values(bson_t *array, uint32_t *index, unsigned types, const char *text);
+/* A spelling_of (store/spelling.h), for tenants of any type: the text of the ObjectId, UUID or integer that an id can mean. */
+const char *mongo_spelling(const void *column, struct arena *arena, const char *id);
 /* The value as an instant: a date, the time of an ObjectId, or a positive number with its unit. */
 bool mongo_instant(const bson_iter_t *value, enum since_unit unit, int64_t *ret_us);
 /* Points at the value of a dotted path; false: missing, or an array is on the way or at its end. */

@@ -111,6 +111,38 @@ START_TEST(exceptions_have_their_own_cutoff) {
 }
 END_TEST
 
+/* The tenants query writes an id otherwise than the documents do: what protects holds all the same, what destroys does not. */
+START_TEST(exceptions_hold_however_the_id_is_written) {
+    static const char *const spellings[][2] = {{"{'$numberLong': '7'}", "007"},
+                                               {"{'$oid': '507f1f77bcf86cd799439011'}", "507F1F77BCF86CD799439011"},
+                                               {"{'$binary': {'base64': 'AAECAwQFBgcICQoLDA0ODw==', 'subType': '04'}}", "{00010203-0405-0607-0809-0A0B0C0D0E0F}"}};
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
+        struct fixture fixture;
+        fixture_open(&fixture, REPLICA_SET);
+        fixture_insert(&fixture, "logs", arena_printf(fixture.arena, "{'_id': 1, 't': %s, 'at': " OLD "}", spellings[i][0]));
+        fixture_insert(&fixture, "logs", "{'_id': 2, 't': 'bert', 'at': " OLD "}");
+        struct target *target = fixture_target(&fixture, "logs", "t", "at");
+        fixture_start(&fixture);
+        const struct scope_tenant kept[] = {{spellings[i][1], TIME_NEVER, TIME_FOREVER}}, asked[] = {{spellings[i][1], TIME_FOREVER, TIME_FOREVER}};
+        struct scope rest = fixture_rest(&fixture, "at", NEW_YEAR_US);
+        rest.tenants = kept;
+        rest.n_tenants = 1;
+        struct order order = fixture_purge(&fixture, target, rest);
+        ck_assert_int_eq(fixture_tally(&fixture, &order).records, 1);
+        ck_assert_int_eq(fixture_sweep(&fixture, &order, 100).records, 1);
+        ck_assert_int_eq(fixture_count(&fixture, "logs", "{'_id': 1}"), 1);
+        struct order any = order_any(target, asked, 1);
+        struct tally left = fixture_tally(&fixture, &any);
+        ck_assert_uint_eq(left.n_tenants, 1);
+        ck_assert_str_eq(left.tenants[0].tenant, spellings[i][1]);
+        const char *const ended[] = {spellings[i][1], NULL};
+        order = fixture_purge(&fixture, target, fixture_listed(&fixture, NULL, TIME_FOREVER, ended));
+        ck_assert_int_eq(fixture_sweep(&fixture, &order, 100).records, 0);
+        fixture_close(&fixture);
+    }
+}
+END_TEST
+
 START_TEST(a_filter_cannot_break_out) {
     struct fixture fixture;
     fixture_open(&fixture, REPLICA_SET);
@@ -338,6 +370,7 @@ START_TEST(the_server_tells_its_clock) {
 END_TEST
 
 UNIT_MAIN("mongo", only_dates_before_the_cutoff_are_due, a_tenant_is_found_in_every_type_it_can_have, exceptions_have_their_own_cutoff,
+          exceptions_hold_however_the_id_is_written,
           a_filter_cannot_break_out, numbers_with_a_unit_are_anchors, the_time_of_an_object_id_is_an_anchor,
           an_updated_document_survives_and_the_batch_is_tried_again, tenants_share_the_batches, an_excluded_tenant_is_left_alone,
           the_pipeline_gives_tenants, a_server_that_is_not_there_is_unavailable, the_server_tells_its_clock)
