@@ -4,6 +4,7 @@
 #include "journal/prove.h"
 #include "journal/sentence.h"
 #include "sweep/month_key.h"
+#include "sweep/tenant_name.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -102,8 +103,20 @@ static int write_proof(const struct invocation *invocation, const struct proof *
     return PROVEN;
 }
 
-static int prove_with(const struct invocation *invocation, const char *folder, const char *state, struct arena *arena, const char *const *names,
-                      size_t n_names) {
+/* As the journal names the tenant; NULL: any. */
+static int tenant_asked(const struct invocation *invocation, const struct schedule *schedule, struct arena *arena, const char **ret_tenant, struct err *err) {
+    const char *tenant = command_value(invocation, "tenant");
+    struct tenant_names names;
+    if (tenant && schedule && schedule->tenants.personal) {
+        if (tenant_names_open(schedule, &names, err)) return -1;
+        tenant = tenant_name(&names, arena, tenant);
+    }
+    *ret_tenant = tenant;
+    return 0;
+}
+
+static int prove_with(const struct invocation *invocation, const char *folder, const char *state, const char *tenant, struct arena *arena,
+                      const char *const *names, size_t n_names) {
     struct month_key *keys;
     size_t n_keys;
     struct proof proof;
@@ -114,7 +127,7 @@ static int prove_with(const struct invocation *invocation, const char *folder, c
         return command_fail(invocation, NOT_PROVEN, "no proof: there is no evidence key in %s; without the key of its month no record can be told from another",
                             state);
     const struct prove_candidate *candidates = candidates_of(arena, keys, n_keys, names, n_names);
-    int failed = journal_prove(folder, candidates, n_keys * n_names, command_value(invocation, "tenant"), arena, &proof, &why, &err);
+    int failed = journal_prove(folder, candidates, n_keys * n_names, tenant, arena, &proof, &why, &err);
     explicit_bzero(keys, n_keys * sizeof *keys);
     if (failed) return command_fail_err(invocation, &err);
     if (why) return command_fail(invocation, NOT_PROVEN, "no proof: %s", why);
@@ -139,7 +152,10 @@ static int prove(const struct invocation *invocation) {
     else n_names = plain_names(arena, store, target, key, names);
     if (!names[0])
         return command_fail(invocation, EXIT_USAGE, "--key begins with \"[\" but is no JSON array; write the key's values as [\"a\",\"b\"]");
-    return prove_with(invocation, folder, state, arena, names, n_names);
+    const char *tenant;
+    struct err err;
+    if (tenant_asked(invocation, schedule, arena, &tenant, &err)) return command_fail_err(invocation, &err);
+    return prove_with(invocation, folder, state, tenant, arena, names, n_names);
 }
 
 /* ---- checking one ---- */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "journal/evidence_prune.h"
 #include "sweep/month_key.h"
 
 #include <assert.h>
@@ -219,6 +220,11 @@ static int renew_keys(struct sweep *sweep, struct err *err) {
         month_key_renew(settings->state_folder, "evidence", now_us, settings->journal_keep_evidence, engine->evidence_key, &destroyed, err))
         return -1;
     if (destroyed) log_notice("%zu evidence keys have served their time and were destroyed", destroyed);
+    size_t removed = 0;
+    struct err prune_err;
+    if (evidence_prune(settings->journal_folder, now_us, settings->journal_keep_evidence, &removed, &prune_err))
+        log_warning("%s; old evidence stays until the next sweep", prune_err.text);
+    if (removed) log_notice("%zu evidence files have served their time and were removed", removed);
     return 0;
 }
 

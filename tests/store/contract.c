@@ -1,5 +1,7 @@
 #include "contract.h"
 
+#include "leaves.h"
+
 #include "base/time.h"
 #include "unit.h"
 
@@ -71,7 +73,8 @@ static void know(const char *id) {
 static struct store *open_store(const char *url, bool read_only) {
     struct store *opened;
     conf.url = url;
-    struct store_settings settings = {.conf = &conf, .schedule = &schedule, .password = fixture->password, .read_only = read_only};
+    struct store_settings settings = {.conf = &conf, .schedule = &schedule, .password = fixture->password, .read_only = read_only,
+                                      .evidence_key = read_only ? NULL : LEAVES_KEY};
     MUST(fixture->driver->open(&settings, &opened, &err));
     return opened;
 }
@@ -194,6 +197,7 @@ static void add_batch(struct sums *sums, const struct batch *batch, size_t limit
     ck_assert_int_gt(batch->records, 0);
     ck_assert_uint_le((size_t)(batch->records + batch->dependents), limit);
     ck_assert_int_eq(batch->irrevocable, fixture->irrevocable);
+    leaves_add(batch);
     sums->records += batch->records;
     sums->batches++;
 }

@@ -1,5 +1,7 @@
 #include "store/mongo_fixture.h"
 
+#include "leaves.h"
+
 #include <stdio.h>
 #include <unistd.h>
 
@@ -65,7 +67,8 @@ struct target *fixture_target(struct fixture *fixture, const char *collection, c
 
 void fixture_start(struct fixture *fixture) {
     const struct store_settings settings = {.conf = &fixture->conf, .schedule = &fixture->schedule,
-                                            .pseudonym_key = (const unsigned char *)"0123456789abcdef0123456789abcdef"};
+                                            .pseudonym_key = (const unsigned char *)"0123456789abcdef0123456789abcdef",
+                                            .evidence_key = LEAVES_KEY};
     if (!fixture->store) ck_assert_msg(!mongo_driver.open(&settings, &fixture->store, &fixture->err), "%s", fixture->err.text);
     ck_assert_msg(!mongo_driver.check(fixture->store, &fixture->faults, fixture->bad, &fixture->err), "%s", fixture->err.text);
     ck_assert_msg(!fixture->faults.count, "%s", fixture->faults.count ? fixture->faults.items[0].text : "");
@@ -131,10 +134,12 @@ struct outcome fixture_sweep(struct fixture *fixture, const struct order *order,
     struct outcome total = {0}, outcome;
     struct pass *pass;
     const struct batch *batch;
+    leaves_clear();
     ck_assert_msg(!mongo_driver.begin(fixture->store, &order, 1, &pass, &fixture->err), "%s", fixture->err.text);
     for (;;) {
         ck_assert_msg(!mongo_driver.prepare(fixture->store, pass, limit, fixture->arena, &batch, NULL, &fixture->err), "%s", fixture->err.text);
         if (!batch) break;
+        leaves_add(batch);
         ck_assert_msg(!mongo_driver.finish(fixture->store, pass, true, &outcome, &fixture->err), "%s", fixture->err.text);
         ck_assert_int_eq(outcome.records, batch->records);
         total.records += outcome.records;

@@ -1,5 +1,7 @@
 #include "pg_fixture.h"
 
+#include "leaves.h"
+
 #include "contract.h"
 
 #include <libpq-fe.h>
@@ -69,7 +71,8 @@ struct acts acts_open_with(const char *tenants, const char *rules, bool read_onl
     buf_free(&text);
     static const unsigned char key[32] = "a key for tests, 32 bytes long.";
     const struct store_settings settings = {.conf = &acts.schedule->stores[0], .schedule = acts.schedule, .read_only = read_only,
-                                            .password = contract_variable("LAPSED_TEST_PASSWORD"), .pseudonym_key = key};
+                                            .password = contract_variable("LAPSED_TEST_PASSWORD"), .pseudonym_key = key,
+                                            .evidence_key = read_only ? NULL : LEAVES_KEY};
     struct err err;
     struct faults faults = {.arena = acts.arena};
     bool bad[16] = {false};
@@ -126,6 +129,7 @@ struct tally acts_probe(struct acts *acts, const struct order *order) {
 struct sum acts_pass(struct acts *acts, const struct order *order, size_t limit) {
     struct sum sum = {0};
     struct pass *pass;
+    leaves_clear();
     struct err err;
     ck_assert_msg(pg_driver.begin(acts->store, &order, 1, &pass, &err) == 0, "%s", err.text);
     for (;;) {
@@ -136,6 +140,7 @@ struct sum acts_pass(struct acts *acts, const struct order *order, size_t limit)
         if (!batch) break;
         ck_assert_int_le(batch->records + batch->dependents, (int64_t)limit);
         ck_assert_uint_gt(batch->n_tenants, 0);
+        leaves_add(batch);
         ck_assert_msg(pg_driver.finish(acts->store, pass, true, &outcome, &err) == 0, "%s", err.text);
         sum.records += outcome.records;
         sum.dependents += outcome.dependents;

@@ -1,5 +1,7 @@
 #include "redis_fixture.h"
 
+#include "leaves.h"
+
 #include "contract.h"
 
 #include <hiredis/hiredis.h>
@@ -116,7 +118,8 @@ const char *world_open(const char *user, const char *ids) {
     for (size_t i = 0; i < n_words; i++) know(words[i]);
     tenants_finish(world.tenants);
     struct store_settings settings = {.conf = &world.conf, .schedule = &world.schedule, .password = contract_variable("LAPSED_TEST_PASSWORD"),
-                                      .pseudonym_key = (const unsigned char *)"0123456789abcdef0123456789abcdef"};
+                                      .pseudonym_key = (const unsigned char *)"0123456789abcdef0123456789abcdef",
+                                      .evidence_key = LEAVES_KEY};
     ck_assert_msg(redis_driver.open(&settings, &world.store, &world.err) == 0, "%s", world.err.text);
     bool bad[MOST_FIXTURE_TARGETS] = {false};
     struct faults faults = {.arena = world.arena};
@@ -165,7 +168,9 @@ int64_t world_run(const struct order *order, size_t limit) {
     const struct order *failed;
     struct pass *pass = world_prepare(&order, limit, &batch);
     int64_t gone = 0;
+    leaves_clear();
     while (batch) {
+        leaves_add(batch);
         ck_assert_int_le(batch->records, (int64_t)limit);
         gone += world_finish(pass);
         ck_assert_msg(redis_driver.prepare(world.store, pass, limit, world.arena, &batch, &failed, &world.err) == 0, "%s", world.err.text);

@@ -246,6 +246,20 @@ static bool is_excluded(const struct pass *pass, const struct order *order, cons
     return false;
 }
 
+static struct evidence evidence_of(struct store *store, const struct pass *pass, const struct order *order, struct arena *arena) {
+    const struct store_settings *settings = &scripted_of(store)->base.settings;
+    struct evidence_batch evidence __attribute__((cleanup(evidence_free))) = {0};
+    evidence_begin(&evidence, arena, settings->evidence_key, settings->conf->name);
+    for (size_t i = 0; i < pass->n_chosen; i++) {
+        const struct scripted_record *record = &scripted_server()->records[pass->chosen[i]];
+        evidence_record(&evidence, order->target->name);
+        evidence_text(&evidence, record->tenant);
+        evidence_text(&evidence, arena_printf(arena, "%d", record->number));
+        evidence_add(&evidence);
+    }
+    return evidence_end(&evidence);
+}
+
 /* Chooses, and locks where a transaction would; what another session has locked is left alone. */
 static void choose(struct store *store, struct pass *pass, const struct order *order, size_t limit, struct arena *arena, struct batch *batch,
                    struct tenant_count **tenants) {
@@ -285,6 +299,7 @@ static int scripted_prepare(struct store *store, struct pass *pass, size_t limit
         batch->tenants = tenants;
         batch->records = (int64_t)pass->n_chosen;
         batch->irrevocable = scripted_server()->irrevocable;
+        batch->evidence = evidence_of(store, pass, order, arena);
         if (!batch->irrevocable) {
             snprintf(batch->transaction, sizeof batch->transaction, "%u", pass->batch);
             snprintf(batch->server, sizeof batch->server, "scripted");

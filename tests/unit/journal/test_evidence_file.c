@@ -2,6 +2,7 @@
 #include "folder.h"
 #include "journal/calls.h"
 #include "journal/evidence_file.h"
+#include "journal/evidence_prune.h"
 #include "journal/scan.h"
 
 #include <errno.h>
@@ -179,5 +180,43 @@ START_TEST(evidence_taken_away_stops_the_next_intent) {
 }
 END_TEST
 
-UNIT_MAIN("evidence_file", leaves_come_before_their_intent, after_a_failure_a_segment_begins_with_evidence_of_its_own,
+static bool there(int64_t first_seq) {
+    struct buf path __attribute__((cleanup(buf_free))) = folder_path(evidence_file_name(first_seq).text);
+    return !access(path.text, F_OK);
+}
+
+START_TEST(old_evidence_is_removed_with_its_whole_segment) {
+    const struct period month = {.count = 1, .unit = PERIOD_MONTHS};
+    setup();
+    struct journal_conf conf = folder_conf();
+    conf.segment_bytes = 1; /* a segment for each group */
+    struct journal *journal = journal_opened(&conf);
+    int64_t first_us = INT64_C(1764547200000000), day_us = 86400 * TIME_SECOND_US; /* 2025-12-01 */
+    for (int day = 0; day < 3; day++) {
+        struct entry intent = with_leaves(day + 1);
+        intent.time_us = first_us + day * day_us;
+        ck_assert(put(journal, &intent));
+    }
+    journal_close(journal);
+    folder_write("evidence-1", "", 0); /* no such name: somebody else's */
+    size_t removed = 9;
+    struct err err;
+    /* The segment of entry 1 ends where that of entry 2 begins, on 2 December. */
+    ck_assert_int_eq(evidence_prune(folder, period_after(first_us + day_us, month) - 1, month, &removed, &err), 0);
+    ck_assert(removed == 0 && there(1) && there(2) && there(3));
+    ck_assert_int_eq(evidence_prune(folder, period_after(first_us + day_us, month), month, &removed, &err), 0);
+    ck_assert(removed == 1 && !there(1) && there(2) && there(3));
+    ck_assert_int_eq(evidence_prune(folder, first_us + 4000 * day_us, month, &removed, &err), 0);
+    ck_assert(removed == 1 && !there(2) && there(3)); /* the open one stays */
+    ck_assert(is_whole(3) && folder_count("evidence-1", NULL) == 1);
+    folder_write(evidence_file_name(1).text, "", 0);
+    struct buf path __attribute__((cleanup(buf_free))) = folder_path("journal-000000000001.jsonl");
+    ck_assert_int_eq(unlink(path.text), 0); /* pruned, and its evidence was forgotten */
+    ck_assert_int_eq(evidence_prune(folder, first_us, month, &removed, &err), 0);
+    ck_assert(removed == 1 && !there(1));
+    folder_remove();
+}
+END_TEST
+
+UNIT_MAIN("evidence_file", old_evidence_is_removed_with_its_whole_segment, leaves_come_before_their_intent, after_a_failure_a_segment_begins_with_evidence_of_its_own,
           an_empty_segment_replaces_what_has_its_name, a_restart_goes_on_behind_a_torn_batch, evidence_taken_away_stops_the_next_intent)

@@ -1,0 +1,73 @@
+#include "journal/evidence_prune.h"
+
+#include "journal/calls.h"
+#include "journal/evidence_file.h"
+#include "journal/lines.h"
+#include "journal/reader.h"
+#include "journal/segment.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void close_folder(DIR **dir) {
+    if (*dir) (void)closedir(*dir);
+}
+
+static void free_arena(struct arena **arena) { arena_free(*arena); }
+
+static void close_fd(int *fd) {
+    if (*fd >= 0) (void)close(*fd);
+}
+
+/* The time of a segment's first entry; INT64_MAX if it has none that can be read: then what is before it counts as young. */
+static int64_t first_time_us(DIR *dir, const struct segment *segment, struct arena *arena) {
+    __attribute__((cleanup(close_fd))) int fd = openat(dirfd(dir), segment->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    __attribute__((cleanup(lines_free))) struct lines lines = lines_of(fd, false);
+    struct line line;
+    struct entry_line entry;
+    struct err ignored;
+    if (fd < 0 || lines_next(&lines, &line, &ignored) != 1 || !line.ended) return INT64_MAX;
+    return entry_read(line.text, line.length, arena, &entry, &ignored) ? INT64_MAX : entry.entry.time_us;
+}
+
+/* Whether everything in the segment that begins with this entry is older than that. The open one, and whatever is not a
+ * segment's any more because it never was one, stay. */
+static bool is_old(DIR *dir, const struct segments *segments, int64_t first_seq, int64_t now_us, struct period keep, struct arena *arena) {
+    int64_t first_left = segments->items[0].first_seq;
+    if (first_left && first_seq < first_left) return true; /* pruned */
+    for (size_t i = 0; i + 1 < segments->count; i++) {
+        if (segments->items[i].first_seq != first_seq) continue;
+        int64_t over_us = first_time_us(dir, &segments->items[i + 1], arena);
+        return over_us != INT64_MAX && period_after(over_us, keep) <= now_us;
+    }
+    return false;
+}
+
+static int64_t first_seq_of(const char *file) {
+    int64_t seq = 0;
+    bool named = sscanf(file, "evidence-%" SCNd64, &seq) == 1 && seq > 0 && !strcmp(evidence_file_name(seq).text, file);
+    return named ? seq : 0;
+}
+
+int evidence_prune(const char *folder, int64_t now_us, struct period keep, size_t *ret_removed, struct err *err) {
+    __attribute__((cleanup(free_arena))) struct arena *arena = arena_new();
+    __attribute__((cleanup(segments_close))) struct segments segments = {.count = 0};
+    __attribute__((cleanup(close_folder))) DIR *dir = opendir(folder);
+    size_t removed = 0;
+    if (!dir) return err_set_errno(err, errno, "journal folder \"%s\" cannot be read", folder);
+    if (segments_list(folder, arena, &segments, err)) return -1;
+    for (const struct dirent *item; segments.count && (item = readdir(dir));) {
+        int64_t first_seq = first_seq_of(item->d_name);
+        if (!first_seq || !is_old(dir, &segments, first_seq, now_us, keep, arena)) continue;
+        if (journal_calls.unlink(dirfd(dir), item->d_name)) return err_set_errno(err, errno, "journal \"%s\": cannot remove %s", folder, item->d_name);
+        removed++;
+    }
+    if (removed && journal_calls.fsync(dirfd(dir))) return err_set_errno(err, errno, "journal \"%s\": cannot put the folder on disk", folder);
+    *ret_removed = removed;
+    return 0;
+}
