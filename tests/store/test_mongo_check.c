@@ -1,4 +1,5 @@
 /* MongoDB: faults and advice, privileges, collections of one tenant, what nobody can decide, one document explained. */
+#include "leaves.h"
 #include "store/mongo_fixture.h"
 
 #include <stdio.h>
@@ -149,7 +150,7 @@ START_TEST(the_printed_grants_are_enough_and_no_more) {
     const int length = (int)strcspn(host, "/");
     const char *const urls[] = {arena_printf(fixture.arena, "mongodb://retention@%.*s/%s?authSource=%s", length, host, fixture.database, fixture.database)};
     fixture.conf.url = urls[0];
-    struct store_settings settings = {.conf = &fixture.conf, .schedule = &fixture.schedule, .password = "secret"};
+    struct store_settings settings = {.conf = &fixture.conf, .schedule = &fixture.schedule, .password = "secret", .evidence_key = LEAVES_KEY};
     ck_assert(!mongo_driver.open(&settings, &fixture.store, &fixture.err));
     check(&fixture);
     ck_assert_msg(!fixture.faults.count, "%s", fixture.faults.count ? fixture.faults.items[0].text : "");

@@ -1,5 +1,6 @@
 /* MongoDB: documents that must live although a careless filter would take them, documents that are due although they are odd, and
  * counts that must not lie. */
+#include "leaves.h"
 #include "store/mongo_fixture.h"
 
 #define OLD "{'$date': '2025-12-31T00:00:00Z'}"
@@ -10,7 +11,7 @@ static const struct dependent comments = {.join = {.child_table = "comments", .c
 
 /* Checks; the number of faults. */
 static size_t check(struct fixture *fixture) {
-    const struct store_settings settings = {.conf = &fixture->conf, .schedule = &fixture->schedule};
+    const struct store_settings settings = {.conf = &fixture->conf, .schedule = &fixture->schedule, .evidence_key = LEAVES_KEY};
     if (!fixture->store) ck_assert(!mongo_driver.open(&settings, &fixture->store, &fixture->err));
     ck_assert_msg(!mongo_driver.check(fixture->store, &fixture->faults, fixture->bad, &fixture->err), "%s", fixture->err.text);
     return fixture->faults.count;
