@@ -313,8 +313,8 @@ int mongo_pass_prepare(struct store *base, struct pass *pass, size_t limit, stru
         if (prepare_order(store, pass, limit, arena, &batch, err)) {
             abandon(store, pass);
             if (!pass->by_key && pass->bound) return_window(pass);
-            if (err->code == ERR_UNAVAILABLE) return -1;
             if (ret_failed) *ret_failed = pass->orders[pass->current];
+            if (err->code == ERR_UNAVAILABLE) return -1;
             next_order(pass);
             return -1;
         }

@@ -55,7 +55,7 @@ struct undecidable {
  * prepare; valid until finish. */
 struct batch {
     const struct order *order; /* one of those that the pass was begun with */
-    const struct tenant_count *tenants; /* records by tenant, sorted by id; never empty unless dependents only */
+    const struct tenant_count *tenants; /* records by tenant, sorted by id; never empty: of dependents alone, their tenant with 0 */
     size_t n_tenants;
     int64_t records, dependents;
     /* Whom to ask what became of it: PostgreSQL's pg_current_xact_id() and the server's start time; else "". */
@@ -148,7 +148,8 @@ struct store_driver {
     /* A pass over these orders, one after the other; it probes each when its turn comes. Orders must outlive it. */
     int (*begin)(struct store *store, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err);
     /* The next batch of at most `limit` records, dependents included, or *ret_batch = NULL when the pass is over. On an
-     * error other than ERR_UNAVAILABLE the order at fault (*ret_failed, may be NULL) is left out and the pass may go on.
+     * error other than ERR_UNAVAILABLE the order at fault (*ret_failed, may be NULL) is left out and the pass may go on; with
+     * ERR_UNAVAILABLE *ret_failed says which one it happened to, and the same comes next.
      * After a batch only finish may follow. */
     int (*prepare)(struct store *store, struct pass *pass, size_t limit, struct arena *arena, const struct batch **ret_batch,
                    const struct order **ret_failed, struct err *err);

@@ -274,6 +274,7 @@ static int take_reread(void *context, const struct tenant_row *row, struct err *
 static int run_reread(struct job *job, struct store *store, struct err *err) {
     struct lane *lane = LANE_OF(job, job);
     const struct batch *batch = lane->batch;
+    assert(batch->n_tenants); /* of nobody would mean: of everybody */
     const char **ids = ARENA_ARRAY(lane->batch_arena, const char *, batch->n_tenants);
     for (size_t i = 0; i < batch->n_tenants; i++) ids[i] = batch->tenants[i].tenant;
     lane->reread = tenants_new(lane->sweep->schedule);
@@ -405,6 +406,7 @@ static void begin_pass(struct lane *lane) {
     }
     lane->passes++;
     lane->done_in_pass = 0;
+    lane->failed = NULL;
     submit(lane, run_begin, on_begun);
 }
 

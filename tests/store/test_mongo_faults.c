@@ -222,7 +222,33 @@ START_TEST(without_transactions_a_changed_document_is_not_overwritten) {
 }
 END_TEST
 
-UNIT_MAIN("mongo_faults", a_lost_answer_is_asked_for_again_in_its_session, an_answer_that_never_comes_is_unknown,
+/* One target that the server never gets done must not keep the others of the store from their turn. */
+START_TEST(a_question_that_takes_too_long_says_which_order_it_was) {
+    struct fixture fixture;
+    struct pass *pass;
+    const struct batch *batch;
+    const struct order *failed = NULL;
+    fixture_open(&fixture, REPLICA_SET);
+    struct target *target = tickets(&fixture, 1);
+    fixture_start(&fixture);
+    struct order order = fixture_purge(&fixture, target, fixture_listed(&fixture, "at", NEW_YEAR_US, anna));
+    const struct order *orders[] = {&order};
+    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, &pass, &fixture.err));
+    fail_next(&fixture, "'mode': {'times': 1}, 'data': {'failCommands': ['aggregate'], 'errorCode': 50}");
+    int result = mongo_driver.prepare(fixture.store, pass, 10, fixture.arena, &batch, &failed, &fixture.err);
+    fail_next(&fixture, "'mode': 'off'");
+    ck_assert_int_eq(result, -1);
+    ck_assert_int_eq(fixture.err.code, ERR_UNAVAILABLE);
+    ck_assert_ptr_eq(failed, &order);
+    /* And its turn is not over. */
+    ck_assert(!mongo_driver.prepare(fixture.store, pass, 10, fixture.arena, &batch, &failed, &fixture.err));
+    ck_assert_ptr_nonnull(batch);
+    mongo_driver.end(fixture.store, pass);
+    fixture_close(&fixture);
+}
+END_TEST
+
+UNIT_MAIN("mongo_faults", a_question_that_takes_too_long_says_which_order_it_was, a_lost_answer_is_asked_for_again_in_its_session, an_answer_that_never_comes_is_unknown,
           a_transaction_that_the_server_ended_is_rolled_back, a_conflict_applies_nothing_and_is_tried_again, a_reader_cannot_begin,
           without_transactions_a_live_document_keeps_its_dependents, without_transactions_a_large_document_is_drained_too,
           without_transactions_a_changed_document_is_not_overwritten)

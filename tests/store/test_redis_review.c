@@ -107,6 +107,18 @@ START_TEST(a_time_beyond_all_times_is_not_the_past) {
 }
 END_TEST
 
+START_TEST(a_field_of_zero_is_not_set) {
+    struct target *target = world_target("ticket:{tenant}:*", "field:deleted_at", UNIT_SECONDS);
+    ck_assert_ptr_null(world_open(NULL, "a"));
+    admin("HSET ticket:a:live deleted_at 0");
+    admin("HSET ticket:a:gone deleted_at 1");
+    struct order order = world_order(target, ACTION_PURGE, NOON_US);
+    ck_assert_int_eq(world_run(&order, 10), 1);
+    ck_assert_int_eq(admin("EXISTS ticket:a:live"), 1);
+    ck_assert_int_eq(world_undecidable(target, "since-type"), 1);
+}
+END_TEST
+
 /* Names that a glob, a line or a C string would misread. */
 START_TEST(keys_are_bytes) {
     struct target *target = world_target("log:{tenant}:*", NULL, UNIT_NONE);
@@ -138,7 +150,7 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {a_wider_pattern_does_not_take_what_another_rule_keeps, the_plan_holds_every_pattern_to_the_floors_of_its_store,
                                   the_tenants_own_records_do_not_wait_for_what_another_rule_keeps, a_floor_is_read_in_its_own_unit,
-                                  a_score_of_two_units_lets_nothing_go, a_time_beyond_all_times_is_not_the_past, keys_are_bytes,
+                                  a_score_of_two_units_lets_nothing_go, a_time_beyond_all_times_is_not_the_past, a_field_of_zero_is_not_set, keys_are_bytes,
                                   a_hundred_thousand_keys_of_one_tenant_go_in_batches};
     return redis_suite("redis_review", tests, sizeof tests / sizeof *tests);
 }

@@ -63,7 +63,6 @@ START_TEST(instants_are_read_in_their_unit) {
     ck_assert_int_eq(instant("1709294400", UNIT_SECONDS), INT64_C(1709294400000000));
     ck_assert_int_eq(instant("1709294400.5", UNIT_SECONDS), INT64_C(1709294400500000));
     ck_assert_int_eq(instant("1709294400123", UNIT_MILLISECONDS), INT64_C(1709294400123000));
-    ck_assert_int_eq(instant("-1", UNIT_SECONDS), -TIME_SECOND_US);
     ck_assert_int_eq(instant("1970-01-01T00:00:01Z", UNIT_NONE), TIME_SECOND_US);
     ck_assert_int_eq(instant("1970-01-01T00:00:01Z", UNIT_SECONDS), TIME_SECOND_US);
     ck_assert_int_eq(instant("1970-01-01", UNIT_NONE), TIME_DAY_US - 1);
@@ -78,6 +77,10 @@ START_TEST(what_is_no_instant_is_not_guessed) {
     ck_assert_int_eq(instant("1e9", UNIT_SECONDS), -7);
     ck_assert_int_eq(instant("99999999999999999999", UNIT_SECONDS), -7);
     ck_assert_int_eq(instant("soon", UNIT_SECONDS), -7);
+    ck_assert_int_eq(instant("0", UNIT_SECONDS), -7);
+    ck_assert_int_eq(instant("0.0", UNIT_MILLISECONDS), -7);
+    ck_assert_int_eq(instant("-1", UNIT_SECONDS), -7);
+    ck_assert_int_eq(instant("9223372036854775.9", UNIT_MILLISECONDS), -7);
     int64_t us;
     ck_assert(!redis_instant("1\0002", 3, UNIT_SECONDS, &us));
 }
