@@ -189,10 +189,10 @@ static void add_anchor_before(struct pg_sql *sql, const struct pg_column *anchor
     pg_add_column(sql, "t", anchor);
     buf_add(&sql->text, " < ");
     add_cutoff(sql, anchor, scope->of, unit_of(scope), cutoff_us);
-    if (anchor->time == PG_TIME_INTEGER) return;
     buf_add(&sql->text, " AND ");
     pg_add_column(sql, "t", anchor);
-    buf_add(&sql->text, " > '-infinity'");
+    /* 0 stands for "not set" in many schemas and is no instant. */
+    buf_add(&sql->text, anchor->time == PG_TIME_INTEGER ? " > 0" : " > '-infinity'");
 }
 
 void pg_add_before(struct pg_sql *sql, const struct pg_due *due, const struct pg_column *anchor, int64_t cutoff_us) {

@@ -72,8 +72,8 @@ static void add_anchor(struct pg_sql *sql, const struct pg_column *column, const
     const char *value = arena_printf(sql->arena, "t.%s", column->quoted), *zone = target->zone ? target->zone : "UTC";
     if (column->time == PG_TIME_INTEGER) {
         int64_t factor = target->unit == UNIT_MILLISECONDS ? 1000 : 1000000;
-        buf_printf(&sql->text, "CASE WHEN abs(%s::numeric) < %" PRId64 " THEN %s::bigint * %" PRId64 " END", value, INT64_MAX / factor,
-                   value, factor);
+        buf_printf(&sql->text, "CASE WHEN %s > 0 AND %s::numeric < %" PRId64 " THEN %s::bigint * %" PRId64 " END", value, value,
+                   INT64_MAX / factor, value, factor);
         return;
     }
     buf_printf(&sql->text, "CASE WHEN isfinite(%s) THEN (extract(epoch FROM ", value);

@@ -54,7 +54,9 @@ static void ask_since(struct question *question) {
     if (!since) return;
     struct arena *arena = question->arena;
     bool indexed = question->bound->index_since;
-    if (!since->not_null) add_reason(question, "since-empty", since->name, indexed, arena_printf(arena, "t.%s IS NULL", since->quoted));
+    const char *empty = since->time != PG_TIME_INTEGER ? arena_printf(arena, "t.%s IS NULL", since->quoted)
+                                                       : arena_printf(arena, "(t.%s IS NULL OR t.%s <= 0)", since->quoted, since->quoted);
+    if (!since->not_null || since->time == PG_TIME_INTEGER) add_reason(question, "since-empty", since->name, indexed, empty);
     add_reason(question, "since-future", since->name, indexed, arena_printf(arena, "t.%s > %s", since->quoted, now_for(question, since)));
     if (since->time != PG_TIME_INTEGER)
         add_reason(question, "since-type", since->name, indexed, arena_printf(arena, "t.%s = '-infinity'", since->quoted));

@@ -39,13 +39,28 @@ static bool read_epoch(const char *text, int64_t unit_us, int64_t *ret_us) {
     return true;
 }
 
+static int64_t unit_us(enum since_unit unit) { return unit == UNIT_SECONDS ? TIME_SECOND_US : 1000; }
+
+bool redis_not_set(const char *bytes, size_t length, enum since_unit unit) {
+    char text[64];
+    int64_t us;
+    if (length == 0) return true;
+    if (unit == UNIT_NONE || length >= sizeof text || memchr(bytes, '\0', length)) return false;
+    memcpy(text, bytes, length);
+    text[length] = '\0';
+    return read_epoch(text, unit_us(unit), &us) && us <= 0;
+}
+
 bool redis_instant(const char *bytes, size_t length, enum since_unit unit, int64_t *ret_us) {
     char text[64];
     if (length == 0 || length >= sizeof text || memchr(bytes, '\0', length)) return false;
     memcpy(text, bytes, length);
     text[length] = '\0';
-    if (unit != UNIT_NONE && read_epoch(text, unit == UNIT_SECONDS ? TIME_SECOND_US : 1000, ret_us)) return true;
     int64_t us;
+    if (unit != UNIT_NONE && read_epoch(text, unit_us(unit), &us)) {
+        if (us > 0) *ret_us = us;
+        return us > 0;
+    }
     if (!time_parse(text, &us)) return false;
     /* A day is over at its end. */
     *ret_us = strlen(text) == strlen("2026-11-23") ? us + TIME_DAY_US - 1 : us;

@@ -229,8 +229,8 @@ static void range_texts(struct arena *arena, const struct redis_order *order, in
     }
     enum since_unit unit = order->order->target->unit;
     item->everything = lower_us == TIME_NEVER && upper_us == TIME_FOREVER;
-    /* A score of minus infinity is no time: it goes with the tenant only. */
-    item->lower = item->everything ? "-inf" : lower_us == TIME_NEVER ? "(-inf" : redis_score_text(arena, lower_us, unit);
+    /* A score of 0, or below, is no time: it goes with the tenant only. */
+    item->lower = item->everything ? "-inf" : lower_us <= 0 ? "(0" : redis_score_text(arena, lower_us, unit);
     item->upper = upper_us == TIME_FOREVER ? "+inf" : arena_printf(arena, "(%s", redis_score_text(arena, upper_us, unit));
 }
 
@@ -258,7 +258,7 @@ bool redis_members_due(struct arena *arena, const struct redis_order *order, con
     }
     if (upper_us == TIME_NEVER || lower_us >= upper_us) return false;
     bool stream = text_equal(order->member_type, "stream");
-    if (stream && upper_us <= 0) return false; /* ids of streams begin at 0 */
+    if (upper_us <= 0) return false; /* no instant is that early */
     struct redis_item item = {.act = REDIS_ACT_MEMBERS, .everything = lower_us == TIME_NEVER && upper_us == TIME_FOREVER};
     range_texts(arena, order, lower_us < 0 && stream ? TIME_NEVER : lower_us, upper_us, &item);
     *ret_item = item;

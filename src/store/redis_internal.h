@@ -97,8 +97,11 @@ int redis_misshapen(const struct redis_store *store, const char *command, struct
 /* redis_bind.c */
 /* Reads a `since` or an end's column. False: it is none of those there are. */
 bool redis_anchor_parse(const char *text, enum since_unit unit, struct redis_anchor *ret_anchor);
-/* The instant in a hash field: digits in the unit, or RFC 3339 text (a day: its last microsecond). */
+/* The instant in a hash field: digits in the unit, or RFC 3339 text (a day: its last microsecond). 0 stands for "not set" in many
+ * schemas: what is not above it is no instant. */
 bool redis_instant(const char *bytes, size_t length, enum since_unit unit, int64_t *ret_us);
+/* Nothing, or a number that is no instant for that reason. */
+bool redis_not_set(const char *bytes, size_t length, enum since_unit unit);
 void redis_bind(struct redis_store *store, struct faults *faults, bool *bad);
 const struct redis_bound *redis_bound_of(const struct redis_store *store, const struct target *target);
 

@@ -32,6 +32,23 @@ static bool tenant_is_plain(struct survey *survey, const struct redis_owner *own
     return true;
 }
 
+static int ask_members(struct survey *survey, const redisReply *key, const char *lower, const char *upper, struct err *err) {
+    struct redis_command command = {.arena = survey->page};
+    redis_words_eval(&command, REDIS_MEMBERS_LOOK, 1);
+    redis_word_n(&command, key->str, key->len);
+    redis_word(&command, survey->bound->since.kind == REDIS_ANCHOR_SCORE ? "zset" : "stream");
+    redis_word(&command, lower);
+    redis_word(&command, upper);
+    redis_word_number(&command, 1000);
+    return redis_send(survey->store, &command, err);
+}
+
+/* How many commands ask_anchor sends for a key: the scores that lie ahead, and those that are not set. */
+static size_t commands_a_key(const struct survey *survey) {
+    bool whole = survey->bound->target->n_columns > 0;
+    return survey->bound->since.kind == REDIS_ANCHOR_SCORE && !whole ? 2 : 1;
+}
+
 /* Asks for the anchor of the key, unless its name is all there is to it; look_at reads the answer. */
 static int ask_anchor(struct survey *survey, const redisReply *key, bool *ret_asked, struct err *err) {
     struct redis_command command = {.arena = survey->page};
@@ -53,18 +70,14 @@ static int ask_anchor(struct survey *survey, const redisReply *key, bool *ret_as
     }
     const char *bound = kind == REDIS_ANCHOR_SCORE ? redis_score_text(survey->page, survey->now_us, survey->bound->since.unit)
                                                    : arena_printf(survey->page, "%lld", (long long)(survey->now_us / 1000));
-    redis_words_eval(&command, REDIS_MEMBERS_LOOK, 1);
-    redis_word_n(&command, key->str, key->len);
-    redis_word(&command, kind == REDIS_ANCHOR_SCORE ? "zset" : "stream");
-    redis_word(&command, arena_printf(survey->page, "(%s", bound));
-    redis_word(&command, kind == REDIS_ANCHOR_SCORE ? "+inf" : "+");
-    redis_word_number(&command, 1000);
-    return redis_send(survey->store, &command, err);
+    const char *ahead = arena_printf(survey->page, "(%s", bound);
+    if (kind == REDIS_ANCHOR_STREAM) return ask_members(survey, key, ahead, "+", err);
+    return ask_members(survey, key, ahead, "+inf", err) < 0 ? -1 : ask_members(survey, key, "-inf", "0", err);
 }
 
 static void look_at_field(struct survey *survey, const struct redis_value *value) {
     int64_t us;
-    if (value->length == 0) survey->counts[SINCE_EMPTY]++;
+    if (redis_not_set(value->bytes, value->length, survey->bound->since.unit)) survey->counts[SINCE_EMPTY]++;
     else if (!redis_instant(value->bytes, value->length, survey->bound->since.unit, &us)) survey->counts[SINCE_TYPE]++;
     else if (us > survey->now_us) survey->counts[SINCE_FUTURE]++;
 }
@@ -76,6 +89,14 @@ static void look_at_hash(struct survey *survey, const redisReply *reply) {
     if (kind != REDIS_HASH_WHOLE || survey->bound->since.kind != REDIS_ANCHOR_FIELD) return;
     const struct redis_value value = redis_hash_field(reply, survey->bound->since.field);
     look_at_field(survey, &value);
+}
+
+/* The second answer of a sorted set. */
+static int look_at_not_set(struct survey *survey, const redisReply *reply, struct err *err) {
+    if (reply->type == REDIS_REPLY_ERROR) return redis_refusal(survey->store, reply, err);
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) return redis_misshapen(survey->store, "EVAL", err);
+    survey->counts[SINCE_EMPTY] += reply->element[1]->integer; /* 0 of a key of another type */
+    return 0;
 }
 
 static int look_at(struct survey *survey, const redisReply *reply, struct err *err) {
@@ -109,7 +130,7 @@ static int survey_page(struct survey *survey, const redisReply *keys, struct err
         bool sent = false;
         if (!tenant_is_plain(survey, &owner)) continue;
         if (ask_anchor(survey, keys->element[i], &sent, err) < 0) return -1;
-        if (sent) asked++;
+        if (sent) asked += commands_a_key(survey);
     }
     int result = 0;
     for (size_t i = 0; i < asked; i++) {
@@ -117,7 +138,8 @@ static int survey_page(struct survey *survey, const redisReply *keys, struct err
         struct err own;
         if (redis_receive(survey->store, &reply, err) < 0) return -1;
         /* All answers are read, so that the pipeline stays in step; the first error is told. */
-        if (look_at(survey, reply, &own) < 0 && result == 0) {
+        bool second = i % commands_a_key(survey) == 1;
+        if ((second ? look_at_not_set(survey, reply, &own) : look_at(survey, reply, &own)) < 0 && result == 0) {
             *err = own;
             result = -1;
         }

@@ -83,16 +83,28 @@ START_TEST(a_date_is_over_at_its_end) {
 }
 END_TEST
 
+static int64_t since_empty(struct acts *acts) {
+    const struct undecidable *items;
+    size_t count;
+    struct err err;
+    ck_assert_msg(pg_driver.undecidable(acts->store, acts_target(acts, 0), at("2026-07-01"), acts->arena, &items, &count, &err) == 0, "%s", err.text);
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(items[i].code, "since-empty")) return items[i].count;
+    return 0;
+}
+
 START_TEST(numbers_count_in_their_unit) {
     struct acts acts = open_records("integer", "unit = \"s\";");
-    pg_sql("INSERT INTO records (at) VALUES (1767225599), (1767225600), (1767225601), (NULL), (2147483647), (-2147483648)");
+    pg_sql("INSERT INTO records (at) VALUES (1767225599), (1767225600), (1767225601), (NULL), (2147483647), (-2147483648), (0), (1)");
     ck_assert_int_eq(due_at(&acts, "2026-01-01T00:00:00Z"), 2);
     ck_assert_int_eq(due_at(&acts, "2026-01-01T00:00:00.000001Z"), 3);
+    ck_assert_int_eq(since_empty(&acts), 3); /* 0 and below stand for "not set" */
     acts_close(&acts);
     acts = open_records("bigint", "unit = \"ms\";");
-    pg_sql("INSERT INTO records (at) VALUES (1767225599999), (1767225600000), (9223372036854775807), (-9223372036854775808)");
+    pg_sql("INSERT INTO records (at) VALUES (1767225599999), (1767225600000), (9223372036854775807), (-9223372036854775808), (0)");
     struct order order = order_by_age(acts_target(&acts, 0), ACTION_PURGE, "2026-01-01");
-    ck_assert_int_eq(acts_sweep(&acts, &order, 1).records, 2);
+    ck_assert_int_eq(acts_sweep(&acts, &order, 1).records, 1);
+    ck_assert_int_eq(since_empty(&acts), 2);
     acts_close(&acts);
 }
 END_TEST

@@ -7,12 +7,13 @@ START_TEST(members_go_by_their_score) {
     struct target *target = world_target("usage:{tenant}", "score", UNIT_MILLISECONDS);
     ck_assert_ptr_null(world_open(NULL, "a b"));
     for (int i = -5; i <= 5; i++) admin("ZADD usage:a %lld m%d", NOON_MS + i, i);
-    admin("ZADD usage:a -inf never");
+    admin("ZADD usage:a -inf never 0 unset -5 before");
     admin("ZADD usage:b %lld future", NOON_MS + HOUR_MS);
     struct order order = world_order(target, ACTION_PURGE, NOON_US);
     ck_assert_int_eq(world_count(&order), 5);
     ck_assert_int_eq(world_run(&order, 2), 5);
-    ck_assert_int_eq(admin("ZCARD usage:a"), 7);
+    ck_assert_int_eq(admin("ZCARD usage:a"), 9);
+    ck_assert_int_eq(world_undecidable(target, "since-empty"), 3);
     ck_assert_str_eq(admin_text("ZSCORE usage:a never"), "-inf");
     ck_assert_str_ne(admin_text("ZSCORE usage:a m0"), "");
     ck_assert_int_eq(admin("ZCARD usage:b"), 1);
@@ -155,12 +156,14 @@ START_TEST(fields_are_read_in_their_unit_or_as_text) {
     admin("HSET s:a:junk seen_at soon");
     admin("HSET s:a:empty seen_at %s", "");
     admin("HSET s:a:none name x");
+    admin("HSET s:a:zero seen_at 0");
+    admin("HSET s:a:minus seen_at -5");
     admin("SET s:a:string x");
     struct order order = world_order(target, ACTION_PURGE, NOON_US);
     ck_assert_int_eq(world_count(&order), 2);
     ck_assert_int_eq(world_run(&order, 10), 2);
-    ck_assert_int_eq(admin("DBSIZE"), 5);
-    ck_assert_int_eq(world_undecidable(target, "since-empty"), 2);
+    ck_assert_int_eq(admin("DBSIZE"), 7);
+    ck_assert_int_eq(world_undecidable(target, "since-empty"), 4);
     ck_assert_int_eq(world_undecidable(target, "since-type"), 2);
 }
 END_TEST
