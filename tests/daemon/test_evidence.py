@@ -3,11 +3,10 @@ import hashlib
 import hmac
 import json
 import re
+import shutil
 from datetime import datetime, timedelta, timezone
 
 import pytest
-
-from programs import LAPSECTL
 
 YEAR_AGO = datetime.now(timezone.utc) - timedelta(days=400)
 NOW = datetime.now(timezone.utc)
@@ -182,3 +181,23 @@ def test_what_was_rolled_back_or_altered_in_the_journal_has_no_proof(world):
     path.write_text(head[:head.rindex("\n") + 1] + line + hashlib.sha256((previous + line).encode()).hexdigest() + '"}\n')
     answer = prove(world, "main", "events", "1")
     assert answer.returncode == 1 and "not carried out" in answer.stderr
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.parametrize("call", ["write", "fdatasync"])
+def test_killed_between_evidence_and_intent(world, call):
+    """Leaves without an intent mean nothing: no row has gone, the journal is whole, and the next sweep proves what it did."""
+    world.simple(rows=10, due=6)
+    evidence = world.journal.folder / "evidence-000000000001"
+    killed = world.once(wrapper=["strace", "-f", "-qq", "-o", str(world.folder / "trace"), "-P", str(evidence),
+                                 "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when=1"])
+    assert killed.returncode != 0 and evidence.exists(), killed.stdout
+    assert world.one("SELECT count(*) FROM events") == 10
+    assert not world.journal.entries("intent")
+    world.verify()
+    assert prove(world, "main", "events", "1").returncode == 1
+    assert world.once().returncode == 0
+    assert world.one("SELECT count(*) FROM events") == 4
+    world.verify()
+    for number in range(1, 11):
+        assert prove(world, "main", "events", str(number)).returncode == (0 if number <= 6 else 1), number
