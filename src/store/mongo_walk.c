@@ -15,6 +15,11 @@ struct found {
     size_t count;
 };
 
+/* Something of `by` refers to something of `root`: where `by` must stay, `root` must too. */
+struct tie {
+    size_t root, by;
+};
+
 struct walk {
     struct mongo_store *store;
     mongoc_client_session_t *session;
@@ -26,6 +31,8 @@ struct walk {
     size_t budget;         /* rows that may still be found */
     bool numbers_only;     /* count: leaves are counted, not read */
     int64_t *counted;      /* by root */
+    struct tie *ties;
+    size_t n_ties;
     bool truncated;        /* the budget did not suffice; the last of `found` is what it was spent on */
 };
 
@@ -105,12 +112,15 @@ static bool key_of_child(const bson_t *document, const struct dependent *depende
     return true;
 }
 
-static bool first_time(struct walk *walk, const char *collection, const bson_t *document) {
+/* Whether the document was not met before; *ret_root: the root it belongs to, this one or the one it was met with. */
+static bool first_time(struct walk *walk, const char *collection, const bson_t *document, size_t root, size_t *ret_root) {
     bson_t key = BSON_INITIALIZER;
     bson_iter_t id;
     mongo_append_utf8(&key, "", collection);
     if (bson_iter_init_find(&id, document, "_id")) append_key(&key, &id);
-    bool first = mongo_map_put(&walk->seen, bson_get_data(&key), key.len, 0);
+    bool first = mongo_map_put(&walk->seen, bson_get_data(&key), key.len, root);
+    *ret_root = root;
+    if (!first) (void)mongo_map_get(&walk->seen, bson_get_data(&key), key.len, ret_root);
     bson_destroy(&key);
     return first;
 }
@@ -213,7 +223,7 @@ static void block_ambiguous(struct walk *walk, const struct found *from, const s
 static void take_child(struct walk *walk, const struct found *from, const struct parents *parents, const struct dependent *dependent,
                        const bson_t *child, bool grouped, struct found *to) {
     bson_t key = BSON_INITIALIZER;
-    size_t root;
+    size_t root, met_with;
     bool scalar = key_of_child(child, dependent, grouped, &key);
     bool known = scalar && mongo_map_get(&parents->roots, bson_get_data(&key), key.len, &root);
     bson_destroy(&key);
@@ -222,7 +232,9 @@ static void take_child(struct walk *walk, const struct found *from, const struct
     else if (grouped) {
         bson_iter_t number;
         if (bson_iter_init_find(&number, child, "n")) walk->counted[root] += bson_iter_as_int64(&number);
-    } else if (first_time(walk, dependent->join.child_table, child)) {
+    } else if (!first_time(walk, dependent->join.child_table, child, root, &met_with)) {
+        if (met_with != root) *ARENA_APPEND(walk->arena, walk->ties, walk->n_ties) = (struct tie){root, met_with};
+    } else {
         size_t count = to->count;
         struct mongo_document *row = ARENA_APPEND(walk->arena, to->rows, count);
         *row = (struct mongo_document){.found = mongo_keep(walk->arena, child), .tenant = ""};
@@ -364,6 +376,19 @@ static int explore(struct walk *walk, struct err *err) {
     return 0;
 }
 
+/* What a blocked document refers to is blocked as well. */
+static void tie_blocked(struct walk *walk) {
+    for (bool again = true; again;) {
+        again = false;
+        for (size_t i = 0; i < walk->n_ties; i++) {
+            struct mongo_document *root = &walk->work->documents[walk->ties[i].root];
+            if (root->blocked_by || !is_blocked(walk, walk->ties[i].by)) continue;
+            root->blocked_by = walk->work->documents[walk->ties[i].by].blocked_by;
+            again = true;
+        }
+    }
+}
+
 /* ---- from the documents, or from rows below one of them ---- */
 
 static void start(struct walk *walk, const struct found *from, size_t count, size_t limit) {
@@ -376,7 +401,9 @@ static void start(struct walk *walk, const struct found *from, size_t count, siz
     struct found *first = ARENA_APPEND(walk->arena, walk->found, walk->n_found);
     *first = *from;
     first->count = count;
-    for (size_t i = 0; i < count; i++) (void)first_time(walk, from->collection, from->rows[i].found);
+    walk->ties = NULL;
+    walk->n_ties = 0;
+    for (size_t i = 0, root; i < count; i++) (void)first_time(walk, from->collection, from->rows[i].found, from->roots[i], &root);
 }
 
 static struct found documents_of(struct walk *walk) {
@@ -405,6 +432,7 @@ static int fit(struct walk *walk, size_t limit, size_t *ret_taken, bool *ret_dra
     for (;;) {
         start(walk, &from, count, limit);
         if (explore(walk, err)) return -1;
+        tie_blocked(walk);
         if (!*ret_drained) *ret_taken = count;
         if (!walk->truncated) return 0;
         if (count > 1) {
@@ -482,6 +510,7 @@ int mongo_walk_count(struct mongo_store *store, struct mongo_work *work, int64_t
     int64_t dependents = 0;
     start(&walk, &from, from.count, SIZE_MAX);
     if (work->n_documents && explore(&walk, err)) return -1;
+    tie_blocked(&walk);
     for (size_t i = 0; i < work->n_documents; i++)
         if (is_taken(work, &work->documents[i])) dependents += walk.counted[i];
     split(work, work->n_documents);

@@ -176,6 +176,30 @@ START_TEST(a_dependent_whose_reference_is_a_decimal_keeps_its_parent) {
 }
 END_TEST
 
+START_TEST(what_a_blocked_document_refers_to_is_blocked) {
+    struct fixture fixture;
+    fixture_open(&fixture, REPLICA_SET);
+    fixture_insert(&fixture, "notes", "{'_id': 1, 't': 'anna', 'at': " OLD "}");
+    fixture_insert(&fixture, "notes", "{'_id': 2, 't': 'anna', 'at': " OLD ", 'parent': 1}");
+    fixture_insert(&fixture, "notes", "{'_id': 3, 't': 'anna', 'at': " OLD ", 'parent': 2}");
+    fixture_insert(&fixture, "notes", "{'_id': 4, 't': 'anna', 'at': " OLD "}");
+    fixture_insert(&fixture, "votes", "{'note': 3, 'at': " YOUNG "}");
+    static const struct dependent dependents[] = {{.join = {.child_table = "notes", .child_columns = {"parent"}, .n_columns = 1}},
+                                                  {.join = {.child_table = "votes", .child_columns = {"note"}, .n_columns = 1}}};
+    struct target *target = fixture_target(&fixture, "notes", "t", "at");
+    target->dependents = dependents;
+    target->n_dependents = 2;
+    (void)fixture_target(&fixture, "votes", NULL, "at");
+    fixture_start(&fixture);
+    struct order order = fixture_purge(&fixture, target, fixture_listed(&fixture, "at", NEW_YEAR_US, anna));
+    ck_assert_int_eq(fixture_tally(&fixture, &order).records, 1);
+    ck_assert_int_eq(fixture_tally(&fixture, &order).n_blocked_records, 3);
+    ck_assert_int_eq(fixture_sweep(&fixture, &order, 10).records, 1);
+    ck_assert_int_eq(fixture_count(&fixture, "notes", "{'_id': {'$in': [1, 2, 3]}}"), 3);
+    fixture_close(&fixture);
+}
+END_TEST
+
 /* ---- odd documents that must not stop the others ---- */
 
 START_TEST(numbers_equal_to_an_id_but_not_its_text_are_nobodys) {
@@ -286,5 +310,6 @@ END_TEST
 UNIT_MAIN("mongo_review", a_collation_that_takes_anna_for_another_is_refused, a_floor_is_read_as_its_own_target_says,
           a_floor_without_an_anchor_lets_nothing_go, a_batch_of_dependents_alone_says_whose_they_are,
           a_dependent_that_could_be_anothers_is_refused, a_dependent_whose_reference_is_a_decimal_keeps_its_parent,
+          what_a_blocked_document_refers_to_is_blocked,
           numbers_equal_to_an_id_but_not_its_text_are_nobodys, who_is_named_in_an_array_has_something_left,
           a_tenants_own_collection_goes_capped_or_not, a_collection_of_two_tenants_is_told, what_went_in_part_is_not_called_nothing)
