@@ -17,8 +17,8 @@ bool redis_anchor_parse(const char *text, enum since_unit unit, struct redis_anc
     return true;
 }
 
-/* Digits, with a fraction perhaps, as microseconds; false if it is no such number or out of range. Hashes have no null: 0, and what is
- * below it, stands for "not set", as in MongoDB. */
+/* Digits, with a sign and a fraction perhaps, as microseconds; false if it is no such number or out of range. 0 and what is below it
+ * are numbers, and stand for "not set" (redis_not_set). */
 static bool read_epoch(const char *text, int64_t unit_us, int64_t *ret_us) {
     bool negative = *text == '-';
     if (negative) text++;
@@ -34,8 +34,8 @@ static bool read_epoch(const char *text, int64_t unit_us, int64_t *ret_us) {
             if (__builtin_add_overflow(us, (*text - '0') * place_us, &us)) return false;
         }
     }
-    if (*text || negative || us == 0) return false;
-    *ret_us = us;
+    if (*text) return false;
+    *ret_us = negative ? -us : us;
     return true;
 }
 

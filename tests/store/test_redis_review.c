@@ -115,7 +115,7 @@ START_TEST(a_field_of_zero_is_not_set) {
     struct order order = world_order(target, ACTION_PURGE, NOON_US);
     ck_assert_int_eq(world_run(&order, 10), 1);
     ck_assert_int_eq(admin("EXISTS ticket:a:live"), 1);
-    ck_assert_int_eq(world_undecidable(target, "since-type"), 1);
+    ck_assert_int_eq(world_undecidable(target, "since-empty"), 1);
 }
 END_TEST
 
