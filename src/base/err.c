@@ -56,6 +56,7 @@ const char *err_code_name(enum err_code code) {
     case ERR_REFUSED: return "refused";
     case ERR_UNAVAILABLE: return "unavailable";
     case ERR_UNKNOWN: return "unknown";
+    case ERR_USAGE: return "usage";
     case ERR_IO: return "io";
     case ERR_BUG: break;
     }
@@ -69,6 +70,7 @@ int err_exit_status(enum err_code code) {
     case ERR_REFUSED: return EX_NOPERM;
     case ERR_UNAVAILABLE:
     case ERR_UNKNOWN: return EX_TEMPFAIL;
+    case ERR_USAGE: return EX_USAGE;
     case ERR_IO: return EX_IOERR;
     case ERR_BUG: break;
     }

@@ -11,6 +11,7 @@ enum err_code {
     ERR_REFUSED,     /* the other side refused for good: do not retry, report */
     ERR_UNAVAILABLE, /* nothing was applied: retry later */
     ERR_UNKNOWN,     /* the answer was lost: it may have been applied; ask before acting again */
+    ERR_USAGE,       /* the question itself makes no sense: ask another one */
     ERR_IO,          /* a file of ours could not be read or written */
     ERR_BUG,         /* cannot happen */
 };
@@ -30,9 +31,9 @@ int err_set(struct err *err, enum err_code code, const char *format, ...) PRINTF
 int err_set_errno(struct err *err, int errno_value, const char *format, ...) PRINTF_LIKE(3, 4);
 /* Puts "noun: " in front of the text and returns -1; code and detail stay. */
 int err_within(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Names the code as the journal does: "config", "refused", "unavailable", "unknown", "io", "bug". */
+/* Names the code as the journal does: "config", "refused", "unavailable", "unknown", "usage", "io", "bug". */
 const char *err_code_name(enum err_code code);
-/* The sysexits.h status for a program that ends with this error: 78, 77, 75, 75, 74, 70. */
+/* The sysexits.h status for a program that ends with this error: 78, 77, 75, 75, 64, 74, 70. */
 int err_exit_status(enum err_code code);
 
 #endif

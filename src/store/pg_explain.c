@@ -185,7 +185,7 @@ static int explain_refusal(const struct pg_table *table, struct err *err) {
         size_t length = strlen(text);
         (void)snprintf(text + length, sizeof text - length, "%s\"%s\" (%s)", i ? ", " : "", column->name, column->type);
     }
-    (void)err_set(err, ERR_CONFIG, "the key of table \"%s\" is %s; the given one is not of that type", table->name, text);
+    (void)err_set(err, ERR_USAGE, "the key of table \"%s\" is %s; the given one is not of that type", table->name, text);
     (void)text_copy(err->detail, sizeof err->detail, detail);
     return -1;
 }
@@ -201,7 +201,7 @@ int pg_explain(struct store *base, const struct target *target, const char *key,
         return err_set(err, ERR_CONFIG, "the records of table \"%s\" have no key (key = \"ctid\"), so that none can be named", target->name);
     const char *values[MOST_KEY_COLUMNS];
     if (split_key(arena, key, table->n_key, values) != table->n_key)
-        return err_set(err, ERR_CONFIG,
+        return err_set(err, ERR_USAGE,
                        "the key of table \"%s\" has %zu columns; write their values with commas in between, or as a JSON "
                        "array", target->name, table->n_key);
     PG_SQL sql = {.arena = arena};

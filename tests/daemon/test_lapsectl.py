@@ -42,6 +42,8 @@ def test_explain_says_what_the_sweep_does(world):
     assert world.once().returncode == 0
     assert "events has no record 10" in world.lapsectl("explain", "events", "10").stderr
     assert world.lapsectl("explain", "events", "10").returncode == 1
+    refused = world.lapsectl("explain", "events", "ten")
+    assert refused.returncode == 64 and "not of that type" in refused.stderr
     assert "Nothing is done to it now." in answer(world, "explain", "events", "11")
 
 

@@ -307,7 +307,7 @@ START_TEST(one_record_explained) {
     ck_assert(!facts.exists);
     struct err err;
     ck_assert_int_eq(pg_explain(base(&world), world.schedule->targets[0], "secret", world.arena, &facts, &err), -1);
-    ck_assert_int_eq(err.code, ERR_CONFIG);
+    ck_assert_int_eq(err.code, ERR_USAGE);
     ck_assert_msg(strstr(err.text, "is \"id\" (bigint); the given one is not of that type") && !strstr(err.text, "secret"), "%s", err.text);
     close_world(&world);
     leave_schema();
