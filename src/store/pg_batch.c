@@ -182,6 +182,9 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
         bool over;
         if (turn(store, pass, &over, err) < 0) return -1;
         if (over) return 0;
+        if (pg_run_is_endless(&pass->run))
+            return err_set(err, ERR_REFUSED, "more records went than it and its dependents held: they come back as they are destroyed; "
+                           "look for a trigger or an application that writes them again");
         if (!pg_run_next(&pass->run)) {
             close_run(pass);
             continue;
@@ -214,6 +217,7 @@ int pg_pass_prepare(struct store *base, struct pass *pass, size_t limit, struct 
 /* Where the batch took place, the run goes on behind it. */
 static void go_on(struct pass *pass) {
     if (!pass->open) return;
+    pass->run.taken += pass->batch->records + pass->batch->dependents;
     if (pass->drained) {
         pg_run_put_back(&pass->run);
         pg_run_defer(&pass->run, pass->batch->tenants[0].tenant);

@@ -8,7 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_WINDOW = 16, FIRST_BLOCKS = 1024, MOST_BLOCKS = 65536, MOST_LOOKED_AT = 8192 };
+enum {
+    FIRST_WINDOW = 16,
+    FIRST_BLOCKS = 1024,
+    MOST_BLOCKS = 65536,
+    MOST_LOOKED_AT = 8192,
+    LEAST_ROW_BYTES = 28, /* on a page: its pointer and its header */
+    MOST_NEW_ROWS = 20000, /* due ones that an application may add while a run is under way: more, and the next sweep goes on */
+};
 
 /* ---- the queue of tenants ---- */
 
@@ -56,14 +63,26 @@ static int by_age(const void *a, const void *b) {
 
 /* ---- opening ---- */
 
-static int count_blocks(struct pg_store *store, struct pg_run *run, struct err *err) {
+/* The blocks of the table, and from its size and its dependents' the most rows that there can be. */
+static int measure(struct pg_store *store, struct pg_run *run, struct err *err) {
     PG_RESULT result = NULL;
-    const char *oid = arena_printf(run->arena, "%u", run->due.leaf->oid);
-    if (pg_query(store, "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint", 1, &oid, &result, err) < 0) return -1;
+    const struct pg_bound *bound = run->due.bound;
+    struct buf oids __attribute__((cleanup(buf_free))) = {0};
+    buf_printf(&oids, "{%u", run->due.leaf->oid);
+    for (size_t i = 0; i < bound->n_dependents; i++)
+        for (size_t j = 0; j < bound->dependents[i].table->n_leaves; j++) buf_printf(&oids, ",%u", bound->dependents[i].table->leaves[j]->oid);
+    buf_add_char(&oids, '}');
+    const char *parameters[] = {arena_printf(run->arena, "%u", run->due.leaf->oid), buf_text(&oids)};
+    if (pg_query(store, "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint,"
+                 " (SELECT sum(pg_relation_size(o))::bigint FROM unnest($2::oid[]) AS o)", 2, parameters, &result, err) < 0)
+        return -1;
     run->n_blocks = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
     run->n_blocks_window = FIRST_BLOCKS;
+    run->most = strtoll(PQgetvalue(result, 0, 1), NULL, 10) / LEAST_ROW_BYTES + MOST_NEW_ROWS;
     return 0;
 }
+
+bool pg_run_is_endless(const struct pg_run *run) { return run->taken > run->most; }
 
 static enum pg_shape shape_of(const struct pg_due *due) {
     const struct pg_bound *bound = due->bound;
@@ -101,7 +120,7 @@ int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *
         }
     }
     run->due.order = &run->order;
-    return run->shape == PG_BY_BLOCK ? count_blocks(store, run, err) : 0;
+    return measure(store, run, err);
 }
 
 const char *pg_run_pins(const struct pg_run *run) {

@@ -35,6 +35,8 @@ struct pg_run {
 
     const char *since;         /* PG_BY_SINCE: where the last batch ended; NULL: nowhere yet */
     int64_t block, n_blocks, n_blocks_window; /* PG_BY_BLOCK */
+    /* Records and dependents: how many went, and more than there can have been. */
+    int64_t taken, most;
     const char *after;         /* the last ctid of a range that is not finished; NULL */
 };
 
@@ -61,6 +63,8 @@ void pg_run_add_record(struct pg_sql *sql, const struct pg_run *run);
 struct pg_record pg_run_record(const struct pg_run *run, const PGresult *result, int row);
 /* After a batch that took these records, in the order of choice; full: there may be more. */
 void pg_run_advance(struct pg_run *run, const struct pg_record *records, size_t count, bool full, bool progress);
+/* Records come back as they are destroyed (a trigger writes them again): without this bound the run would never end. */
+bool pg_run_is_endless(const struct pg_run *run);
 /* Puts the window back: the batch did not happen. */
 void pg_run_put_back(struct pg_run *run);
 /* This tenant goes to the end of the queue. */

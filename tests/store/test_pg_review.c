@@ -141,6 +141,53 @@ START_TEST(a_trigger_that_writes_values_back_is_refused) {
 }
 END_TEST
 
+/* What comes back as it is destroyed must not keep a pass busy for ever: the order fails and says so. */
+static void never_ends(const char *schema, const char *rule) {
+    struct buf sql = {0};
+    buf_add(&sql, "CREATE TABLE orders (id bigint, customer_id bigint, at timestamptz); CREATE INDEX ON orders (customer_id, at);"
+              "CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
+              " EXECUTE format('INSERT INTO acts.%I SELECT ($1).*', TG_TABLE_NAME) USING OLD; RETURN OLD; END $$;");
+    buf_add(&sql, schema);
+    pg_schema(buf_text(&sql));
+    buf_free(&sql);
+    struct acts acts = acts_open(rule);
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_PURGE, CUTOFF);
+    const struct order *orders[] = {&order}, *failed = NULL;
+    const struct batch *batch;
+    struct outcome outcome;
+    struct pass *pass;
+    struct err err;
+    int result;
+    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, &pass, &err), 0);
+    for (size_t batches = 0; (result = pg_driver.prepare(acts.store, pass, 400, acts.arena, &batch, &failed, &err)) == 0 && batch; batches++) {
+        ck_assert_uint_lt(batches, 200);
+        ck_assert_msg(pg_driver.finish(acts.store, pass, true, &outcome, &err) == 0, "%s", err.text);
+    }
+    ck_assert_int_eq(result, -1);
+    ck_assert_int_eq(err.code, ERR_REFUSED);
+    ck_assert_msg(strstr(err.text, "come back") != NULL, "%s", err.text);
+    ck_assert_ptr_eq(failed, &order);
+    ck_assert_int_eq(pg_driver.prepare(acts.store, pass, 400, acts.arena, &batch, &failed, &err), 0);
+    ck_assert_ptr_null(batch);
+    pg_driver.end(acts.store, pass);
+    acts_close(&acts);
+}
+
+START_TEST(records_that_come_back_end_the_pass) {
+    never_ends("CREATE TRIGGER again AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION again();"
+               "INSERT INTO orders SELECT n, 1, '2025-01-01' FROM generate_series(1, 400) n",
+               RULE("table = \"orders\"; key = \"ctid\"; tenant = \"customer_id\"; since = \"at\";"));
+}
+END_TEST
+
+START_TEST(dependents_that_come_back_end_the_pass) {
+    never_ends("ALTER TABLE orders ADD PRIMARY KEY (id); CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint);"
+               "CREATE TRIGGER again AFTER DELETE ON lines FOR EACH ROW EXECUTE FUNCTION again();"
+               "INSERT INTO orders VALUES (1, 1, '2025-01-01'); INSERT INTO lines SELECT n, 1 FROM generate_series(1, 400) n",
+               RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"lines.order_id\" ];"));
+}
+END_TEST
+
 START_TEST(a_commit_is_on_disk_whatever_the_role_says) {
     pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz); CREATE TABLE said (mode text);"
               "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
@@ -254,7 +301,8 @@ END_TEST
 UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_it, what_hangs_on_a_tree_of_dependents_goes_with_it,
           a_tree_larger_than_a_batch_goes_with_what_hangs_on_it, a_branch_that_is_still_referred_to_blocks_its_root_alone,
           a_dependent_that_is_kept_for_ever_keeps_its_parent, what_hangs_on_a_dependent_that_moves_away_lives,
-          a_trigger_that_writes_values_back_is_refused, a_commit_is_on_disk_whatever_the_role_says, anchors_before_christ_do_not_stop_the_rest,
+          a_trigger_that_writes_values_back_is_refused,
+          records_that_come_back_end_the_pass, dependents_that_come_back_end_the_pass, a_commit_is_on_disk_whatever_the_role_says, anchors_before_christ_do_not_stop_the_rest,
           tenants_that_compare_equal_but_are_not, a_partition_beside_its_whole, a_column_that_refers_to_several_tables,
           cascades_below_what_an_anonymization_purges, references_to_what_an_anonymization_purges,
           an_anonymization_waits_for_what_refers_to_its_dependents)
