@@ -17,6 +17,18 @@ endif
 include config.mk
 endif
 
+# Tests are built and run with ASan and UBSan, in a folder of their own; SANITIZERS=no tests what `make` builds.
+TEST_GOALS = check check-unit check-store check-daemon tests
+ifneq ($(filter $(TEST_GOALS),$(MAKECMDGOALS)),)
+ifeq ($(origin SANITIZERS),file)
+SANITIZERS = yes
+endif
+ifeq ($(SANITIZERS)$(origin B),yesfile)
+B = build/check
+endif
+endif
+export LSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
+
 SYSTEM_CFLAGS = $(patsubst -I%,-isystem %,$(LIB_CFLAGS))
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
            -Wcast-qual -Wwrite-strings -Wvla -Wundef -Wnull-dereference -Wimplicit-fallthrough
@@ -82,10 +94,10 @@ check-includes:
 check-docs:
 	mandoc -Tlint -W warning doc/*.[1-9]
 check-unit: $(UNIT_TESTS)
-	@set -e; for t in $(UNIT_TESTS); do $$t; done
+	@failed=0; for t in $(UNIT_TESTS); do $$t || failed=1; done; exit $$failed
 # Against real servers, started for the run: their addresses are in the environment (scripts/servers.py says which).
 check-store: $(STORE_TESTS)
-	@scripts/servers.py --standalone run $(B)/servers-store -- sh -c 'set -e; for t in $(STORE_TESTS); do $$t; done'
+	@scripts/servers.py --standalone run $(B)/servers-store -- sh -c 'failed=0; for t in $(STORE_TESTS); do $$t || failed=1; done; exit $$failed'
 check-daemon: $(PROGRAMS)
 	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q -rs tests/daemon
 demo: $(PROGRAMS)

@@ -337,7 +337,9 @@ static bool stop_writer(struct journal *journal) {
     lock(queue);
     queue->stopping = true;
     (void)pthread_cond_broadcast(&queue->changed);
-    while (!queue->stopped && !pthread_cond_timedwait(&queue->changed, &queue->lock, &deadline)) continue;
+    /* The clock decides, not the wait's own answer: it may end early. */
+    int64_t last_us = time_monotonic_us() + CLOSE_SECONDS * TIME_SECOND_US;
+    while (!queue->stopped && time_monotonic_us() < last_us) (void)pthread_cond_timedwait(&queue->changed, &queue->lock, &deadline);
     bool stopped = queue->stopped;
     if (!stopped) {
         struct err err;

@@ -40,14 +40,14 @@ static int run_check(struct job *job, struct store *store, struct err *err) {
     return driver->check(store, &lane->faults, sweep->bad, err);
 }
 
-static void enter_settled(struct lane *lane, const struct settling *settling) {
+void enter_settled(struct sweep *sweep, const struct settling *settling) {
     const struct unsettled *batch = settling->batch;
     bool resolved = settling->result != SETTLED_UNRESOLVED;
     const struct entry entry = {.event = ENTRY_OUTCOME, .sweep = batch->sweep, .batch = batch->batch,
                                 .outcome = resolved ? "settled" : "unresolved",
                                 .result = !resolved ? NULL : settling->result == SETTLED_COMMITTED ? "committed" : "rolled-back"};
-    journal_append(lane->sweep->engine->journal, &entry, NULL);
-    engine_forget(lane->sweep->engine, batch->seq);
+    journal_append(sweep->engine->journal, &entry, NULL);
+    engine_forget(sweep->engine, batch->seq);
 }
 
 /* Targets that the catalog refuses are not swept; each fault is logged with its place. */
@@ -71,7 +71,7 @@ static void on_checked(struct job *job) {
     if (job->failed) {
         lane_down(lane, &job->err);
     } else {
-        for (size_t i = 0; i < lane->n_settling; i++) enter_settled(lane, &lane->settling[i]);
+        for (size_t i = 0; i < lane->n_settling; i++) enter_settled(lane->sweep, &lane->settling[i]);
         report_faults(lane);
     }
     sweep_lane_over(lane);

@@ -197,6 +197,47 @@ static int run_finish(struct job *job, struct store *store, struct err *err) {
     return store_driver(store)->finish(store, lane->pass, lane->commit, &lane->outcome, err);
 }
 
+/* ---- a lost answer: the store is asked what became of the batch ---- */
+
+static int run_settle(struct job *job, struct store *store, struct err *err) {
+    struct lane *lane = LANE_OF(job, job);
+    return store_driver(store)->settle(store, lane->batch->transaction, lane->batch->server, &lane->settled, err);
+}
+
+static void settle(struct lane *lane);
+
+static void on_settle_again(struct ev_loop *loop, struct ev_timer *timer, int events) {
+    (void)loop, (void)events;
+    settle(LANE_OF(timer, timer));
+}
+
+/* What could not be settled now is asked again before this store's next sweep: the engine remembers it. */
+static void on_settled(struct job *job) {
+    struct lane *lane = LANE_OF(job, job);
+    if (job->failed) {
+        if (job->err.code == ERR_UNAVAILABLE && ++lane->attempts < MOST_ATTEMPTS && !lane->sweep->stopping) {
+            after(lane, (TIME_SECOND_US / 4) << lane->attempts, on_settle_again);
+            return;
+        }
+        lane_down(lane, &job->err);
+        end_pass(lane);
+        return;
+    }
+    const struct settling settling = {.batch = lane->unknown, .result = lane->settled};
+    if (lane->settled == SETTLED_COMMITTED) {
+        lane->outcome = (struct outcome){.records = lane->batch->records, .dependents = lane->batch->dependents};
+        note_committed(lane);
+    }
+    enter_settled(lane->sweep, &settling);
+    lane->unknown = NULL;
+    /* The connection, and with it the pass, was lost: a new one goes on. */
+    lane->attempts = 0;
+    lane->done_in_pass = 1;
+    end_pass(lane);
+}
+
+static void settle(struct lane *lane) { submit(lane, run_settle, on_settled); }
+
 static void on_finished(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
     int64_t took_us = time_monotonic_us() - lane->batch_began_us;
@@ -207,10 +248,12 @@ static void on_finished(struct job *job) {
         pause_and_prepare(lane, took_us);
     } else if (job->err.code == ERR_UNKNOWN) {
         /* It may have been applied: nothing further is destroyed there before the store was asked what became of it. */
+        log_warning("%s, asking what became of the batch", job->err.text);
         enter_outcome(lane, "unknown", &job->err);
-        engine_remember(lane->sweep->engine, unsettled_of(lane));
-        lane_down(lane, &job->err);
-        end_pass(lane);
+        struct unsettled *batch = unsettled_of(lane);
+        lane->unknown = batch;
+        engine_remember(lane->sweep->engine, batch);
+        settle(lane);
     } else {
         enter_outcome(lane, "rolled-back", &job->err);
         back_off(lane);

@@ -71,6 +71,8 @@ struct lane {
     size_t limit;
     unsigned attempts; /* in a row without a batch */
     int64_t batch_began_us; /* monotonic */
+    const struct unsettled *unknown; /* this batch, while its store is asked what became of it; the engine's */
+    enum settled settled;
     struct tenants *reread;
     bool again; /* prepare again after this rollback */
     struct exclusion *excluded; /* told to the store before the next batch is chosen */
@@ -120,6 +122,7 @@ void lane_down(struct lane *lane, const struct err *err); /* notes it and report
 void lane_check(struct lane *lane);
 void lane_gate(struct lane *lane, const struct order **orders, size_t n_orders);
 void lane_verify(struct lane *lane);
+void enter_settled(struct sweep *sweep, const struct settling *settling); /* its outcome; the engine forgets the batch */
 
 /* report.c */
 void report_finding(struct sweep *sweep, struct finding finding);

@@ -41,7 +41,7 @@ static const char *compiled(struct bound *on, int64_t cutoff_us, const struct sc
     const struct order order = order_make(&on->target, ACTION_PURGE, &on->keep, scope);
     struct pg_due due;
     struct err err;
-    ck_assert_msg(pg_due_of(&on->store, &order, &on->table, &due, &err) == 0, "%s", err.text);
+    ck_assert_msg(pg_due_of(&on->store, on->arena, &order, &on->table, &due, &err) == 0, "%s", err.text);
     *sql = (struct pg_sql){.arena = on->arena};
     pg_add_source(sql, &due);
     buf_add(&sql->text, " WHERE ");
@@ -118,7 +118,7 @@ START_TEST(a_condition_of_the_users_stands_in_a_query_of_its_own) {
     on.target.unit = UNIT_MILLISECONDS;
     const char *text = compiled(&on, 1001, NULL, 0, &sql);
     ck_assert_str_eq(text, "(SELECT ctid, tableoid, * FROM ONLY \"x\"\"y\" AS \"x\"\"y\" WHERE (paid OR t = 'a'\n)) AS t WHERE "
-                           "((t.\"t\" IS NOT NULL AND t.\"t\" <> '' AND t.\"at\" < $1::bigint) OR false)");
+                           "((t.\"t\" IS NOT NULL AND t.\"t\" <> '' AND t.\"at\" < $1::bigint AND t.\"at\" > 0) OR false)");
     ck_assert_str_eq(sql.parameters[0], "2"); /* 1 ms is before 1.001 ms, 2 ms is not: exclusive, rounded up */
     pg_sql_free(&sql);
     arena_free(on.arena);
@@ -132,12 +132,12 @@ START_TEST(an_anchor_that_cannot_be_compared_is_refused) {
     bind(&on, "logs", "customer_id", 20, PG_TIME_TIMESTAMP); /* and no zone */
     const struct scope scope = {.kind = SCOPE_REST, .of = &on.target, .anchor = "at", .anchor_is_since = true, .cutoff_us = 0};
     const struct order order = order_make(&on.target, ACTION_PURGE, &on.keep, scope);
-    ck_assert_int_eq(pg_due_of(&on.store, &order, &on.table, &due, &err), -1);
+    ck_assert_int_eq(pg_due_of(&on.store, on.arena, &order, &on.table, &due, &err), -1);
     ck_assert_int_eq(err.code, ERR_CONFIG);
     on.target.zone = "UTC";
-    ck_assert_int_eq(pg_due_of(&on.store, &order, &on.table, &due, &err), 0);
+    ck_assert_int_eq(pg_due_of(&on.store, on.arena, &order, &on.table, &due, &err), 0);
     on.bound.bad = true;
-    ck_assert_int_eq(pg_due_of(&on.store, &order, &on.table, &due, &err), -1);
+    ck_assert_int_eq(pg_due_of(&on.store, on.arena, &order, &on.table, &due, &err), -1);
     arena_free(on.arena);
 }
 END_TEST

@@ -240,15 +240,22 @@ START_TEST(what_passes_by_itself_is_tried_again) {
 }
 END_TEST
 
-static void lose_the_answer(bool applied, const char *result) {
+/* The first sweep asks what became of the batch, or (where the question fails, too) the next one does. */
+static void lose_the_answer(bool applied, bool question_fails, const char *result) {
     open_all(HEAD LOGS " );");
     tenant("a", -1);
     scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
     scripted_fail("main", SCRIPTED_COMMIT, 1, ERR_UNKNOWN, applied);
+    if (question_fails) scripted_fail("main", SCRIPTED_SETTLE, 1, ERR_REFUSED, false);
     sweep_once();
-    ck_assert(seen.waits && scripted_has("logs", 1) != applied);
     ck_assert_int_eq(journal_has("\"outcome\":\"unknown\""), 1);
-    sweep_once();
+    if (question_fails) {
+        ck_assert(seen.waits && scripted_has("logs", 1) != applied && engine.unsettled);
+        ck_assert_int_eq(journal_has("\"outcome\":\"settled\""), 0);
+        sweep_once();
+    } else {
+        ck_assert_int_eq(rules[0].purged, 1);
+    }
     char text[64];
     (void)snprintf(text, sizeof text, "\"outcome\":\"settled\",\"result\":\"%s\"", result);
     ck_assert_int_eq(journal_has(text), 1);
@@ -258,12 +265,17 @@ static void lose_the_answer(bool applied, const char *result) {
 }
 
 START_TEST(a_lost_answer_is_settled_by_asking) {
-    lose_the_answer(true, "committed");
+    lose_the_answer(true, false, "committed");
 }
 END_TEST
 
 START_TEST(a_lost_commit_is_done_again) {
-    lose_the_answer(false, "rolled-back");
+    lose_the_answer(false, false, "rolled-back");
+}
+END_TEST
+
+START_TEST(a_lost_answer_outlives_its_sweep) {
+    lose_the_answer(true, true, "committed");
 }
 END_TEST
 
@@ -364,6 +376,6 @@ END_TEST
 UNIT_MAIN("sweep", what_is_due_goes_and_nothing_else, the_intent_is_on_disk_before_the_commit,
           an_intent_that_cannot_be_written_destroys_nothing, a_tenant_that_resumes_in_mid_purge_keeps_what_is_left,
           one_failing_target_does_not_stop_the_others, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking,
-          a_lost_commit_is_done_again, own_records_go_last, own_records_wait_for_whatever_is_left,
+          a_lost_commit_is_done_again, a_lost_answer_outlives_its_sweep, own_records_go_last, own_records_wait_for_whatever_is_left,
           own_records_wait_for_a_store_that_is_down, a_clock_in_doubt_destroys_nothing, an_empty_list_of_tenants_destroys_nothing,
           ending_early_finishes_the_batch_in_flight_and_no_other)
