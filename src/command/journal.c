@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JOURNAL_WELL = 0, JOURNAL_ALTERED = 1, JOURNAL_UNSIGNED = 2, JOURNAL_USAGE = 64, JOURNAL_FILES = 74 };
+enum { JOURNAL_WELL = 0, JOURNAL_ALTERED = 1, JOURNAL_USAGE = 64, JOURNAL_FILES = 74 };
 
 static const char show_help[] =
     "usage: lapsectl journal show [OPTION]...\n"
@@ -24,25 +24,14 @@ static const char show_help[] =
     "      --since TIME     from then on: 2026-11-23, \"2026-11-23 09:14\", with or without a zone\n"
     "      --until TIME     before then\n"
     "      --event NAME     only these entries (may be given several times): start, stop, schedule,\n"
-    "                       sweep-begin, sweep-end, intent, outcome, finding, recover\n"
+    "                       sweep-begin, sweep-end, intent, outcome, finding, recover, segment,\n"
+    "                       checkpoint, prune\n"
     "  -n, --last N         only the last N\n"
     "      --json           the lines of the journal themselves\n"
     "      --folder FOLDER  this journal instead of the configured one\n"
     "  -h, --help           this text\n"
     "\n"
     "Exits 1 if the journal is damaged (what can be read is shown), 74 if a file cannot be read.\n";
-
-static const char verify_help[] =
-    "usage: lapsectl journal verify [OPTION]...\n"
-    "\n"
-    "Reads the whole journal, every line of it, and says whether it is as it was written.\n"
-    "\n"
-    "      --json           the answer as JSON\n"
-    "      --folder FOLDER  this journal instead of the configured one\n"
-    "  -h, --help           this text\n"
-    "\n"
-    "Exits 0 if it is whole and signed, 1 if entries were altered, removed or put in another order (each place is\n"
-    "listed), 2 if it is whole but unsigned, 74 if a file cannot be read.\n";
 
 struct options {
     const char *folder;
@@ -166,14 +155,14 @@ static void print_kept(struct printer *printer) {
     free(printer->kept);
 }
 
-int command_journal_show(const char *folder, int argc, char **argv) {
+int command_journal_show(const struct journal_place *place, int argc, char **argv) {
     static const struct option known[] = {{"folder", required_argument, NULL, OPTION_FOLDER}, {"json", no_argument, NULL, OPTION_JSON},
                                           {"tenant", required_argument, NULL, OPTION_TENANT}, {"rule", required_argument, NULL, OPTION_RULE},
                                           {"store", required_argument, NULL, OPTION_STORE},   {"sweep", required_argument, NULL, OPTION_SWEEP},
                                           {"since", required_argument, NULL, OPTION_SINCE},   {"until", required_argument, NULL, OPTION_UNTIL},
                                           {"event", required_argument, NULL, OPTION_EVENT},   {"last", required_argument, NULL, 'n'},
                                           {"help", no_argument, NULL, 'h'},                   {NULL, 0, NULL, 0}};
-    struct options options = {.folder = folder};
+    struct options options = {.folder = place->folder};
     if (!take_options(argc, argv, "n:h", known, &options)) return JOURNAL_USAGE;
     if (options.help) return fputs(show_help, stdout) < 0 ? JOURNAL_FILES : JOURNAL_WELL;
     enum { MOST_LAST = 1000000 };
@@ -190,73 +179,4 @@ int command_journal_show(const char *folder, int argc, char **argv) {
     (void)fprintf(stderr, "lapsectl: the journal is damaged: %s (%s in all; \"lapsectl journal verify\" lists them)\n", result.first_fault,
                   text_number(result.faults).text);
     return JOURNAL_ALTERED;
-}
-
-/* ---- verify ---- */
-
-static void print_fault(void *context, const struct scan_fault *fault) {
-    (void)context;
-    if (fault->place.line)
-        (void)printf("%s line %" PRId64 " byte %" PRId64 " (entry %" PRId64 "): %s\n", fault->place.file, fault->place.line,
-                     fault->place.byte, fault->seq, fault->text);
-    else (void)printf("%s: %s\n", fault->place.file, fault->text);
-}
-
-static void list_fault(void *context, const struct scan_fault *fault) {
-    struct buf *list = context;
-    buf_add(list, list->length ? ",{\"file\":" : "{\"file\":");
-    buf_add_json(list, fault->place.file);
-    buf_printf(list, ",\"line\":%" PRId64 ",\"byte\":%" PRId64 ",\"seq\":%" PRId64 ",\"text\":", fault->place.line, fault->place.byte, fault->seq);
-    buf_add_json(list, fault->text);
-    buf_add_char(list, '}');
-}
-
-static void print_json(const struct scan_result *result, const struct buf *faults) {
-    (void)printf("{\"whole\":%s,\"torn_tail\":%s,\"signed\":false,\"entries\":%" PRId64 ",\"files\":%" PRId64 ",\"bytes\":%" PRId64 ",\"clock_back\":%" PRId64,
-                 result->faults ? "false" : "true", result->torn_tail ? "true" : "false", result->entries, result->segments, result->bytes, result->clock_back);
-    if (result->entries && !result->faults)
-        (void)printf(",\"first_seq\":%" PRId64 ",\"last_seq\":%" PRId64 ",\"first_time\":\"%s\",\"last_time\":\"%s\",\"last_hash\":\"%s\"",
-                     result->first_seq, result->last.seq, time_format(result->first_time_us).text, time_format(result->last.time_us).text,
-                     result->last.hash.text);
-    (void)printf(",\"faults\":[%s]}\n", buf_text(faults));
-}
-
-static void print_verdict(const struct scan_result *result) {
-    if (result->faults) {
-        (void)printf("not whole: %s fault%s; %s entries in %s file%s could be read\n", text_number(result->faults).text,
-                     result->faults == 1 ? "" : "s", text_number(result->entries).text, text_number(result->segments).text,
-                     result->segments == 1 ? "" : "s");
-        if (result->torn_tail) (void)printf("only the end is torn, as a crash leaves it: lapsed sets it aside at its next start\n");
-        return;
-    }
-    (void)printf("whole: %s entr%s", text_number(result->entries).text, result->entries == 1 ? "y" : "ies");
-    if (result->entries)
-        (void)printf(", seq %" PRId64 " to %" PRId64 ", from %s to %s", result->first_seq, result->last.seq,
-                     time_format(result->first_time_us).text, time_format(result->last.time_us).text);
-    (void)printf("; unsigned: a journal cut off at its end, or written anew from some entry on, would look the same\n");
-    if (result->entries) (void)printf("last hash: %s (keep a copy of it elsewhere: it fixes everything before it)\n", result->last.hash.text);
-    if (result->clock_back)
-        (void)printf("note: the clock was set back %s time%s: those entries bear an earlier time than the one before them\n",
-                     text_number(result->clock_back).text, result->clock_back == 1 ? "" : "s");
-}
-
-int command_journal_verify(const char *folder, int argc, char **argv) {
-    static const struct option known[] = {{"folder", required_argument, NULL, OPTION_FOLDER}, {"json", no_argument, NULL, OPTION_JSON},
-                                          {"help", no_argument, NULL, 'h'},                   {NULL, 0, NULL, 0}};
-    struct options options = {.folder = folder};
-    if (!take_options(argc, argv, "h", known, &options)) return JOURNAL_USAGE;
-    if (options.help) return fputs(verify_help, stdout) < 0 ? JOURNAL_FILES : JOURNAL_WELL;
-    struct buf faults __attribute__((cleanup(buf_free))) = {.text = NULL};
-    const struct scan_visitor visitor = {.context = &faults, .wait = true, .fault = options.json ? list_fault : print_fault};
-    struct scan_result result;
-    struct err err;
-    if (journal_scan(options.folder, &visitor, &result, &err)) return say_error(&err);
-    if (!result.segments) {
-        (void)fprintf(stderr, "lapsectl: there is no journal in \"%s\"\n", options.folder);
-        return JOURNAL_FILES;
-    }
-    if (options.json) print_json(&result, &faults);
-    else print_verdict(&result);
-    if (fflush(stdout)) return JOURNAL_FILES;
-    return result.faults ? JOURNAL_ALTERED : JOURNAL_UNSIGNED;
 }

@@ -33,7 +33,7 @@ static int rename_tenant(const struct schedule *schedule, const struct invocatio
 
 static void free_arena(struct arena **arena) { arena_free(*arena); }
 
-static int run(const struct invocation *invocation, int (*command)(const char *folder, int argc, char **argv)) {
+static int run(const struct invocation *invocation, int (*command)(const struct journal_place *place, int argc, char **argv)) {
     __attribute__((cleanup(free_schedule))) struct schedule *schedule = NULL;
     int status = needs_configuration(invocation) ? command_load(invocation, true, &schedule) : 0;
     if (status) return status;
@@ -43,11 +43,14 @@ static int run(const struct invocation *invocation, int (*command)(const char *f
         log_error("%s", err.text);
         return err_exit_status(err.code);
     }
-    return command(schedule ? schedule->settings.journal_folder : NULL, invocation->rest_count, invocation->rest);
+    struct journal_place place = {NULL, NULL};
+    if (schedule) place = (struct journal_place){schedule->settings.journal_folder, schedule->settings.state_folder};
+    return command(&place, invocation->rest_count, invocation->rest);
 }
 
 static int run_show(const struct invocation *invocation) { return run(invocation, command_journal_show); }
 static int run_verify(const struct invocation *invocation) { return run(invocation, command_journal_verify); }
+static int run_checkpoint(const struct invocation *invocation) { return run(invocation, command_journal_checkpoint); }
 
 const struct verb verb_journal_show = {
     .name = "journal show",
@@ -61,8 +64,17 @@ const struct verb verb_journal_show = {
 const struct verb verb_journal_verify = {
     .name = "journal verify",
     .group = "After a sweep",
-    .summary = "whether the journal is whole and unaltered",
+    .summary = "whether the journal is whole, unaltered and signed",
     .operands = "",
     .passes_rest = true,
     .run = run_verify,
+};
+
+const struct verb verb_journal_checkpoint = {
+    .name = "journal checkpoint",
+    .group = "After a sweep",
+    .summary = "the newest signature, to be kept elsewhere",
+    .operands = "",
+    .passes_rest = true,
+    .run = run_checkpoint,
 };

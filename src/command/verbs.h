@@ -14,5 +14,7 @@ extern const struct verb verb_findings;
 extern const struct verb verb_journal_show;
 extern const struct verb verb_journal_verify;
 extern const struct verb verb_journal_prove;
+extern const struct verb verb_journal_checkpoint;
+extern const struct verb verb_keygen;
 
 #endif

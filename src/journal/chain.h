@@ -4,6 +4,7 @@
 #define LAPSED_JOURNAL_CHAIN_H
 
 #include "journal/entry.h"
+#include "journal/sha256.h"
 
 struct hash_text { char text[ENTRY_HASH_HEX + 1]; };
 
@@ -16,10 +17,7 @@ struct position {
 struct position chain_start(void);
 struct hash_text chain_hash(const char *previous, const char *line, size_t length);
 
-/* SHA-256 of something that comes in pieces. */
-struct digest;
-struct digest *digest_new(void);
-void digest_add(struct digest *digest, const void *bytes, size_t length);
-struct hash_text digest_end(struct digest *digest); /* frees it */
+/* 32 bytes as 64 hex digits. */
+struct hash_text chain_text(const unsigned char bytes[SHA256_BYTES]);
 
 #endif

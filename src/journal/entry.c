@@ -55,30 +55,36 @@ static void add_value(struct buf *to, const struct field *field, const char *bas
 }
 
 static void add_item(struct buf *to, const struct shape *shape, const char *item) {
-    buf_add_char(to, shape->array ? '[' : '{');
+    if (shape->kind == SHAPE_VALUE) {
+        add_value(to, &shape->fields[0], item);
+        return;
+    }
+    bool array = shape->kind == SHAPE_ARRAY;
+    buf_add_char(to, array ? '[' : '{');
     for (size_t i = 0; i < shape->n_fields; i++) {
         if (i) buf_add_char(to, ',');
-        if (!shape->array) buf_printf(to, "\"%s\":", shape->fields[i].name);
+        if (!array) buf_printf(to, "\"%s\":", shape->fields[i].name);
         add_value(to, &shape->fields[i], item);
     }
-    buf_add_char(to, shape->array ? ']' : '}');
+    buf_add_char(to, array ? ']' : '}');
 }
 
 /* An entry's fields as text: what stands before the items of its list, the items, and what stands behind them. */
-struct rendered {
+struct draft {
+    enum entry_event event;
     struct buf head, items, tail;
     size_t *ends; /* of each item in `items` */
     size_t n_items;
 };
 
-static void rendered_free(struct rendered *rendered) {
-    buf_free(&rendered->head);
-    buf_free(&rendered->items);
-    buf_free(&rendered->tail);
-    free(rendered->ends);
+static void draft_clear(struct draft *draft) {
+    buf_free(&draft->head);
+    buf_free(&draft->items);
+    buf_free(&draft->tail);
+    free(draft->ends);
 }
 
-static void render_list(struct rendered *to, const struct field *field, const char *entry) {
+static void render_list(struct draft *to, const struct field *field, const char *entry) {
     to->n_items = *(const size_t *)(const void *)(entry + field->count_offset);
     const char *items = *(const char *const *)(const void *)(entry + field->offset);
     to->ends = xcalloc(to->n_items, sizeof *to->ends);
@@ -90,7 +96,7 @@ static void render_list(struct rendered *to, const struct field *field, const ch
     buf_add_char(&to->tail, ']');
 }
 
-static void render(struct rendered *to, const struct entry *entry) {
+static void render(struct draft *to, const struct entry *entry) {
     const struct event_fields *event = fields_of(entry->event);
     const char *base = (const char *)entry;
     to->items.maximum = SIZE_MAX / 2;
@@ -112,34 +118,45 @@ static void render(struct rendered *to, const struct entry *entry) {
 }
 
 /* The item behind the last one that fits into one line with `first`; one item always fits. */
-static size_t part_end(const struct rendered *rendered, size_t first) {
-    size_t room = ENTRY_MOST_BYTES - FRAME_BYTES - rendered->head.length - rendered->tail.length;
-    size_t from = first ? rendered->ends[first - 1] : 0, end = first;
-    while (end < rendered->n_items && (end == first || rendered->ends[end] - from + (end - first) <= room)) end++;
+static size_t part_end(const struct draft *draft, size_t first) {
+    size_t room = ENTRY_MOST_BYTES - FRAME_BYTES - draft->head.length - draft->tail.length;
+    size_t from = first ? draft->ends[first - 1] : 0, end = first;
+    while (end < draft->n_items && (end == first || draft->ends[end] - from + (end - first) <= room)) end++;
     return end;
 }
 
-static void add_items(struct buf *to, const struct rendered *rendered, size_t first, size_t end) {
+static void add_items(struct buf *to, const struct draft *draft, size_t first, size_t end) {
     for (size_t i = first; i < end; i++) {
-        size_t from = i ? rendered->ends[i - 1] : 0;
+        size_t from = i ? draft->ends[i - 1] : 0;
         if (i > first) buf_add_char(to, ',');
-        buf_add_n(to, rendered->items.text + from, rendered->ends[i] - from);
+        buf_add_n(to, draft->items.text + from, draft->ends[i] - from);
     }
 }
 
-size_t entry_write(struct buf *to, const struct entry *entry, int64_t seq, char hash[ENTRY_HASH_HEX + 1]) {
-    __attribute__((cleanup(rendered_free))) struct rendered rendered = {.n_items = 0};
-    render(&rendered, entry);
+struct draft *entry_draft(const struct entry *entry) {
+    struct draft *draft = xcalloc(1, sizeof *draft);
+    draft->event = entry->event;
+    render(draft, entry);
+    return draft;
+}
+
+void entry_draft_free(struct draft *draft) {
+    if (!draft) return;
+    draft_clear(draft);
+    free(draft);
+}
+
+size_t entry_number(struct buf *to, const struct draft *draft, int64_t time_us, int64_t seq, char hash[ENTRY_HASH_HEX + 1]) {
     size_t parts = 1;
-    for (size_t end = part_end(&rendered, 0); end < rendered.n_items; end = part_end(&rendered, end)) parts++;
+    for (size_t end = part_end(draft, 0); end < draft->n_items; end = part_end(draft, end)) parts++;
     size_t first = 0;
     for (size_t part = 1; part <= parts; part++) {
-        size_t end = part_end(&rendered, first), start = to->length;
+        size_t end = part_end(draft, first), start = to->length;
         buf_printf(to, "{\"v\":1,\"seq\":%" PRId64 ",\"time\":\"%s\",\"event\":\"%s\"", seq + (int64_t)part - 1,
-                   time_format(entry->time_us).text, entry_event_name(entry->event));
-        buf_add_n(to, buf_text(&rendered.head), rendered.head.length);
-        add_items(to, &rendered, first, end);
-        buf_add_n(to, buf_text(&rendered.tail), rendered.tail.length);
+                   time_format(time_us).text, entry_event_name(draft->event));
+        buf_add_n(to, buf_text(&draft->head), draft->head.length);
+        add_items(to, draft, first, end);
+        buf_add_n(to, buf_text(&draft->tail), draft->tail.length);
         if (parts > 1) buf_printf(to, ",\"part\":%zu,\"parts\":%zu", part, parts);
         buf_add(to, ",\"hash\":\"");
         struct hash_text chained = chain_hash(hash, to->text + start, to->length - start);
@@ -148,4 +165,11 @@ size_t entry_write(struct buf *to, const struct entry *entry, int64_t seq, char 
         first = end;
     }
     return parts;
+}
+
+size_t entry_write(struct buf *to, const struct entry *entry, int64_t seq, char hash[ENTRY_HASH_HEX + 1]) {
+    struct draft *draft = entry_draft(entry);
+    size_t lines = entry_number(to, draft, entry->time_us, seq, hash);
+    entry_draft_free(draft);
+    return lines;
 }

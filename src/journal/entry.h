@@ -21,6 +21,9 @@ enum entry_event {
     ENTRY_OUTCOME,
     ENTRY_FINDING,
     ENTRY_RECOVER,
+    ENTRY_SEGMENT,
+    ENTRY_CHECKPOINT,
+    ENTRY_PRUNE,
     ENTRY_EVENTS /* how many */
 };
 
@@ -43,12 +46,22 @@ struct entry_result {
     int64_t lag_us; /* how long the oldest of those has been due; 0: none */
 };
 
+/* A closed segment that is removed. */
+struct entry_removed {
+    const char *file;
+    int64_t first_seq, last_seq;
+    const char *sha256; /* of the file, in hex */
+    const char *root;   /* of the tree up to its last entry, in base64 */
+};
+
 /* Which of these fields an event has is said in lapsed-journal(5) and held by entry_write; the others are ignored. */
 struct entry {
     enum entry_event event;
     int64_t time_us; /* 0: entry_write's caller (the writer) puts the present time */
     int64_t sweep, batch;        /* SWEEP_*, INTENT, OUTCOME; FINDING: 0 = none */
     const char *version;         /* START */
+    const char *const *keys;     /* START: the public keys that sign from here on, as vkeys */
+    size_t n_keys;
     const char *trigger;         /* SWEEP_BEGIN: "timer", "signal", "once", "retry"; STOP: "signal", "once" */
     int64_t tenants_total;       /* SWEEP_BEGIN: how many tenants the query gave */
     const char *schedule;        /* SCHEDULE, INTENT: its SHA-256 in hex */
@@ -74,6 +87,16 @@ struct entry {
     size_t n_results;
     int64_t cut_bytes;           /* RECOVER */
     const char *cut_sha256, *cut_file; /* RECOVER: the name in the journal's folder; NULL: null */
+    const char *origin;          /* SEGMENT, CHECKPOINT: of the log */
+    const char *previous;        /* SEGMENT: the hash of the entry before */
+    const char *const *frontier; /* SEGMENT: of the tree of all entries before, in hex */
+    size_t n_frontier;
+    int64_t size;                /* CHECKPOINT: of the tree of all entries before: seq - 1 */
+    const char *root;            /* CHECKPOINT: of that tree, in base64 */
+    const char *const *signatures; /* CHECKPOINT: the lines of the note, without line feeds */
+    size_t n_signatures;
+    const struct entry_removed *removed; /* PRUNE */
+    size_t n_removed;
 };
 
 enum { ENTRY_MOST_BYTES = 16384, ENTRY_HASH_HEX = 64 };
@@ -84,5 +107,12 @@ const char *entry_event_name(enum entry_event event); /* "sweep-begin" */
  * 2, … with the same fields but the list divided; "parts" says how many), each with LF. `seq` is the first line's; hash is the previous
  * entry's on entry and the last line's on return. Returns how many lines. */
 size_t entry_write(struct buf *to, const struct entry *entry, int64_t seq, char hash[ENTRY_HASH_HEX + 1]);
+
+/* The two halves of entry_write: the fields as text, which needs nothing of the entry any more, and the numbered lines
+ * that are made of it at `time_us`. */
+struct draft;
+struct draft *entry_draft(const struct entry *entry);
+size_t entry_number(struct buf *to, const struct draft *draft, int64_t time_us, int64_t seq, char hash[ENTRY_HASH_HEX + 1]);
+void entry_draft_free(struct draft *draft);
 
 #endif

@@ -5,13 +5,14 @@
 #define TENANT(field, kind) {#field, kind, offsetof(struct entry_tenant, field), 0, NULL}
 #define RULE(field, kind) {#field, kind, offsetof(struct entry_rule, field), 0, NULL}
 #define RESULT(field) {#field, FIELD_INTEGER, offsetof(struct entry_result, field), 0, NULL}
+#define REMOVED(field, kind) {#field, kind, offsetof(struct entry_removed, field), 0, NULL}
 #define NAMED(name, kind, field) {name, kind, offsetof(struct entry, field), 0, NULL}
 #define FIELD(field, kind) NAMED(#field, kind, field)
 #define LIST(field, shape) {#field, FIELD_LIST, offsetof(struct entry, field), offsetof(struct entry, n_##field), shape}
 
 static const struct shape tenant_shape = {
     .size = sizeof(struct entry_tenant),
-    .array = true,
+    .kind = SHAPE_ARRAY,
     .fields = {TENANT(id, FIELD_TEXT), TENANT(records, FIELD_INTEGER), TENANT(cutoff_us, FIELD_CUTOFF)},
     .n_fields = 3,
 };
@@ -28,8 +29,21 @@ static const struct shape result_shape = {
     .n_fields = 8,
 };
 
+static const struct shape text_shape = {
+    .size = sizeof(const char *),
+    .kind = SHAPE_VALUE,
+    .fields = {{"", FIELD_TEXT, 0, 0, NULL}},
+    .n_fields = 1,
+};
+static const struct shape removed_shape = {
+    .size = sizeof(struct entry_removed),
+    .fields = {REMOVED(file, FIELD_TEXT), REMOVED(first_seq, FIELD_INTEGER), REMOVED(last_seq, FIELD_INTEGER),
+               REMOVED(sha256, FIELD_TEXT), REMOVED(root, FIELD_TEXT)},
+    .n_fields = 5,
+};
+
 static const struct event_fields events[ENTRY_EVENTS] = {
-    [ENTRY_START] = {"start", {FIELD(version, FIELD_TEXT)}, 1},
+    [ENTRY_START] = {"start", {FIELD(version, FIELD_TEXT), LIST(keys, &text_shape)}, 2},
     [ENTRY_STOP] = {"stop", {FIELD(trigger, FIELD_TEXT)}, 1},
     [ENTRY_SCHEDULE] = {"schedule", {FIELD(schedule, FIELD_TEXT), LIST(rules, &rule_shape)}, 2},
     [ENTRY_SWEEP_BEGIN] = {"sweep-begin",
@@ -58,6 +72,13 @@ static const struct event_fields events[ENTRY_EVENTS] = {
     [ENTRY_RECOVER] = {"recover",
                        {FIELD(cut_bytes, FIELD_INTEGER), FIELD(cut_sha256, FIELD_TEXT), FIELD(cut_file, FIELD_NULLABLE)},
                        3},
+    [ENTRY_SEGMENT] = {"segment",
+                       {FIELD(origin, FIELD_TEXT), FIELD(previous, FIELD_TEXT), LIST(frontier, &text_shape)},
+                       3},
+    [ENTRY_CHECKPOINT] = {"checkpoint",
+                          {FIELD(origin, FIELD_TEXT), FIELD(size, FIELD_INTEGER), FIELD(root, FIELD_TEXT), LIST(signatures, &text_shape)},
+                          4},
+    [ENTRY_PRUNE] = {"prune", {LIST(removed, &removed_shape)}, 1},
 };
 
 const struct event_fields *fields_of(enum entry_event event) {

@@ -31,10 +31,10 @@ struct field {
 
 enum { MOST_FIELDS = 16, MOST_SHAPE_FIELDS = 8 };
 
-/* An item of a list: a JSON array of its values in this order, or an object. */
+/* An item of a list: an object, a JSON array of its values in this order, or just its one value. */
 struct shape {
     size_t size;
-    bool array;
+    enum { SHAPE_OBJECT, SHAPE_ARRAY, SHAPE_VALUE } kind;
     struct field fields[MOST_SHAPE_FIELDS];
     size_t n_fields;
 };

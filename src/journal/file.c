@@ -102,7 +102,9 @@ int file_append(struct file *file, const char *text, size_t length, struct err *
 /* Copies fd from `offset` to its end into `to` (-1: only counts and hashes it). */
 static int copy_tail(int fd, int64_t offset, int to, struct cut *cut) {
     char piece[PIECE];
-    struct digest *digest = digest_new();
+    struct sha256 sha256;
+    unsigned char hash[SHA256_BYTES];
+    sha256_start(&sha256);
     int result = 0;
     cut->bytes = 0;
     for (;;) {
@@ -110,11 +112,12 @@ static int copy_tail(int fd, int64_t offset, int to, struct cut *cut) {
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) result = -1;
         if (got <= 0) break;
-        digest_add(digest, piece, (size_t)got);
+        sha256_add(&sha256, piece, (size_t)got);
         cut->bytes += got;
         if (to >= 0 && !result) result = write_all(to, piece, (size_t)got);
     }
-    cut->sha256 = digest_end(digest);
+    sha256_end(&sha256, hash);
+    cut->sha256 = chain_text(hash);
     return result;
 }
 

@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 #include "base/time.h"
-#include "journal/evidence_file.h"
 #include "journal/recover.h"
+#include "journal/writer.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,36 +14,37 @@
 
 enum { CLOSE_SECONDS = 10 };
 
+/* Unsigned entries do not stay so for longer than the first; with nothing new, the last says that this is so. */
+static const int64_t CHECKPOINT_US = TIME_SECOND_US, CHECKPOINT_IDLE_US = 3600 * TIME_SECOND_US;
+
 struct tickets {
     struct journal_ticket *first, **last;
+};
+
+struct group {
+    struct pending *first, **last;
 };
 
 /* What the loop and the writer share, under the lock. */
 struct queue {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* entries wait, or the writer should end, or has ended */
-    struct buf waiting;     /* the lines of the next group */
-    struct buf waiting_evidence; /* the lines of its intents' leaves */
-    struct tickets waiting_tickets;
+    struct group waiting;   /* for the next group */
     struct tickets writing_tickets; /* of the group that is being written */
     struct tickets ready;   /* to be collected */
-    struct position end;    /* of the last entry that was numbered */
+    struct position end;    /* of the last entry on disk */
     int64_t last_sweep;
-    struct cut cut;         /* what the last failure left behind */
-    bool cut_due;           /* it is not entered yet: a recover entry goes first */
-    bool cut_waiting;       /* that entry is numbered, but not on disk */
     bool stopping, stopped, abandoned;
 };
 
 struct journal {
     char *folder;
     int folder_fd, lock_fd;
-    int64_t segment_bytes, segment_age_us;
     void (*wake)(void *context);
     void *context;
-    struct file file;       /* the writer's */
-    struct evidence_file evidence; /* the writer's */
-    struct position written; /* the writer's: the last entry that is on disk */
+    struct writer writer;   /* the writer thread's */
+    int64_t checkpoint_us, prune_us; /* the writer thread's: when they were tried last, on the monotonic clock; 0: never */
+    bool begun;             /* the writer thread's: it wrote something */
     pthread_t thread;
     struct queue *queue;
     atomic_bool healthy;
@@ -67,8 +68,6 @@ static void tickets_answer(struct tickets *from, const struct err *answer, struc
     tickets_clear(from);
 }
 
-static void wait_changed(struct queue *queue) { (void)pthread_cond_wait(&queue->changed, &queue->lock); }
-
 static void lock(struct queue *queue) {
     if (pthread_mutex_lock(&queue->lock)) abort();
 }
@@ -77,122 +76,107 @@ static void unlock(struct queue *queue) {
     if (pthread_mutex_unlock(&queue->lock)) abort();
 }
 
-/* Numbers the entry and puts its lines into the next group. Returns the number of its first line. */
-static int64_t enqueue(struct queue *queue, const struct entry *entry) {
-    struct entry timed = *entry;
-    if (!timed.time_us) timed.time_us = time_now_us();
-    int64_t seq = queue->end.seq + 1;
-    queue->end.seq += (int64_t)entry_write(&queue->waiting, &timed, seq, queue->end.hash.text);
-    queue->end.time_us = timed.time_us;
-    if (timed.n_evidence_leaves) evidence_lines(&queue->waiting_evidence, seq, timed.evidence_leaves, timed.n_evidence_leaves);
-    if (timed.event == ENTRY_SWEEP_BEGIN && timed.sweep > queue->last_sweep) queue->last_sweep = timed.sweep;
-    return seq;
-}
+static void group_clear(struct group *group) { *group = (struct group){NULL, &group->first}; }
 
-static void enqueue_cut(struct queue *queue) {
-    (void)enqueue(queue, &(struct entry){.event = ENTRY_RECOVER,
-                                         .cut_bytes = queue->cut.bytes,
-                                         .cut_sha256 = queue->cut.sha256.text,
-                                         .cut_file = queue->cut.name[0] ? queue->cut.name : NULL});
-    queue->cut_due = false;
-    queue->cut_waiting = true;
-}
-
-static bool segment_is_full(const struct journal *journal, size_t more) {
-    const struct file *file = &journal->file;
-    if (!file->bytes) return false;
-    return file->bytes + (int64_t)more > journal->segment_bytes || time_now_us() - file->first_time_us >= journal->segment_age_us;
-}
-
-/* A group of lines, and the evidence of its intents. */
-struct group {
-    struct buf lines, evidence;
-};
-
-/* Leaves that are on disk without their intent do no harm; an intent without its leaves would be a promise that is not kept. */
-static int write_evidence(struct journal *journal, const struct buf *lines, struct err *err) {
-    struct file *file = &journal->file;
-    bool fresh = !file->bytes;
-    if (!lines->length) return 0;
-    if (!evidence_file_append(&journal->evidence, fresh ? journal->written.seq + 1 : file->first_seq, fresh, lines, err)) return 0;
-    file->broken = true; /* the next group begins a segment, and evidence, of its own */
-    return -1;
-}
-
-/* Puts a group on disk, the entries behind `written` up to `end`. */
-static int write_group(struct journal *journal, const struct group *group, const struct position *end, struct err *err) {
-    struct file *file = &journal->file;
-    if ((file->broken || segment_is_full(journal, group->lines.length)) && file_next(file, err)) return -1;
-    bool first = !file->bytes;
-    if (write_evidence(journal, &group->evidence, err) || file_append(file, group->lines.text, group->lines.length, err)) return -1;
-    if (first) {
-        file->first_seq = journal->written.seq + 1;
-        file->first_time_us = end->time_us;
+static void group_free(struct pending *pending) {
+    for (struct pending *next; pending; pending = next) {
+        next = pending->next;
+        entry_draft_free(pending->draft);
+        free(pending->leaves);
+        free(pending);
     }
-    journal->written = *end;
-    return 0;
 }
 
-/* Under the lock: nothing behind the last written entry counts, neither this group nor what was numbered after it. */
-static void give_up_group(struct journal *journal, const struct err *err, const struct cut *cut) {
-    struct queue *queue = journal->queue;
-    buf_clear(&queue->waiting);
-    buf_clear(&queue->waiting_evidence);
-    tickets_answer(&queue->waiting_tickets, err, &queue->ready);
-    queue->end = journal->written;
-    /* A cut that still waits to be entered is not forgotten because the next try left nothing to cut. */
-    if (cut->bytes || !(queue->cut_due || queue->cut_waiting)) queue->cut = *cut;
-    queue->cut_due = true;
-    queue->cut_waiting = false;
+/* Under the lock. */
+static struct pending *take_group(struct queue *queue) {
+    struct pending *first = queue->waiting.first;
+    group_clear(&queue->waiting);
+    for (struct pending *pending = first; pending; pending = pending->next)
+        if (pending->ticket) tickets_add(&queue->writing_tickets, pending->ticket);
+    return first;
+}
+
+/* Says once what became of it. */
+static void note_health(struct journal *journal, bool failed, const struct err *err) {
+    bool healthy = atomic_load(&journal->healthy);
+    if (failed && healthy) log_error("%s; nothing is destroyed until the journal can be written again", err->text);
+    if (!failed && !healthy) log_notice("journal \"%s\" can be written again", journal->folder);
+    atomic_store(&journal->healthy, !failed);
 }
 
 /* Under the lock, which it lets go while it writes. */
-static void write_waiting(struct journal *journal, struct group *group) {
+static void write_waiting(struct journal *journal) {
     struct queue *queue = journal->queue;
-    const struct group swap = *group;
-    *group = (struct group){queue->waiting, queue->waiting_evidence};
-    queue->waiting = swap.lines;
-    queue->waiting_evidence = swap.evidence;
-    const struct position end = queue->end;
-    tickets_answer(&queue->waiting_tickets, &(struct err){.code = ERR_NONE}, &queue->writing_tickets);
+    struct pending *group = take_group(queue);
     unlock(queue);
-
-    struct err err = {.code = ERR_NONE}, keep_err;
-    struct cut cut = {.bytes = 0};
-    bool failed = write_group(journal, group, &end, &err) != 0;
-    bool kept = !failed || !file_keep_aside(&journal->file, journal->written.seq + 1, &cut, &keep_err);
-    if (!kept && atomic_load(&journal->healthy)) log_warning("%s", keep_err.text);
-    if (failed && atomic_load(&journal->healthy)) log_error("%s; nothing is destroyed until the journal can be written again", err.text);
-    if (!failed && !atomic_load(&journal->healthy)) log_notice("journal \"%s\" can be written again", journal->folder);
-    atomic_store(&journal->healthy, !failed);
-    buf_clear(&group->lines);
-    buf_clear(&group->evidence);
-
+    struct err err = {.code = ERR_NONE};
+    bool failed = writer_append(&journal->writer, group, &err) != 0;
+    note_health(journal, failed, &err);
     lock(queue);
+    journal->begun |= !failed;
+    queue->end = journal->writer.written;
+    for (struct pending *pending = group; pending && !queue->abandoned; pending = pending->next)
+        if (pending->ticket && !failed) pending->ticket->seq = pending->seq;
+    group_free(group);
     tickets_answer(&queue->writing_tickets, &err, &queue->ready);
-    if (failed) give_up_group(journal, &err, &cut);
-    else queue->cut_waiting = false;
+}
+
+static bool is_signed(const struct journal *journal) {
+    return !journal->writer.signers.count || journal->writer.signed_seq == journal->writer.written.seq;
+}
+
+/* When the next checkpoint or pruning is due, on the monotonic clock: first behind the first group of this run. */
+static int64_t due_us(const struct journal *journal) {
+    int64_t wait_us = is_signed(journal) ? CHECKPOINT_IDLE_US : CHECKPOINT_US;
+    if (!journal->begun || !atomic_load(&journal->healthy)) return INT64_MAX;
+    return journal->checkpoint_us ? journal->checkpoint_us + wait_us : 0;
+}
+
+/* Under the lock, which it lets go meanwhile. */
+static void do_chores(struct journal *journal) {
+    struct queue *queue = journal->queue;
+    struct writer *writer = &journal->writer;
+    unlock(queue);
+    struct err err;
+    int64_t now_us = time_monotonic_us();
+    if (!journal->prune_us || writer->segment_closed || now_us - journal->prune_us >= CHECKPOINT_IDLE_US) {
+        journal->prune_us = now_us;
+        writer->segment_closed = false;
+        if (writer_prune(writer, &err)) log_warning("%s", err.text);
+    }
+    journal->checkpoint_us = now_us;
+    if (writer_checkpoint(writer, &err)) note_health(journal, true, &err);
+    lock(queue);
+    queue->end = writer->written;
+}
+
+/* Under the lock: until entries wait, the end is asked for, or something is due. */
+static void wait_for_work(struct journal *journal) {
+    struct queue *queue = journal->queue;
+    int64_t until_us = due_us(journal);
+    const struct timespec deadline = {.tv_sec = until_us / TIME_SECOND_US, .tv_nsec = until_us % TIME_SECOND_US * 1000};
+    while (!queue->waiting.first && !queue->stopping && !pthread_cond_timedwait(&queue->changed, &queue->lock, &deadline)) continue;
 }
 
 static void *writer(void *context) {
     struct journal *journal = context;
     struct queue *queue = journal->queue;
-    struct group group = {{.maximum = SIZE_MAX / 2}, {.maximum = SIZE_MAX / 2}};
     lock(queue);
     for (;;) {
-        while (!queue->waiting.length && !queue->stopping) wait_changed(queue);
-        if (!queue->waiting.length) break;
-        write_waiting(journal, &group);
+        wait_for_work(journal);
+        if (queue->waiting.first) write_waiting(journal);
         bool wake = queue->ready.first && !queue->abandoned;
         unlock(queue);
         if (wake) journal->wake(journal->context);
         lock(queue);
+        bool ends = queue->stopping && !queue->waiting.first;
+        bool last = ends && atomic_load(&journal->healthy) && !is_signed(journal);
+        if (last || time_monotonic_us() >= due_us(journal)) do_chores(journal);
+        if (ends && !queue->waiting.first) break;
     }
     queue->stopped = true;
     (void)pthread_cond_broadcast(&queue->changed);
     unlock(queue);
-    buf_free(&group.lines);
-    buf_free(&group.evidence);
     return NULL;
 }
 
@@ -203,51 +187,53 @@ static struct queue *queue_new(const struct recovered *recovered) {
         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) || pthread_cond_init(&queue->changed, &monotonic))
         abort();
     (void)pthread_condattr_destroy(&monotonic);
-    queue->waiting.maximum = queue->waiting_evidence.maximum = SIZE_MAX / 2;
-    tickets_clear(&queue->waiting_tickets);
+    group_clear(&queue->waiting);
     tickets_clear(&queue->writing_tickets);
     tickets_clear(&queue->ready);
     queue->end = recovered->last;
     queue->last_sweep = recovered->last_sweep;
-    queue->cut = recovered->cut;
     return queue;
 }
 
 static void journal_free(struct journal *journal) {
     struct queue *queue = journal->queue;
     if (queue) {
-        buf_free(&queue->waiting);
-        buf_free(&queue->waiting_evidence);
+        group_free(queue->waiting.first);
         (void)pthread_mutex_destroy(&queue->lock);
         (void)pthread_cond_destroy(&queue->changed);
         free(queue);
-        file_close(&journal->file);
-        evidence_file_close(&journal->evidence);
     }
+    writer_free(&journal->writer);
     (void)close(journal->lock_fd); /* lets the lock go */
     (void)close(journal->folder_fd);
     free(journal->folder);
     free(journal);
 }
 
-/* A tail that was cut is entered before the daemon does anything else. */
-static int enter_cut(struct journal *journal, struct err *err) {
-    struct queue *queue = journal->queue;
-    enqueue_cut(queue);
-    queue->cut_waiting = false;
-    const struct position end = queue->end;
-    int result = write_group(journal, &(struct group){.lines = queue->waiting}, &end, err);
-    buf_clear(&queue->waiting);
-    return result;
+/* The log keeps the origin that it began with; its keys bear that name. */
+static int take_origin(struct writer *writer, const struct recovered *recovered, struct err *err) {
+    const char *name = writer->signers.count ? signer_public(writer->signers.items[0])->name : "lapsed/unsigned";
+    (void)text_copy(writer->origin, sizeof writer->origin, recovered->origin[0] ? recovered->origin : name);
+    if (!writer->signers.count || !strcmp(writer->origin, name)) return 0;
+    return err_set(err, ERR_CONFIG, "journal \"%s\": its origin is \"%s\", but its private key bears the name \"%s\"; make one with \"lapsectl keygen --name %s\"",
+                   writer->file.folder, writer->origin, name, writer->origin);
 }
 
+/* A tail that was cut is entered before the daemon does anything else. */
 static int start(struct journal *journal, struct arena *arena, struct recovered *recovered, struct err *err) {
+    struct writer *writer_of = &journal->writer;
     if (recover_journal(journal->folder, journal->folder_fd, arena, recovered, err)) return -1;
-    journal->file = recovered->file;
-    journal->written = recovered->last;
-    journal->evidence = evidence_file_in(journal->folder, journal->folder_fd);
+    writer_of->file = recovered->file;
+    writer_of->written = recovered->last;
+    writer_of->tree = writer_of->read_back = recovered->tree;
+    writer_of->read_back_bytes = recovered->file.bytes;
+    writer_of->pruned_seq = recovered->pruned_seq;
+    writer_of->cut = recovered->cut;
+    writer_of->cut_due = recovered->cut.bytes > 0;
+    writer_of->evidence = evidence_file_in(journal->folder, journal->folder_fd);
     journal->queue = queue_new(recovered);
-    if (recovered->cut.bytes && enter_cut(journal, err)) return -1;
+    if (take_origin(writer_of, recovered, err) || (writer_of->cut_due && writer_append(writer_of, NULL, err))) return -1;
+    journal->queue->end = writer_of->written;
     int failed = pthread_create(&journal->thread, NULL, writer, journal);
     return failed ? err_set_errno(err, failed, "journal \"%s\": cannot start its writer", journal->folder) : 0;
 }
@@ -255,13 +241,21 @@ static int start(struct journal *journal, struct arena *arena, struct recovered 
 int journal_open(const struct journal_conf *conf, struct arena *arena, struct journal **ret_journal,
                  const struct open_intent **ret_open, size_t *ret_n_open, struct err *err) {
     int folder_fd, lock_fd;
-    if (recover_lock(conf->folder, &folder_fd, &lock_fd, err)) return -1;
+    if (recover_lock(conf->folder, &folder_fd, &lock_fd, err)) {
+        struct signers signers = conf->signers;
+        signers_free(&signers);
+        return -1;
+    }
     struct journal *journal = xcalloc(1, sizeof *journal);
     *journal = (struct journal){.folder = xstrdup(conf->folder),
                                 .folder_fd = folder_fd,
                                 .lock_fd = lock_fd,
-                                .segment_bytes = conf->segment_bytes,
-                                .segment_age_us = conf->segment_age_us,
+                                .writer = {.segment_bytes = conf->segment_bytes,
+                                           .segment_age_us = conf->segment_age_us,
+                                           .keep = conf->keep,
+                                           .signers = conf->signers,
+                                           .file = {.fd = -1},
+                                           .evidence = {.fd = -1}},
                                 .wake = conf->wake,
                                 .context = conf->context};
     atomic_init(&journal->healthy, true);
@@ -278,13 +272,18 @@ int journal_open(const struct journal_conf *conf, struct arena *arena, struct jo
 
 void journal_append(struct journal *journal, const struct entry *entry, struct journal_ticket *ticket) {
     struct queue *queue = journal->queue;
-    lock(queue);
-    if (queue->cut_due) enqueue_cut(queue);
-    int64_t seq = enqueue(queue, entry);
-    if (ticket) {
-        ticket->seq = seq;
-        tickets_add(&queue->waiting_tickets, ticket);
+    struct pending *pending = xmalloc(sizeof *pending);
+    *pending = (struct pending){.draft = entry_draft(entry), .time_us = entry->time_us, .ticket = ticket};
+    if (entry->n_evidence_leaves) {
+        size_t bytes = entry->n_evidence_leaves * sizeof *pending->leaves;
+        pending->leaves = xmalloc(bytes);
+        memcpy(pending->leaves, entry->evidence_leaves, bytes);
+        pending->n_leaves = entry->n_evidence_leaves;
     }
+    lock(queue);
+    *queue->waiting.last = pending;
+    queue->waiting.last = &pending->next;
+    if (entry->event == ENTRY_SWEEP_BEGIN && entry->sweep > queue->last_sweep) queue->last_sweep = entry->sweep;
     (void)pthread_cond_broadcast(&queue->changed);
     unlock(queue);
 }
@@ -345,8 +344,8 @@ static bool stop_writer(struct journal *journal) {
         struct err err;
         (void)err_set(&err, ERR_IO, "journal \"%s\": the disk did not answer within %d seconds", journal->folder, CLOSE_SECONDS);
         queue->abandoned = true;
+        group_free(take_group(queue));
         tickets_answer(&queue->writing_tickets, &err, &queue->ready);
-        tickets_answer(&queue->waiting_tickets, &err, &queue->ready);
     }
     unlock(queue);
     return stopped;

@@ -1,21 +1,26 @@
-/* The journal's writer: entries in, "on disk" out. Entries are numbered and hashed on the calling thread (the loop); one
- * writer thread puts all that are waiting on disk with one write and one fdatasync (group commit) and then says so. The
- * loop never calls fsync. Nothing irrevocable may happen before its intent's ticket came back without an error.
+/* The journal's writer: entries in, "on disk" out. One writer thread numbers and hashes all that are waiting, puts them on
+ * disk with one write and one fdatasync (group commit), and then says so. It also signs: a checkpoint follows a group when
+ * a second has passed since the last one, comes once an hour even when nothing happens, and at the end. The loop never
+ * calls fsync. Nothing irrevocable may happen before its intent's ticket came back without an error.
  *
- * A failed write or fsync is never retried: the ticket comes back with ERR_IO, later ones of the same group too, and the
- * next append opens a new segment that continues the chain after the last entry known to be on disk. */
+ * A failed write or fsync is never retried: the tickets of the group come back with ERR_IO, and the next group opens a new
+ * segment that continues the chain after the last entry known to be on disk. */
 #ifndef LAPSED_JOURNAL_JOURNAL_H
 #define LAPSED_JOURNAL_JOURNAL_H
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/period.h"
 #include "journal/entry.h"
+#include "journal/signer.h"
 
 struct journal;
 
 struct journal_conf {
     const char *folder; /* made (0750) if its parent exists */
     int64_t segment_bytes, segment_age_us; /* a new segment after so much, or so long */
+    struct period keep;     /* closed segments are removed after it; count 0: never */
+    struct signers signers; /* sign the checkpoints; the journal frees them, also where it cannot be opened. None: no checkpoints */
     /* Called on the writer thread whenever tickets are ready to be collected; must only wake the loop. */
     void (*wake)(void *context);
     void *context;
@@ -25,7 +30,7 @@ struct journal_conf {
 struct journal_ticket {
     /* Called by journal_collect, on the loop, exactly once. err is NULL when the entry and all before it are on disk. */
     void (*done)(struct journal_ticket *ticket, const struct err *err);
-    int64_t seq; /* of the entry's first line; set by append. After an error another entry takes that number */
+    int64_t seq; /* of the entry's first line, once it is on disk */
     struct journal_ticket *next;
     struct err err;
 };
@@ -45,14 +50,14 @@ int journal_open(const struct journal_conf *conf, struct arena *arena, struct jo
 void journal_append(struct journal *journal, const struct entry *entry, struct journal_ticket *ticket);
 /* On the loop: calls `done` of every ticket that is ready. */
 void journal_collect(struct journal *journal);
-/* The instant and the seq of the last entry (0 if there is none). */
+/* The instant and the seq of the last entry on disk (0 if there is none). */
 int64_t journal_last_time_us(const struct journal *journal);
 int64_t journal_last_seq(const struct journal *journal);
 /* Next sweep number and so on: the highest sweep number entered so far, 0 if none. */
 int64_t journal_last_sweep(const struct journal *journal);
 /* Whether the last group could be written. While not, each append tries anew. */
 bool journal_healthy(const struct journal *journal);
-/* Waits (at most 10 s) until all is on disk, calls `done` of the rest, joins the thread, frees. A disk that does not
+/* Waits (at most 10 s) until all is on disk and signed, calls `done` of the rest, joins the thread, frees. A disk that does not
  * answer in that time: the rest gets ERR_IO, and the thread is left to the end of the process. */
 void journal_close(struct journal *journal);
 

@@ -164,17 +164,22 @@ static void take_value(struct cursor *cursor, const struct field *field, char *b
 }
 
 static void take_item(struct cursor *cursor, const struct shape *shape, char *item) {
-    take(cursor, shape->array ? "[" : "{");
+    if (shape->kind == SHAPE_VALUE) {
+        take_value(cursor, &shape->fields[0], item);
+        return;
+    }
+    bool array = shape->kind == SHAPE_ARRAY;
+    take(cursor, array ? "[" : "{");
     for (size_t i = 0; i < shape->n_fields && !cursor->problem; i++) {
         if (i) take(cursor, ",");
-        if (!shape->array) {
+        if (!array) {
             take(cursor, "\"");
             take(cursor, shape->fields[i].name);
             take(cursor, "\":");
         }
         take_value(cursor, &shape->fields[i], item);
     }
-    take(cursor, shape->array ? "]" : "}");
+    take(cursor, array ? "]" : "}");
 }
 
 static void take_list(struct cursor *cursor, const struct field *field, char *entry) {

@@ -158,7 +158,8 @@ int recover_journal(const char *folder, int folder_fd, struct arena *arena, stru
     const struct scan_visitor visitor = {.context = &intents, .entry = note_entry};
     if (undo_closing(folder, folder_fd, arena, err) || journal_scan(folder, &visitor, &scanned, err)) return -1;
     if (scanned.faults && !scanned.torn_tail) return refuse(folder, &scanned, err);
-    struct recovered recovered = {.last = scanned.last};
+    struct recovered recovered = {.last = scanned.last, .tree = scanned.tree, .pruned_seq = scanned.pruned_seq};
+    memcpy(recovered.origin, scanned.origin, sizeof recovered.origin);
     if (file_open(&recovered.file, folder, folder_fd, !scanned.has_open, err)) return -1;
     recovered.file.bytes = scanned.open_good_bytes;
     recovered.file.first_seq = scanned.open_first_seq;

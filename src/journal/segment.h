@@ -4,6 +4,7 @@
  *   journal.next                     the next open segment while it is being made: empty
  *   torn-<first seq>-<8 hex>         bytes that were cut off a segment because they were no entries
  *   evidence-<first seq>             the leaves of that segment's intents (evidence_file.h)
+ *   checkpoint                       the newest checkpoint, a signed note
  *   lock                             held by the daemon, with its process id */
 #ifndef LAPSED_JOURNAL_SEGMENT_H
 #define LAPSED_JOURNAL_SEGMENT_H
@@ -18,6 +19,7 @@
 #define SEGMENT_OPEN "journal.jsonl"
 #define SEGMENT_NEXT "journal.next"
 #define SEGMENT_LOCK "lock"
+#define SEGMENT_CHECKPOINT "checkpoint"
 
 struct segment_name { char text[48]; };
 struct segment_name segment_closed_name(int64_t first_seq);

@@ -186,6 +186,12 @@ static void tell_recover(const struct entry *entry, struct buf *to) {
     else buf_add(to, "; they could not be kept");
 }
 
+static void tell_prune(const struct entry *entry, struct buf *to) {
+    if (!entry->n_removed) return;
+    buf_printf(to, "removed entries %" PRId64 " to %" PRId64 " of the journal, past their own period", entry->removed[0].first_seq,
+               entry->removed[entry->n_removed - 1].last_seq);
+}
+
 static void tell_late_outcome(const struct entry *entry, struct buf *to) {
     buf_printf(to, "batch %" PRId64 " of sweep %" PRId64 ": %s", entry->batch, entry->sweep, entry->outcome);
     if (entry->result) buf_printf(to, ": %s", entry->result);
@@ -208,6 +214,11 @@ void sentence_tell(const struct entry *entry, struct buf *to) {
     case ENTRY_OUTCOME: tell_late_outcome(entry, to); break;
     case ENTRY_FINDING: tell_finding(entry, to); break;
     case ENTRY_RECOVER: tell_recover(entry, to); break;
+    case ENTRY_SEGMENT: buf_printf(to, "a new segment of the log %s", entry->origin); break;
+    case ENTRY_CHECKPOINT:
+        buf_printf(to, "signed %s entr%s, root %s", text_number(entry->size).text, entry->size == 1 ? "y" : "ies", entry->root);
+        break;
+    case ENTRY_PRUNE: tell_prune(entry, to); break;
     case ENTRY_INTENT: /* told by batch_story_tell */
     case ENTRY_EVENTS: break;
     }

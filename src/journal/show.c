@@ -39,6 +39,8 @@ static void drop_first(struct showing *showing) {
 
 static bool wants(const struct showing *showing, enum entry_event event) {
     unsigned events = showing->show->filter.events;
+    /* What only the journal's own keeping needs is told where it is asked for. */
+    if (!events && !showing->show->raw) return event != ENTRY_SEGMENT && event != ENTRY_CHECKPOINT;
     return !events || events & (1u << event);
 }
 

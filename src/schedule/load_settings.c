@@ -159,8 +159,8 @@ static void load_period(struct loader *loader, const config_setting_t *group, co
 void load_settings(struct loader *loader, const config_setting_t *root) {
     struct settings *settings = &loader->schedule->settings;
     static const struct {
-        const char *name, *known[5];
-    } groups[] = {{"journal", {"folder", "segment", "segment_age", "keep_evidence"}}, {"clock", {"tolerance"}}, {"timeout", {"statement", "lock"}}, {"survey", {"every"}}};
+        const char *name, *known[6]; /* ends with NULL */
+    } groups[] = {{"journal", {"folder", "segment", "segment_age", "keep", "keep_evidence"}}, {"clock", {"tolerance"}}, {"timeout", {"statement", "lock"}}, {"survey", {"every"}}};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         const config_setting_t *group = load_group(loader, root, groups[i].name);
         if (group) load_known(loader, group, groups[i].known);
@@ -170,6 +170,7 @@ void load_settings(struct loader *loader, const config_setting_t *root) {
     for (size_t i = 0; i < sizeof amounts / sizeof *amounts; i++) load_amount(loader, root, &amounts[i]);
     const config_setting_t *journal = config_setting_get_member(root, "journal");
     if (journal && !config_setting_is_group(journal)) journal = NULL;
+    load_period(loader, journal, "keep", "7 years", &settings->journal_keep);
     load_period(loader, journal, "keep_evidence", "13 months", &settings->journal_keep_evidence);
     settings->state_folder = load_folder(loader, root, "state", "/var/lib/lapsed");
     settings->run_folder = load_folder(loader, root, "run", "/run/lapsed");

@@ -166,6 +166,7 @@ struct settings {
     const char *journal_folder, *state_folder, *run_folder;
     int64_t journal_segment_bytes, journal_segment_age_us;
     struct period journal_keep_evidence; /* for how long its evidence files and keys are kept */
+    struct period journal_keep; /* closed segments older than it are removed; count 0: never */
     int64_t clock_tolerance_us;
     int64_t statement_timeout_us; /* the deadline of every wait for a store */
     int64_t lock_timeout_us;

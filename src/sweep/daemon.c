@@ -29,6 +29,8 @@ struct daemon {
     struct schedule *next;     /* loaded, comes into force when no sweep runs */
     struct sweep *sweep;       /* running */
     struct sweep *finished;    /* to be freed */
+    struct note_vkey vkeys[SIGNERS_MOST]; /* that sign the journal in this run */
+    size_t n_vkeys;
     bool sweep_now;            /* USR1 came */
     bool stopping;
     int64_t last_begin_us;     /* of a sweep; 0: none since the start */
@@ -369,7 +371,12 @@ static int open_journal(struct daemon *daemon, struct err *err) {
     if (make_folder(settings->state_folder, 0750, err)) return -1;
     struct err ignored;
     (void)make_folder(settings->run_folder, 0755, &ignored); /* status is a comfort; write_status will say so */
-    const struct journal_conf conf = {.folder = settings->journal_folder, .segment_bytes = settings->journal_segment_bytes,
+    struct signers signers;
+    if (signers_open(settings->state_folder, &signers, err)) return -1;
+    daemon->vkeys[0] = note_vkey(signer_public(signers.items[0]));
+    if (signers.count > 1) daemon->vkeys[1] = note_vkey(signer_public(signers.items[1]));
+    daemon->n_vkeys = signers.count;
+    const struct journal_conf conf = {.folder = settings->journal_folder, .keep = settings->journal_keep, .signers = signers, .segment_bytes = settings->journal_segment_bytes,
                                       .segment_age_us = settings->journal_segment_age_us, .wake = wake_for_journal,
                                       .context = &daemon->engine};
     struct arena *arena = arena_new();
@@ -416,7 +423,9 @@ static int start(struct daemon *daemon, struct err *err) {
         return -1;
     }
     status_reset(&daemon->status, daemon->schedule, time_now_us());
-    const struct entry entry = {.event = ENTRY_START, .version = VERSION};
+    const char *keys[SIGNERS_MOST];
+    for (size_t i = 0; i < daemon->n_vkeys; i++) keys[i] = daemon->vkeys[i].text;
+    const struct entry entry = {.event = ENTRY_START, .version = VERSION, .keys = keys, .n_keys = daemon->n_vkeys};
     journal_append(daemon->engine.journal, &entry, NULL);
     enter_schedule(daemon);
     return 0;

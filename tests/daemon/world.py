@@ -86,7 +86,7 @@ class Base:
         return lapsed_test(self.config, self.environment)
 
     def verify(self):
-        """0 or 2: whole (2 = unsigned)."""
+        """Whole, and signed to its end unless a daemon still writes or was killed."""
         answer = self.lapsectl("journal", "verify")
         assert answer.returncode in (0, 2), answer.stdout + answer.stderr
         return answer

@@ -7,7 +7,7 @@
 
 static char *printed; /* on stdout and stderr, of the last run */
 
-typedef int verb(const char *folder, int argc, char **argv);
+typedef int verb(const struct journal_place *place, int argc, char **argv);
 
 static int run(verb *command, const char *where, const char *const *arguments) {
     char *argv[16] = {NULL};
@@ -18,7 +18,7 @@ static int run(verb *command, const char *where, const char *const *arguments) {
     ck_assert_int_eq(fflush(stdout), 0);
     int out = dup(1), err = dup(2);
     ck_assert(dup2(fileno(output), 1) == 1 && dup2(fileno(output), 2) == 2);
-    int status = command(where, argc, argv);
+    int status = command(&(struct journal_place){where, NULL}, argc, argv);
     ck_assert_int_eq(fflush(stdout), 0);
     ck_assert(dup2(out, 1) == 1 && dup2(err, 2) == 2);
     free(printed);
@@ -94,10 +94,10 @@ END_TEST
 START_TEST(verify_says_whole_but_unsigned) {
     write_journal();
     ck_assert_int_eq(VERIFY(), 2);
-    ck_assert_msg(text_starts_with(printed, "whole: 6 entries, seq 1 to 6, from 2026-11-23T13:00:02.000000Z to 2026-11-24T13:00:02.000001Z; unsigned: "),
+    ck_assert_msg(text_starts_with(printed, "whole: 7 entries, seq 1 to 7, from 2026-11-23T13:00:02.000000Z to 2026-11-24T13:00:02.000001Z\nunsigned: "),
                   "%s", printed);
     ck_assert_int_eq(VERIFY("--json"), 2);
-    ck_assert_msg(text_starts_with(printed, "{\"whole\":true,\"torn_tail\":false,\"signed\":false,\"entries\":6,\"files\":1,"), "%s", printed);
+    ck_assert_msg(text_starts_with(printed, "{\"verdict\":\"unsigned\",\"whole\":true,\"torn_tail\":false,\"entries\":7,\"files\":1,"), "%s", printed);
     ck_assert(strstr(printed, "\"faults\":[]}\n") != NULL);
     leave();
 }
@@ -108,18 +108,19 @@ START_TEST(damage_is_listed_and_exits_1) {
     size_t length;
     char *bytes = folder_read("journal.jsonl", &length);
     size_t second = strcspn(bytes, "\n") + 1;
+    second += strcspn(bytes + second, "\n") + 1; /* behind the segment's own entry and the first intent */
     memset(bytes + second, '?', 3);
     folder_write("journal.jsonl", bytes, length);
     ck_assert_int_eq(VERIFY(), 1);
     char expected[120];
-    (void)snprintf(expected, sizeof expected, "journal.jsonl line 2 byte %zu (entry 2): no entry: at byte 1 of the line: ", second);
+    (void)snprintf(expected, sizeof expected, "journal.jsonl line 3 byte %zu (entry 3): no entry: at byte 1 of the line: ", second);
     ck_assert_msg(text_starts_with(printed, expected), "%s", printed);
-    ck_assert_msg(strstr(printed, "\nnot whole: 1 fault; 5 entries in 1 file could be read\n") != NULL, "%s", printed);
+    ck_assert_msg(strstr(printed, "\nnot whole: 1 fault; 6 entries in 1 file could be read\n") != NULL, "%s", printed);
     ck_assert_int_eq(VERIFY("--json"), 1);
-    ck_assert(strstr(printed, "\"faults\":[{\"file\":\"journal.jsonl\",\"line\":2,\"byte\":") != NULL);
+    ck_assert(strstr(printed, "\"faults\":[{\"file\":\"journal.jsonl\",\"line\":3,\"byte\":") != NULL);
     ck_assert_int_eq(SHOW(), 1);
     ck_assert_msg(strstr(printed, "13:00:02  was about to purge") != NULL, "%s", printed);
-    ck_assert_msg(strstr(printed, "the journal is damaged: journal.jsonl line 2 byte ") != NULL, "%s", printed);
+    ck_assert_msg(strstr(printed, "the journal is damaged: journal.jsonl line 3 byte ") != NULL, "%s", printed);
     free(bytes);
     leave();
 }

@@ -29,7 +29,18 @@ static void assert_line(const struct entry *entry, const char *middle) {
 
 /* The format: a change here is a change of what auditors read. */
 START_TEST(each_event_is_written_as_the_manual_says) {
-    assert_line(&(struct entry){.event = ENTRY_START, .version = "0.1.0"}, "\"version\":\"0.1.0\"");
+    assert_line(&(struct entry){.event = ENTRY_START, .version = "0.1.0"}, "\"version\":\"0.1.0\",\"keys\":[]");
+    static const char *const texts[] = {"one+12345678+AQ==", "two"};
+    assert_line(&(struct entry){.event = ENTRY_START, .version = "0.1.0", .keys = texts, .n_keys = 2},
+                "\"version\":\"0.1.0\",\"keys\":[\"one+12345678+AQ==\",\"two\"]");
+    assert_line(&(struct entry){.event = ENTRY_SEGMENT, .origin = "o", .previous = zeros, .frontier = texts, .n_frontier = 1},
+                "\"origin\":\"o\",\"previous\":\"0000000000000000000000000000000000000000000000000000000000000000\","
+                "\"frontier\":[\"one+12345678+AQ==\"]");
+    assert_line(&(struct entry){.event = ENTRY_CHECKPOINT, .origin = "o", .size = 41, .root = "r=", .signatures = texts, .n_signatures = 2},
+                "\"origin\":\"o\",\"size\":41,\"root\":\"r=\",\"signatures\":[\"one+12345678+AQ==\",\"two\"]");
+    static const struct entry_removed removed[] = {{"journal-000000000001.jsonl", 1, 20, "ab", "cd="}};
+    assert_line(&(struct entry){.event = ENTRY_PRUNE, .removed = removed, .n_removed = 1},
+                "\"removed\":[{\"file\":\"journal-000000000001.jsonl\",\"first_seq\":1,\"last_seq\":20,\"sha256\":\"ab\",\"root\":\"cd=\"}]");
     assert_line(&(struct entry){.event = ENTRY_STOP, .trigger = "signal"}, "\"trigger\":\"signal\"");
     static const struct entry_rule rules[] = {{"A", "7 years", NULL, "1 year", "Tax"}, {"B", "forever", "14 months", NULL, "\"x\"\n"}};
     assert_line(&(struct entry){.event = ENTRY_SCHEDULE, .schedule = "ab", .rules = rules, .n_rules = 2},

@@ -82,10 +82,10 @@ START_TEST(leaves_come_before_their_intent) {
     record(-1);
     ck_assert(put(journal, &intent) && put(journal, &outcome));
     ck_assert_str_eq(calls, "eEjJjJ");
-    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(1);
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(2);
     assert_file(1, &expected);
     journal_close(journal);
-    ck_assert(is_whole(2));
+    ck_assert(is_whole(3));
     folder_remove();
 }
 END_TEST
@@ -105,10 +105,10 @@ START_TEST(after_a_failure_a_segment_begins_with_evidence_of_its_own) {
         record(-1);
         ck_assert(put(journal, &second));
         journal_close(journal);
-        /* Entry 2 says what was cut, 3 is the intent. */
-        struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(3);
-        assert_file(2, &expected);
-        ck_assert(is_whole(3));
+        /* Entry 3 begins the segment, 4 says what was cut, 5 is the intent. */
+        struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(5);
+        assert_file(3, &expected);
+        ck_assert(is_whole(5));
         journal_calls = real;
         folder_remove();
     }
@@ -125,9 +125,9 @@ START_TEST(an_empty_segment_replaces_what_has_its_name) {
     record(-1);
     ck_assert(put(journal, &second));
     journal_close(journal);
-    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(2);
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(3);
     assert_file(1, &expected);
-    ck_assert(is_whole(2));
+    ck_assert(is_whole(3));
     folder_remove();
 }
 END_TEST
@@ -142,18 +142,18 @@ START_TEST(a_restart_goes_on_behind_a_torn_batch) {
     /* A crash: leaves of an intent that was never entered, cut within a line. */
     struct buf path = folder_path(evidence_file_name(1).text);
     FILE *file = fopen(path.text, "a");
-    ck_assert(file != NULL && fputs("intent 2 3\n61616161", file) >= 0 && !fclose(file));
+    ck_assert(file != NULL && fputs("intent 3 3\n61616161", file) >= 0 && !fclose(file));
     buf_free(&path);
     journal = journal_opened(&conf);
     intent = with_leaves(2);
     ck_assert(put(journal, &intent));
     journal_close(journal);
-    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(1);
-    struct buf second __attribute__((cleanup(buf_free))) = expected_lines(2);
-    buf_add(&expected, "intent 2 3\n61616161\n");
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(2);
+    struct buf second __attribute__((cleanup(buf_free))) = expected_lines(3);
+    buf_add(&expected, "intent 3 3\n61616161\n");
     buf_add(&expected, buf_text(&second));
     assert_file(1, &expected);
-    ck_assert(is_whole(2));
+    ck_assert(is_whole(3));
     folder_remove();
 }
 END_TEST
@@ -173,9 +173,9 @@ START_TEST(evidence_taken_away_stops_the_next_intent) {
     ck_assert(waiter.failed && strstr(waiter.err.text, "evidence-000000000001 was removed or replaced") != NULL);
     ck_assert(put(journal, &second));
     journal_close(journal);
-    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(3);
-    assert_file(2, &expected);
-    ck_assert(is_whole(3)); /* the journal does not need the evidence */
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(5);
+    assert_file(3, &expected);
+    ck_assert(is_whole(5)); /* the journal does not need the evidence */
     folder_remove();
 }
 END_TEST
@@ -201,14 +201,14 @@ START_TEST(old_evidence_is_removed_with_its_whole_segment) {
     folder_write("evidence-1", "", 0); /* no such name: somebody else's */
     size_t removed = 9;
     struct err err;
-    /* The segment of entry 1 ends where that of entry 2 begins, on 2 December. */
+    /* The segment of entry 1 ends where that of entry 3 begins, on 2 December. */
     ck_assert_int_eq(evidence_prune(folder, period_after(first_us + day_us, month) - 1, month, &removed, &err), 0);
-    ck_assert(removed == 0 && there(1) && there(2) && there(3));
+    ck_assert(removed == 0 && there(1) && there(3) && there(5));
     ck_assert_int_eq(evidence_prune(folder, period_after(first_us + day_us, month), month, &removed, &err), 0);
-    ck_assert(removed == 1 && !there(1) && there(2) && there(3));
+    ck_assert(removed == 1 && !there(1) && there(3) && there(5));
     ck_assert_int_eq(evidence_prune(folder, first_us + 4000 * day_us, month, &removed, &err), 0);
-    ck_assert(removed == 1 && !there(2) && there(3)); /* the open one stays */
-    ck_assert(is_whole(3) && folder_count("evidence-1", NULL) == 1);
+    ck_assert(removed == 1 && !there(3) && there(5)); /* the open one stays */
+    ck_assert(is_whole(6) && folder_count("evidence-1", NULL) == 1);
     folder_write(evidence_file_name(1).text, "", 0);
     struct buf path __attribute__((cleanup(buf_free))) = folder_path("journal-000000000001.jsonl");
     ck_assert_int_eq(unlink(path.text), 0); /* pruned, and its evidence was forgotten */

@@ -3,7 +3,7 @@
 #include "journal/scan.h"
 #include "journal/segment.h"
 
-enum { SEGMENTS = 3, LINES = 9 }; /* three lines a segment */
+enum { SEGMENTS = 3, LINES = 9 }; /* three lines a segment: its own entry and two intents */
 
 static const char *const names[SEGMENTS] = {"journal-000000000001.jsonl", "journal-000000000004.jsonl", "journal.jsonl"};
 static char *contents[SEGMENTS];
@@ -12,9 +12,9 @@ static size_t lengths[SEGMENTS];
 static void make_journal(void) {
     folder_setup();
     struct journal_conf conf = folder_conf();
-    conf.segment_bytes = 1800; /* an intent has about 560 bytes */
+    conf.segment_bytes = 1550; /* an intent has about 560 bytes, a segment entry 260 to 460 */
     struct journal *journal = journal_opened(&conf);
-    for (int64_t i = 0; i < LINES; i++) {
+    for (int64_t i = 0; i < LINES - SEGMENTS; i++) {
         struct entry intent = an_intent(1, i + 1);
         ck_assert(put(journal, &intent));
     }
@@ -134,6 +134,7 @@ START_TEST(lines_removed_swapped_repeated) {
     make_journal();
     static const struct { size_t segment; const char *order, *expected; } cases[] = {
         {0, "12", "journal-000000000001.jsonl:1:1: the file begins with entry 2, its name says another: renamed or exchanged\n"
+                  "journal-000000000001.jsonl:1:1: the file does not begin with a segment entry: lines are missing before it\n"
                   "journal-000000000001.jsonl:1:1: entry 1 is missing before it\n"},
         {0, "02", "journal-000000000001.jsonl:2:2: entry 2 is missing before it\n"},
         {0, "0", "journal-000000000004.jsonl:1:2: entries 2 to 3 are missing before it\n"},
@@ -259,7 +260,7 @@ static void rename_file(const char *from, const char *to) {
 START_TEST(files_removed_renamed_exchanged) {
     make_journal();
     rename_file(names[0], "elsewhere");
-    assert_faults("journal-000000000004.jsonl:1:1: entries 1 to 3 are missing before it\n");
+    assert_faults("journal-000000000004.jsonl:1:1: entries 1 to 3 are missing before it, and no prune entry accounts for that\n");
     assert_refused(names[1]);
     rename_file("elsewhere", names[0]);
 
@@ -267,7 +268,7 @@ START_TEST(files_removed_renamed_exchanged) {
     assert_faults("journal.jsonl:1:4: entries 4 to 6 are missing before it\n");
     assert_refused("journal.jsonl");
     rename_file(names[0], "elsewhere too");
-    assert_faults("journal.jsonl:1:1: entries 1 to 6 are missing before it\n");
+    assert_faults("journal.jsonl:1:1: entries 1 to 6 are missing before it, and no prune entry accounts for that\n");
     rename_file("elsewhere too", names[0]);
     rename_file("elsewhere", names[1]);
 

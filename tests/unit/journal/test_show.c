@@ -98,7 +98,7 @@ START_TEST(filters_choose) {
         {{.rule = "Sessions"}, 1, 2},   {{.store = "main"}, 7, 13},     {{.store = "docs"}, 0, 0},
         {{.sweep = 7}, 9, 15},          {{.sweep = 8}, 0, 0},           {{.events = 1u << ENTRY_START}, 1, 1},
         {{.events = 1u << ENTRY_OUTCOME}, 6, 6}, {{.events = 1u << ENTRY_INTENT}, 6, 6}, {{.since_us = INT64_C(32503680000000000)}, 0, 0},
-        {{.until_us = INT64_C(32503680000000000)}, 12, 18}, {{.until_us = 1}, 0, 0},
+        {{.until_us = INT64_C(32503680000000000)}, 12, 19}, {{.until_us = 1}, 0, 0},
         {{.tenant = "1042", .events = 1u << ENTRY_FINDING}, 1, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
