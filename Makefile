@@ -88,6 +88,9 @@ $(B)/store/%: $(B)/tests/store/%.o $(STORE_SHARED) $(B)/liblapsed.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
+$(B)/bench/%: $(B)/bench/%.o $(B)/liblapsed.a
+	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
+
 check: check-includes check-docs check-unit check-store check-daemon
 check-includes:
 	scripts/check-includes.sh

@@ -85,6 +85,12 @@ void buf_add_json(struct buf *buf, const char *text) {
     size_t left = strlen(text);
     buf_add_char(buf, '"');
     while (left) {
+        size_t plain = 0; /* most text is, and goes as it is */
+        while (plain < left && s[plain] >= 0x20 && s[plain] < 0x7f && s[plain] != '"' && s[plain] != '\\') plain++;
+        buf_add_n(buf, (const char *)s, plain);
+        s += plain;
+        left -= plain;
+        if (!left) break;
         size_t length = utf8_sequence(s, left);
         if (!length) {
             buf_add(buf, "\xef\xbf\xbd");

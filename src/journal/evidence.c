@@ -76,10 +76,11 @@ void evidence_name_end(struct buf *name) { buf_add_char(name, ']'); }
 struct merkle_hash evidence_leaf(const char r[EVIDENCE_HEX + 1], const char *name, size_t length) {
     struct merkle_hash leaf;
     struct sha256 sha256;
+    char opening[1 + EVIDENCE_HEX + 1] = {'\0'};
+    memcpy(opening + 1, r, EVIDENCE_HEX);
+    opening[1 + EVIDENCE_HEX] = ' ';
     sha256_start(&sha256);
-    sha256_add(&sha256, "\x00", 1);
-    sha256_add(&sha256, r, EVIDENCE_HEX);
-    sha256_add(&sha256, " ", 1);
+    sha256_add(&sha256, opening, sizeof opening);
     sha256_add(&sha256, name, length);
     sha256_end(&sha256, leaf.bytes);
     return leaf;
@@ -99,7 +100,14 @@ void evidence_begin(struct evidence_batch *batch, struct arena *arena, const uns
 }
 
 void evidence_record(struct evidence_batch *batch, const char *target) {
-    if (!batch->off) evidence_name_begin(&batch->name, batch->store, target);
+    if (batch->off) return;
+    if (batch->target == target) {
+        batch->name.length = batch->n_prefix;
+        return;
+    }
+    evidence_name_begin(&batch->name, batch->store, target);
+    batch->target = target;
+    batch->n_prefix = batch->name.length;
 }
 
 void evidence_text(struct evidence_batch *batch, const char *text) {
@@ -129,11 +137,28 @@ void evidence_add(struct evidence_batch *batch) {
 
 static int by_bytes(const void *a, const void *b) { return memcmp(a, b, sizeof(struct merkle_hash)); }
 
+enum { SORT_BITS = 12, SORT_SHARES = 1 << SORT_BITS };
+
+static size_t share_of(const struct merkle_hash *leaf) { return (size_t)leaf->bytes[0] << (SORT_BITS - 8) | leaf->bytes[1] >> (16 - SORT_BITS); }
+
+/* Leaves are as good as random: shared out by their first bits, few are left to compare with each other. */
+static struct merkle_hash *sorted(struct arena *arena, const struct merkle_hash *leaves, size_t count) {
+    struct merkle_hash *result = ARENA_ARRAY(arena, struct merkle_hash, count);
+    size_t *ends = xcalloc(SORT_SHARES + 1, sizeof *ends);
+    for (size_t i = 0; i < count; i++) ends[share_of(&leaves[i]) + 1]++;
+    for (size_t i = 0; i < SORT_SHARES; i++) ends[i + 1] += ends[i];
+    for (size_t i = 0; i < count; i++) result[ends[share_of(&leaves[i])]++] = leaves[i];
+    for (size_t i = 0, start = 0; i < SORT_SHARES; start = ends[i++])
+        if (ends[i] - start > 1) qsort(result + start, ends[i] - start, sizeof *result, by_bytes);
+    free(ends);
+    return result;
+}
+
 struct evidence evidence_end(struct evidence_batch *batch) {
-    struct evidence evidence = {.leaves = batch->leaves, .n_leaves = batch->n_leaves};
+    struct evidence evidence = {.n_leaves = batch->n_leaves};
     if (batch->n_leaves) {
-        qsort(batch->leaves, batch->n_leaves, sizeof *batch->leaves, by_bytes);
-        text_hex(evidence.root, evidence_root(batch->leaves, batch->n_leaves).bytes);
+        evidence.leaves = sorted(batch->arena, batch->leaves, batch->n_leaves);
+        text_hex(evidence.root, evidence_root(evidence.leaves, batch->n_leaves).bytes);
     }
     return evidence;
 }

@@ -35,13 +35,15 @@ struct evidence_batch {
     struct arena *arena;
     bool off; /* no key: nothing is gathered */
     struct evidence_key key;
-    const char *store;
+    const char *store, *target; /* of the last record */
     struct buf name;
+    size_t n_prefix; /* what its name begins with: store and target */
     struct merkle_hash *leaves;
     size_t n_leaves;
 };
 /* key NULL: nothing is gathered (read-only use). */
 void evidence_begin(struct evidence_batch *batch, struct arena *arena, const unsigned char *key, const char *store);
+/* The target's text must stay as it is until evidence_end. */
 void evidence_record(struct evidence_batch *batch, const char *target);
 void evidence_text(struct evidence_batch *batch, const char *text); /* NULL: null */
 /* Bytes that may be no text: where they are not UTF-8, or hold NUL, {"$hex":"…"}. */

@@ -43,6 +43,7 @@ START_TEST(leaves_are_what_python_makes_of_them) {
     evidence_text(&batch, NULL);
     evidence_add(&batch);
     batch.store = "docs";
+    batch.target = NULL; /* whose name was of the other store */
     evidence_record(&batch, "content");
     evidence_json(&batch, "{\"$oid\":\"507f1f77bcf86cd799439011\"}");
     evidence_add(&batch);

@@ -1,0 +1,48 @@
+/* What evidence costs for each record: its leaf, the sorting and the root of its batch, and its line in the evidence file. */
+#include "base/time.h"
+#include "journal/evidence.h"
+#include "journal/evidence_file.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { RECORDS = 5000, BATCHES = 200 };
+
+static void fill(struct evidence_batch *batch, int64_t first) {
+    char id[32];
+    for (int64_t i = 0; i < RECORDS; i++) {
+        (void)snprintf(id, sizeof id, "%" PRId64, first + i);
+        evidence_record(batch, "tool_executions");
+        evidence_text(batch, id);
+        evidence_add(batch);
+    }
+}
+
+int main(void) {
+    static const unsigned char key[EVIDENCE_KEY_BYTES] = "a key of thirty-two bytes, or so";
+    struct arena *arena = arena_new();
+    struct buf lines = {.text = NULL};
+    int64_t leaves_us = 0, roots_us = 0, lines_us = 0;
+    for (int64_t n = 0; n < BATCHES; n++) {
+        struct evidence_batch batch;
+        int64_t start_us = time_monotonic_us();
+        evidence_begin(&batch, arena, key, "main");
+        fill(&batch, n * RECORDS);
+        int64_t filled_us = time_monotonic_us();
+        struct evidence evidence = evidence_end(&batch);
+        int64_t ended_us = time_monotonic_us();
+        evidence_lines(&lines, n, evidence.leaves, evidence.n_leaves);
+        lines_us += time_monotonic_us() - ended_us;
+        roots_us += ended_us - filled_us;
+        leaves_us += filled_us - start_us;
+        evidence_free(&batch);
+        buf_clear(&lines);
+        arena_clear(arena);
+    }
+    const double records = (double)RECORDS * BATCHES;
+    (void)printf("per record, in batches of %d: leaf %.0f ns, sorting and root %.0f ns, line %.0f ns\n", RECORDS, (double)leaves_us * 1e3 / records,
+                 (double)roots_us * 1e3 / records, (double)lines_us * 1e3 / records);
+    buf_free(&lines);
+    arena_free(arena);
+    return 0;
+}
