@@ -85,22 +85,72 @@ void lane_check(struct lane *lane) {
     submit(lane, run_check, on_checked);
 }
 
+/* ---- questions for all orders at once ---- */
+
+/* probe or count */
+typedef int ask_verb(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies,
+                     struct err *err);
+
+/* The order is at fault, and not the store. */
+static bool is_of_order(const struct err *err) { return err->code == ERR_CONFIG || err->code == ERR_REFUSED; }
+
+static void note_unanswered(struct lane *lane, const struct target *target, const struct err *err) {
+    *ARENA_APPEND(lane->arena, lane->unanswered, lane->n_unanswered) = (struct unanswered){.target = target, .err = *err};
+}
+
+/* Keeps of the orders those that are answered by themselves. */
+static int leave_out_refused(struct lane *lane, struct store *store, ask_verb *verb, struct err *err) {
+    size_t kept = 0;
+    for (size_t i = 0; i < lane->n_asked; i++) {
+        struct tally ignored;
+        if (!verb(store, &lane->asked[i], 1, lane->arena, &ignored, err)) lane->asked[kept++] = lane->asked[i];
+        else if (is_of_order(err)) note_unanswered(lane, lane->asked[i]->target, err);
+        else return -1;
+    }
+    lane->n_asked = kept;
+    return 0;
+}
+
+/* Together, because what goes by one order may free what another waits for. An order that is refused costs itself alone. */
+static int ask_all(struct lane *lane, struct store *store, ask_verb *verb, struct err *err) {
+    if (!lane->n_asked || !verb(store, lane->asked, lane->n_asked, lane->arena, lane->tallies, err)) return 0;
+    size_t n_all = lane->n_asked;
+    struct err together = *err;
+    if (!is_of_order(err) || leave_out_refused(lane, store, verb, err)) return -1;
+    if (lane->n_asked == n_all) { /* no single one is at fault */
+        *err = together;
+        return -1;
+    }
+    return lane->n_asked ? verb(store, lane->asked, lane->n_asked, lane->arena, lane->tallies, err) : 0;
+}
+
+static void report_unanswered(struct lane *lane) {
+    for (size_t i = 0; i < lane->n_unanswered; i++) {
+        const struct unanswered *unanswered = &lane->unanswered[i];
+        lane->sweep->rules[unanswered->target->rule->number].left = -1;
+        lane_target_failed(lane, unanswered->target, &unanswered->err);
+    }
+}
+
 /* ---- gate: does a tenant have anything left but its own records? ---- */
 
 static int run_probe(struct job *job, struct store *store, struct err *err) {
     struct lane *lane = LANE_OF(job, job);
-    return store_driver(store)->probe(store, lane->asked, lane->n_asked, lane->arena, lane->tallies, err);
+    return ask_all(lane, store, store_driver(store)->probe, err);
 }
 
 static void on_answer(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
     if (job->failed) lane_down(lane, &job->err);
+    else report_unanswered(lane);
     sweep_lane_over(lane);
 }
 
 static void ask(struct lane *lane, const struct order **orders, size_t n_orders) {
     lane->asked = orders;
     lane->n_asked = n_orders;
+    lane->unanswered = NULL;
+    lane->n_unanswered = 0;
     lane->tallies = ARENA_ARRAY(lane->arena, struct tally, n_orders);
 }
 
@@ -115,12 +165,14 @@ static int run_verify(struct job *job, struct store *store, struct err *err) {
     struct lane *lane = LANE_OF(job, job);
     const struct sweep *sweep = lane->sweep;
     const struct store_driver *driver = store_driver(store);
-    if (lane->n_asked && driver->count(store, lane->asked, lane->n_asked, lane->arena, lane->tallies, err)) return -1;
+    if (ask_all(lane, store, driver->count, err)) return -1;
     for (size_t i = 0; sweep->survey && i < sweep->schedule->n_targets; i++) {
         const struct target *target = sweep->schedule->targets[i];
         if (target->store != lane->conf || sweep->bad[target->number]) continue;
-        if (driver->undecidable(store, target, sweep->plan->now_us, lane->arena, &lane->undecidable[i], &lane->n_undecidable[i], err))
-            return -1;
+        if (driver->undecidable(store, target, sweep->plan->now_us, lane->arena, &lane->undecidable[i], &lane->n_undecidable[i], err)) {
+            if (!is_of_order(err)) return -1;
+            note_unanswered(lane, target, err);
+        }
     }
     return 0;
 }
@@ -128,7 +180,10 @@ static int run_verify(struct job *job, struct store *store, struct err *err) {
 static void on_verified(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
     if (job->failed) lane_down(lane, &job->err);
-    else report_tallies(lane->sweep, lane);
+    else {
+        report_unanswered(lane);
+        report_tallies(lane->sweep, lane);
+    }
     sweep_lane_over(lane);
 }
 

@@ -109,17 +109,19 @@ static void back_off(struct lane *lane) {
     after(lane, wait_us / 2 + random() % wait_us, on_backoff);
 }
 
-/* The order at fault is left out of this pass by its store and of later ones by us; the others go on. */
-static void order_failed(struct lane *lane) {
-    *ARENA_APPEND(lane->sweep->arena, lane->left_out, lane->n_left_out) = lane->failed;
-    const struct target *target = lane->failed->target;
-    const struct err *err = &lane->job.err;
+void lane_target_failed(struct lane *lane, const struct target *target, const struct err *err) {
     log_error("\"%s\": %s; this target is left for the next sweep", target->rule->data, err->text);
     lane->sweep->report.waits = true;
     report_finding(lane->sweep, (struct finding){.code = "target-failed", .rule = target->rule->data, .store = lane->conf->name,
                                                  .place = target->name, .count = 1,
                                                  .text = arena_printf(lane->sweep->arena, "the store refused (%s%s%s); what is due there waits",
                                                                       err_code_name(err->code), *err->detail ? " " : "", err->detail)});
+}
+
+/* The order at fault is left out of this pass by its store and of later ones by us; the others go on. */
+static void order_failed(struct lane *lane) {
+    *ARENA_APPEND(lane->sweep->arena, lane->left_out, lane->n_left_out) = lane->failed;
+    lane_target_failed(lane, lane->failed->target, &lane->job.err);
 }
 
 /* ---- a batch: prepare, read the ends again, intent, finish, outcome ---- */

@@ -124,13 +124,13 @@ static bool start_gate(struct lane *lane) {
     return true;
 }
 
-/* Own records wait for a store that could not be asked, and for a target that is not swept. */
+/* Own records wait for a store or a target that could not be asked, and for a target that is not swept. */
 static bool all_could_be_asked(struct sweep *sweep) {
     const struct target **targets = ARENA_ARRAY(sweep->arena, const struct target *, sweep->schedule->n_targets);
     size_t n_targets = plan_bound_targets(sweep->schedule, sweep->own_tables, sweep->n_own_tables, targets);
     for (size_t i = 0; i < n_targets; i++) {
         const struct lane *lane = &sweep->lanes[engine_store_index(sweep->engine, targets[i]->store)];
-        if (lane->down || sweep->bad[targets[i]->number]) return false;
+        if (lane->down || lane->n_unanswered || sweep->bad[targets[i]->number]) return false;
     }
     return true;
 }

@@ -29,6 +29,12 @@ struct exclusion {
     const char *tenant;
 };
 
+/* A target that a store refused to be asked about. */
+struct unanswered {
+    const struct target *target;
+    struct err err;
+};
+
 /* One store's part in the sweep. At most one job, ticket or timer of it is under way. */
 struct lane {
     struct sweep *sweep;
@@ -48,6 +54,8 @@ struct lane {
     const struct order **asked;
     size_t n_asked;
     struct tally *tallies;
+    struct unanswered *unanswered; /* what could not be asked; nothing else is known of it */
+    size_t n_unanswered;
     const struct undecidable **undecidable; /* by position in schedule->targets */
     size_t *n_undecidable;
     const struct order **own_orders; /* for the tenants that have nothing else left */
@@ -117,6 +125,7 @@ void sweep_stop(struct sweep *sweep, const struct err *err); /* the journal or t
 /* lane.c: runs the orders to the end, pass after pass until one destroys nothing, then calls sweep_lane_over. */
 void lane_run(struct lane *lane, const struct order **orders, size_t n_orders);
 void lane_down(struct lane *lane, const struct err *err); /* notes it and reports a finding */
+void lane_target_failed(struct lane *lane, const struct target *target, const struct err *err); /* the same for one target */
 
 /* ask.c: each submits one job and calls sweep_lane_over when it is back. */
 void lane_check(struct lane *lane);

@@ -226,6 +226,27 @@ START_TEST(one_failing_target_does_not_stop_the_others) {
 }
 END_TEST
 
+/* The question for all fails, and the one for the first alone. */
+START_TEST(one_target_that_cannot_be_counted_costs_itself_alone) {
+    open_all(HEAD LOGS ", { data = \"Events\"; keep = \"12 months\"; basis = \"b\"; targets = ( { store = \"main\"; collection = \"events\"; tenant = \"t\"; since = \"at\"; } ); } );");
+    tenant("a", -1);
+    scripted_put("events", 2, "a", now_us - 400 * TIME_DAY_US);
+    scripted_block_record("events", 2, "references");
+    scripted_fail("main", SCRIPTED_COUNT, 1, ERR_REFUSED, false);
+    scripted_fail("main", SCRIPTED_COUNT, 2, ERR_REFUSED, false);
+    sweep_once();
+    ck_assert(seen.waits && rules[0].left == -1 && rules[1].left == 0 && rules[1].blocked == 1);
+    ck_assert_str_eq(finding_codes, "target-failed ");
+    scripted_fail("main", SCRIPTED_COUNT, 1, ERR_UNAVAILABLE, false); /* that is the store's */
+    sweep_once();
+    ck_assert(rules[0].left == -1 && rules[1].left == -1);
+    ck_assert_str_eq(finding_codes, "store-down ");
+    sweep_once();
+    ck_assert(!seen.waits && rules[0].left == 0 && rules[1].left == 0);
+    close_all();
+}
+END_TEST
+
 START_TEST(what_passes_by_itself_is_tried_again) {
     open_all(HEAD LOGS " );");
     tenant("a", -1);
@@ -317,6 +338,20 @@ START_TEST(own_records_wait_for_whatever_is_left) {
 }
 END_TEST
 
+START_TEST(own_records_wait_for_a_target_that_cannot_be_asked) {
+    own_setup();
+    scripted_fail("other", SCRIPTED_PROBE, 1, ERR_REFUSED, false);
+    scripted_fail("other", SCRIPTED_PROBE, 2, ERR_REFUSED, false);
+    sweep_once();
+    ck_assert(scripted_has("customers", 1) && scripted_has("customers", 2));
+    ck_assert_ptr_nonnull(strstr(finding_codes, "target-failed"));
+    ck_assert_ptr_null(strstr(finding_codes, "store-down"));
+    sweep_once();
+    ck_assert_uint_eq(scripted_size(NULL), 0);
+    close_all();
+}
+END_TEST
+
 START_TEST(own_records_wait_for_a_store_that_is_down) {
     own_setup();
     scripted_fail("other", SCRIPTED_PING, 1, ERR_UNAVAILABLE, false);
@@ -375,7 +410,8 @@ END_TEST
 
 UNIT_MAIN("sweep", what_is_due_goes_and_nothing_else, the_intent_is_on_disk_before_the_commit,
           an_intent_that_cannot_be_written_destroys_nothing, a_tenant_that_resumes_in_mid_purge_keeps_what_is_left,
-          one_failing_target_does_not_stop_the_others, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking,
+          one_failing_target_does_not_stop_the_others,
+          one_target_that_cannot_be_counted_costs_itself_alone, own_records_wait_for_a_target_that_cannot_be_asked, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking,
           a_lost_commit_is_done_again, a_lost_answer_outlives_its_sweep, own_records_go_last, own_records_wait_for_whatever_is_left,
           own_records_wait_for_a_store_that_is_down, a_clock_in_doubt_destroys_nothing, an_empty_list_of_tenants_destroys_nothing,
           ending_early_finishes_the_batch_in_flight_and_no_other)
