@@ -1,8 +1,5 @@
 /* Checkpoints and keys: the note format, who may sign, what verification says of a signed journal. */
-#include "folder.h"
-#include "journal/base64.h"
-#include "journal/segment.h"
-#include "journal/verify.h"
+#include "signed.h"
 
 /* The vkey and note of golang.org/x/mod/sumdb/note's own tests. */
 static const char go_vkey[] = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
@@ -45,12 +42,6 @@ START_TEST(only_whole_keys_are_taken) {
 }
 END_TEST
 
-static struct signers signers;
-static struct note_keys keys;
-
-/* Keys in the folder above; each test has its own. */
-static char state[96];
-
 static void new_key(const char *name, const char *file) {
     char *text;
     struct note_key public;
@@ -61,48 +52,6 @@ static void new_key(const char *name, const char *file) {
     ck_assert_msg(!text_write_file(path.text, text, strlen(text), 0400, &err), "%s", err.text);
     buf_free(&path);
     free(text);
-}
-
-static void take_signers(void) {
-    struct err err;
-    ck_assert_msg(!signers_open(state, &signers, &err), "%s", err.text);
-    keys.count = 0;
-    for (size_t i = 0; i < signers.count; i++) keys.items[keys.count++] = *signer_public(signers.items[i]);
-}
-
-static void signed_setup(void) {
-    folder_setup();
-    ck_assert_int_eq(unsetenv("CREDENTIALS_DIRECTORY"), 0);
-    (void)snprintf(state, sizeof state, "%s.state", folder);
-    ck_assert_int_eq(mkdir(state, 0700), 0);
-}
-
-static void signed_remove(void) {
-    folder_remove();
-    ck_assert(text_copy(folder, sizeof folder, state));
-    folder_remove();
-}
-
-static void write_signed(int n) {
-    take_signers();
-    struct journal_conf conf = folder_conf();
-    conf.segment_bytes = 3000;
-    conf.signers = signers;
-    struct journal *journal = journal_opened(&conf);
-    for (int i = 0; i < n; i++) {
-        struct entry intent = an_intent(1, i + 1);
-        ck_assert(put(journal, &intent));
-    }
-    journal_close(journal);
-}
-
-static struct verify_answer answer;
-
-static enum verify_verdict verify(const struct note_keys *with, const struct note *older) {
-    struct verify_question question = {.folder = folder, .keys = *with, .older = older, .now_us = time_now_us(), .threads = 3};
-    struct err err;
-    ck_assert_msg(!journal_verify(&question, &answer, &err), "%s", err.text);
-    return answer.verdict;
 }
 
 static struct note own_checkpoint(void) {
