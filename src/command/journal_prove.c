@@ -161,7 +161,7 @@ static int prove(const struct invocation *invocation) {
 /* ---- checking one ---- */
 
 static void say_proof(const struct invocation *invocation, struct arena *arena, const struct proof *proof, const struct entry_line *intent,
-                      const struct entry_line *outcome) {
+                      const struct entry_line *outcome, const struct note *note, bool is_signed) {
     struct buf told __attribute__((cleanup(buf_free))) = {.text = NULL};
     struct batch_story *story = batch_story_new(&intent->entry, NULL);
     batch_story_end(story, &outcome->entry);
@@ -169,14 +169,28 @@ static void say_proof(const struct invocation *invocation, struct arena *arena, 
     batch_story_free(story);
     (void)fprintf(invocation->out, "proven: the record %s was in this batch:\n", text_printable(arena, proof->name));
     (void)fprintf(invocation->out, "  %s  %s\n", time_format_seconds(intent->entry.time_us).text, text_printable(arena, buf_text(&told)));
-    (void)fprintf(invocation->out,
+    if (proof->checkpoint)
+        (void)fprintf(invocation->out, "%s: entries %lld and %lld of the log \"%s\", in its checkpoint of %lld entries%s\n", is_signed ? "signed" : "signature not checked",
+                      (long long)intent->seq, (long long)outcome->seq, text_printable(arena, note->origin), (long long)note->size,
+                      is_signed ? "" : "; --vkey checks whose it is");
+    else
+        (void)fprintf(invocation->out,
                   "unsigned: entries %lld and %lld of the journal say so; that they stand in it, compare with a copy of the journal, or by their hashes\n",
                   (long long)intent->seq, (long long)outcome->seq);
 }
 
-static void print_proof(const struct invocation *invocation, const struct proof *proof, const struct entry_line *intent, const struct entry_line *outcome) {
-    (void)fprintf(invocation->out, "{\"proven\":true,\"signed\":false,\"name\":%s,\"intent\":%lld,\"outcome\":%lld,\"time\":\"%s\"}\n", proof->name,
+static void print_proof(const struct invocation *invocation, const struct proof *proof, const struct entry_line *intent, const struct entry_line *outcome,
+                        bool is_signed) {
+    (void)fprintf(invocation->out, "{\"proven\":true,\"signed\":%s,\"name\":%s,\"intent\":%lld,\"outcome\":%lld,\"time\":\"%s\"}\n", is_signed ? "true" : "false", proof->name,
                   (long long)intent->seq, (long long)outcome->seq, time_format(intent->entry.time_us).text);
+}
+
+/* Whether the key that was given signed the checkpoint; without a key nobody says so. NULL: it is as asked. */
+static const char *judge_signature(const struct proof *proof, const struct note *note, const struct note_keys *keys, bool *ret_signed) {
+    enum note_verdict verdict = proof->checkpoint ? note_verify(note, keys) : NOTE_UNKNOWN;
+    *ret_signed = keys->count && verdict == NOTE_SIGNED;
+    if (!keys->count || *ret_signed) return NULL;
+    return !proof->checkpoint ? "it bears no signed checkpoint" : verdict == NOTE_FORGED ? "the checkpoint's signature is wrong" : "the given key did not sign its checkpoint";
 }
 
 static int verify(const struct invocation *invocation, const char *path) {
@@ -185,14 +199,21 @@ static int verify(const struct invocation *invocation, const char *path) {
     size_t length;
     struct proof proof;
     struct entry_line intent, outcome;
+    struct note note;
+    struct note_keys keys = {.count = 0};
+    const char *vkey = command_value(invocation, "vkey");
+    bool is_signed;
     struct err err;
+    if (vkey && note_read_vkey(vkey, &keys.items[keys.count++], &err)) return command_fail(invocation, EXIT_USAGE, "%s", err.text);
     if (text_read_file(path, MOST_PROOF, &text, &length, &err)) return command_fail_err(invocation, &err);
-    int failed = proof_read(text, length, arena, &proof, &intent, &outcome, &err);
+    int failed = proof_read(text, length, arena, &proof, &intent, &outcome, &note, &err);
     free(text);
     if (failed) return command_fail(invocation, NOT_PROVEN, "%s proves nothing: %s", path, err.text);
-    if (invocation->json) print_proof(invocation, &proof, &intent, &outcome);
-    else say_proof(invocation, arena, &proof, &intent, &outcome);
-    return fflush(invocation->out) ? EXIT_FILES : PROVEN_UNSIGNED;
+    const char *objection = judge_signature(&proof, &note, &keys, &is_signed);
+    if (objection) return command_fail(invocation, NOT_PROVEN, "%s proves nothing: %s", path, objection);
+    if (invocation->json) print_proof(invocation, &proof, &intent, &outcome, is_signed);
+    else say_proof(invocation, arena, &proof, &intent, &outcome, &note, is_signed);
+    return fflush(invocation->out) ? EXIT_FILES : is_signed ? PROVEN : PROVEN_UNSIGNED;
 }
 
 static int run(const struct invocation *invocation) {
@@ -207,6 +228,7 @@ static const struct option options[] = {
     {"tenant", "ID", "the batch must hold records of this tenant"},
     {"out", "FILE", "write the proof there instead of to the standard output"},
     {"verify", "FILE", "check a proof: needs no key, no journal and no database"},
+    {"vkey", "KEY", "with --verify: the public key that must have signed"},
     {"folder", "FOLDER", "this journal instead of the configured one"},
     {"state", "FOLDER", "the folder with the evidence keys instead of the configured one"},
 };
@@ -217,7 +239,7 @@ const struct verb verb_journal_prove = {
     .summary = "proof for a stranger that one record was destroyed",
     .operands = "",
     .notes = "Exits 0 with a proof, 1 if there is none (it says why) or the file proves nothing,\n"
-             "2 if a checked proof is right, but unsigned.\n",
+             "2 if a checked proof is right, but its signature was not checked (--vkey) or it has none.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

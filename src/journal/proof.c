@@ -1,11 +1,14 @@
 #include "journal/proof.h"
 
+#include "journal/base64.h"
 #include "journal/chain.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
-static const char first_line[] = "lapsed.proof/v1";
+static const char first_line[] = "lapsed.proof/v1", log_line[] = "c2sp.org/tlog-proof@v1";
+static const char log_intent[] = "tlog-proof intent", log_outcome[] = "tlog-proof outcome";
 
 /* ---- making ---- */
 
@@ -24,6 +27,16 @@ void proof_path(struct proof *proof, const struct merkle_hash *leaves, size_t n_
     }
 }
 
+static void write_inclusion(const struct proof *proof, const char *title, const struct proof_entry *entry, struct buf *to) {
+    buf_printf(to, "%s\n%s\nindex %" PRId64 "\n", title, log_line, entry->seq - 1);
+    for (size_t i = 0; i < entry->inclusion.count; i++) {
+        base64_add(to, entry->inclusion.hashes[i].bytes, sizeof entry->inclusion.hashes[i].bytes);
+        buf_add_char(to, '\n');
+    }
+    buf_add_char(to, '\n');
+    buf_add(to, proof->checkpoint);
+}
+
 void proof_write(const struct proof *proof, struct buf *to) {
     char hex[EVIDENCE_HEX + 1];
     buf_printf(to, "%s\nname %s\nr %s\n", first_line, proof->name, proof->r);
@@ -36,6 +49,9 @@ void proof_write(const struct proof *proof, struct buf *to) {
     buf_printf(to, "\noutcome %s\n", proof->outcome.previous);
     buf_add(to, proof->outcome.line);
     buf_add_char(to, '\n');
+    if (!proof->checkpoint) return;
+    write_inclusion(proof, log_intent, &proof->intent, to);
+    write_inclusion(proof, log_outcome, &proof->outcome, to);
 }
 
 bool proof_is_done(const struct entry *intent, const struct entry *outcome) {
@@ -95,6 +111,7 @@ static int read_entry(struct cursor *cursor, const char *word, const char *line,
         err->code = ERR_REFUSED;
         return err_within(err, "line %lld", (long long)cursor->number);
     }
+    ret_entry->seq = ret_line->seq;
     if (text_equal(chain_hash(ret_entry->previous, ret_entry->line, ret_line->hashed).text, ret_line->hash)) return 0;
     return err_set(err, ERR_REFUSED, "line %lld: the entry's hash does not fit it: it was altered", (long long)cursor->number);
 }
@@ -118,6 +135,43 @@ static int read_lines(struct cursor *cursor, struct proof *proof, struct entry_l
     return read_entry(cursor, "outcome", next_line(cursor), &proof->outcome, outcome, err);
 }
 
+/* A proof in the tlog-proof format up to its checkpoint. */
+static int read_inclusion(struct cursor *cursor, const char *title, struct proof_entry *entry, struct err *err) {
+    if (!text_equal(next_line(cursor), title)) return wrong(cursor, arena_printf(cursor->arena, "\"%s\"", title), err);
+    if (!text_equal(next_line(cursor), log_line)) return wrong(cursor, arena_printf(cursor->arena, "\"%s\"", log_line), err);
+    if (!text_equal(next_line(cursor), arena_printf(cursor->arena, "index %" PRId64, entry->seq - 1)))
+        return wrong(cursor, "the index of that entry in the log", err);
+    for (const char *line; (line = next_line(cursor)) && *line;) {
+        struct merkle_proof *inclusion = &entry->inclusion;
+        if (inclusion->count == MERKLE_MOST || !base64_read(line, strlen(line), inclusion->hashes[inclusion->count++].bytes, SHA256_BYTES))
+            return wrong(cursor, "a hash in base64", err);
+    }
+    return 0;
+}
+
+static int check_inclusion(const struct proof_entry *entry, const char *title, const struct note *note, struct err *err) {
+    const struct merkle_hash leaf = merkle_leaf(entry->line, strlen(entry->line));
+    if (merkle_check_inclusion(&entry->inclusion, &leaf, entry->seq - 1, note->size, &note->root)) return 0;
+    return err_set(err, ERR_REFUSED, "%s: the entry is not in the log that the checkpoint is of", title);
+}
+
+static int read_log(struct cursor *cursor, struct proof *proof, struct note *note, struct err *err) {
+    if (read_inclusion(cursor, log_intent, &proof->intent, err)) return -1;
+    const char *second = memmem(cursor->at, (size_t)(cursor->end - cursor->at), log_outcome, sizeof log_outcome - 1);
+    if (!second) return err_set(err, ERR_REFUSED, "the proof that the log has the outcome is missing");
+    size_t length = (size_t)(second - cursor->at);
+    proof->checkpoint = arena_strndup(cursor->arena, cursor->at, length);
+    if (note_read(cursor->at, length, note, err)) {
+        err->code = ERR_REFUSED;
+        return err_within(err, "checkpoint");
+    }
+    cursor->at = second;
+    if (read_inclusion(cursor, log_outcome, &proof->outcome, err)) return -1;
+    if ((size_t)(cursor->end - cursor->at) != length || memcmp(cursor->at, proof->checkpoint, length))
+        return err_set(err, ERR_REFUSED, "the two checkpoints differ, or something stands behind them");
+    return check_inclusion(&proof->intent, log_intent, note, err) || check_inclusion(&proof->outcome, log_outcome, note, err) ? -1 : 0;
+}
+
 static struct merkle_hash root_of(const struct proof *proof) {
     struct merkle_hash hash = evidence_leaf(proof->r, proof->name, strlen(proof->name));
     for (size_t i = 0; i < proof->n_path; i++) {
@@ -138,13 +192,14 @@ static bool fits_name(const char *name, const struct entry *intent) {
 }
 
 int proof_read(const char *text, size_t length, struct arena *arena, struct proof *ret_proof, struct entry_line *ret_intent,
-               struct entry_line *ret_outcome, struct err *err) {
+               struct entry_line *ret_outcome, struct note *ret_note, struct err *err) {
     struct cursor cursor = {.at = text, .end = text + length, .arena = arena};
     struct proof proof = {.name = NULL};
     struct entry_line intent, outcome;
     char root[EVIDENCE_HEX + 1];
     if (read_lines(&cursor, &proof, &intent, &outcome, err)) return -1;
-    if (cursor.at != cursor.end) return err_set(err, ERR_REFUSED, "something stands behind the proof's last line");
+    struct note note = {.size = 0};
+    if (cursor.at != cursor.end && read_log(&cursor, &proof, &note, err)) return -1;
     if (intent.entry.event != ENTRY_INTENT || outcome.entry.event != ENTRY_OUTCOME)
         return err_set(err, ERR_REFUSED, "the entries are not an intent and an outcome");
     if (!fits_name(proof.name, &intent.entry)) return err_set(err, ERR_REFUSED, "the record's name is not of the store and target of the intent");
@@ -154,6 +209,7 @@ int proof_read(const char *text, size_t length, struct arena *arena, struct proo
     if (outcome.seq <= intent.seq || !proof_is_done(&intent.entry, &outcome.entry))
         return err_set(err, ERR_REFUSED, "the outcome does not say that the batch of the intent was committed as a whole");
     *ret_proof = proof;
+    *ret_note = note;
     *ret_intent = intent;
     *ret_outcome = outcome;
     return 0;

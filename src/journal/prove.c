@@ -1,7 +1,9 @@
 #include "journal/prove.h"
 
 #include "journal/evidence_file.h"
+#include "journal/frontier.h"
 #include "journal/scan.h"
+#include "journal/verify.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -94,7 +96,7 @@ static int search_files(struct search *search, struct err *err) {
 /* ---- the journal ---- */
 
 static struct proof_entry keep_line(const struct search *search, const struct scan_entry *found) {
-    struct proof_entry entry = {.line = arena_strndup(search->arena, found->bytes, found->length)};
+    struct proof_entry entry = {.line = arena_strndup(search->arena, found->bytes, found->length), .seq = found->line.seq};
     memcpy(entry.previous, search->previous, sizeof entry.previous);
     return entry;
 }
@@ -215,6 +217,53 @@ static int make(struct search *search, struct proof *ret_proof, const char **ret
     return 0;
 }
 
+/* ---- in the checkpoint ---- */
+
+struct inclusion {
+    struct merkle_prover provers[2];
+    bool missing; /* what was pruned would be needed */
+};
+
+static void feed_entry(void *context, const struct scan_entry *found) {
+    struct inclusion *inclusion = context;
+    const struct merkle_hash leaf = merkle_leaf(found->bytes, found->length);
+    for (size_t i = 0; i < 2 && !inclusion->missing; i++) {
+        struct merkle_prover *prover = &inclusion->provers[i];
+        struct merkle_tree known;
+        if (!prover->next && found->line.seq > 1)
+            inclusion->missing = found->line.entry.event != ENTRY_SEGMENT || !frontier_read(&found->line.entry, found->line.seq - 1, &known) ||
+                                 !merkle_prover_skip(prover, &known);
+        if (!inclusion->missing && prover->next == found->line.seq - 1 && prover->next < prover->size) merkle_prover_add(prover, &leaf);
+    }
+}
+
+/* A journal that is not signed, or not yet that far, gives a proof without. */
+static int add_inclusion(const char *folder, struct arena *arena, struct proof *proof, struct err *err) {
+    char *text;
+    struct note note;
+    struct scan_result result;
+    struct inclusion inclusion = {.missing = false};
+    if (journal_read_checkpoint(folder, &text, &note, err)) return -1;
+    if (!text) return 0;
+    const char *checkpoint = arena_strdup(arena, text);
+    free(text);
+    if (note.size < proof->outcome.seq) return 0;
+    merkle_prove_inclusion(&inclusion.provers[0], proof->intent.seq - 1, note.size);
+    merkle_prove_inclusion(&inclusion.provers[1], proof->outcome.seq - 1, note.size);
+    if (journal_scan(folder, &(struct scan_visitor){.context = &inclusion, .wait = true, .entry = feed_entry}, &result, err)) return -1;
+    struct proof_entry *entries[] = {&proof->intent, &proof->outcome};
+    for (size_t i = 0; i < 2; i++) {
+        const struct merkle_prover *prover = &inclusion.provers[i];
+        const struct merkle_hash leaf = merkle_leaf(entries[i]->line, strlen(entries[i]->line));
+        if (inclusion.missing || prover->next != note.size) return 0;
+        if (!merkle_check_inclusion(&prover->proof, &leaf, entries[i]->seq - 1, note.size, &note.root))
+            return err_set(err, ERR_IO, "the journal is not the one that its checkpoint is of, so that nothing can be proven by it (\"lapsectl journal verify\")");
+        entries[i]->inclusion = prover->proof;
+    }
+    proof->checkpoint = checkpoint;
+    return 0;
+}
+
 int journal_prove(const char *folder, const struct prove_candidate *candidates, size_t n_candidates, const char *tenant, struct arena *arena,
                   struct proof *ret_proof, const char **ret_why, struct err *err) {
     struct search search = {.folder = folder, .tenant = tenant, .candidates = candidates, .n_candidates = n_candidates, .arena = arena};
@@ -222,5 +271,6 @@ int journal_prove(const char *folder, const struct prove_candidate *candidates, 
     for (size_t i = 0; i < n_candidates; i++) text_hex(search.hex[i], candidates[i].leaf.bytes);
     if (search_files(&search, err)) return -1;
     if (search.n_hits && search_journal(&search, err)) return -1;
-    return make(&search, ret_proof, ret_why, err);
+    if (make(&search, ret_proof, ret_why, err)) return -1;
+    return *ret_why ? 0 : add_inclusion(folder, arena, ret_proof, err);
 }

@@ -130,10 +130,16 @@ def test_nothing_personal_is_in_journal_evidence_or_log(swept):
 def test_a_tampered_proof_proves_nothing(swept, tmp_path):
     proof = prove(swept, "main", "orders", "7").stdout.encode()
     path = tmp_path / "tampered.proof"
-    def verdict(data):
+    [vkey] = swept.journal.entries("start")[0]["keys"]
+    def verdict(data, *more):
         path.write_bytes(data)
-        return swept.lapsectl("journal", "prove", "--verify", str(path)).returncode
-    assert verdict(proof) == 2
+        return swept.lapsectl("journal", "prove", "--verify", str(path), *(more or ("--vkey", vkey))).returncode
+    assert verdict(proof) == 0 and verdict(proof, "--json") == 2
+    assert proof.count(b"c2sp.org/tlog-proof@v1\n") == 2
+    assert verdict(proof, "--vkey", "example.org/log+b3b1b1b1+AbCd") == 64
+    other_key = vkey.split("+")[0] + "+2b3f2e2c+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    assert verdict(proof, "--vkey", other_key) in (1, 64)
+    assert verdict(proof[:proof.index(b"tlog-proof intent")]) == 1 and verdict(proof[:proof.index(b"tlog-proof intent")], "--json") == 2
     for at in range(0, len(proof), 7):
         assert verdict(proof[:at] + bytes([proof[at] ^ 1 << at % 8]) + proof[at + 1:]) == 1, at
     lines = proof.splitlines(keepends=True)
@@ -142,7 +148,8 @@ def test_a_tampered_proof_proves_nothing(swept, tmp_path):
         assert verdict(b"".join(lines[:number] + [lines[number]] + lines[number:])) == 1, number
     assert verdict(proof + b"\n") == 1 and verdict(proof[:-1]) == 1 and verdict(b"") == 1
     other = prove(swept, "main", "visits", "1").stdout.encode().splitlines(keepends=True)
-    assert verdict(b"".join(lines[:-2] + other[-2:])) == 1  # the outcome of another batch
+    end = lines.index(b"tlog-proof intent\n")
+    assert verdict(b"".join(lines[:end - 2] + other[other.index(b"tlog-proof intent\n") - 2:])) == 1  # the outcome of another batch
 
 
 def test_without_evidence_the_journal_is_whole_and_nothing_can_be_proven(swept):
