@@ -84,11 +84,26 @@ static const char *closing_quote(const struct cursor *cursor) {
     return at < cursor->end ? at : NULL;
 }
 
+/* Most texts hold nothing but printable ASCII that needs no escape: NULL, and nothing taken, where this one does not. */
+static const char *take_plain(struct cursor *cursor) {
+    const char *end = cursor->at;
+    while (end < cursor->end && (unsigned char)*end >= 0x20 && (unsigned char)*end < 0x7f && *end != '"' && *end != '\\') end++;
+    size_t length = (size_t)(end - cursor->at);
+    if (end == cursor->end || *end != '"' || length > FIELD_MOST_TEXT - 2) return NULL;
+    char *text = arena_alloc(cursor->arena, length + 1);
+    memcpy(text, cursor->at, length);
+    text[length] = '\0';
+    cursor->at = end + 1;
+    return text;
+}
+
 static const char *take_text(struct cursor *cursor) {
     if (!take_if(cursor, "\"")) {
         fail(cursor, "a text is expected");
         return "";
     }
+    const char *plain = take_plain(cursor);
+    if (plain) return plain;
     const char *close = closing_quote(cursor);
     if (!close || close - cursor->at > FIELD_MOST_TEXT - 2) {
         fail(cursor, close ? "a text is too long" : "a text does not end");
@@ -236,9 +251,12 @@ bool entry_read_hash(const char *line, size_t length, char ret_hash[ENTRY_HASH_H
     if (length < frame || memcmp(line + length - frame, before, sizeof before - 1) != 0 ||
         memcmp(line + length - 2, after, 2) != 0)
         return false;
+    static const bool is_digit[256] = {['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1,
+                                       ['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1};
     const char *hash = line + length - ENTRY_HASH_HEX - 2;
-    for (size_t i = 0; i < ENTRY_HASH_HEX; i++)
-        if (!((hash[i] >= '0' && hash[i] <= '9') || (hash[i] >= 'a' && hash[i] <= 'f'))) return false;
+    bool all = true;
+    for (size_t i = 0; i < ENTRY_HASH_HEX; i++) all &= is_digit[(unsigned char)hash[i]];
+    if (!all) return false;
     memcpy(ret_hash, hash, ENTRY_HASH_HEX);
     ret_hash[ENTRY_HASH_HEX] = '\0';
     return true;
