@@ -15,7 +15,7 @@
 
 enum { MOST_OPTIONS = 12, MOST_OPERANDS = 4 };
 
-enum command_exit { EXIT_WELL = 0, EXIT_USAGE = 64, EXIT_INTERNAL = 70, EXIT_FILES = 74, EXIT_LATER = 75, EXIT_FAULTY = 78 };
+enum command_exit { EXIT_WELL = 0, EXIT_USAGE = 64, EXIT_INTERNAL = 70, EXIT_FILES = 74, EXIT_LATER = 75, EXIT_REFUSED = 77, EXIT_FAULTY = 78 };
 
 struct option {
     const char *name;  /* "at": typed as --at */

@@ -73,6 +73,9 @@ static int ask(struct inspection *inspection, struct arena *arena, const char *k
                            target->rule->data);
         if (store_driver(store)->explain(store, target, key, arena, &places[i].facts, err)) return -1;
         places[i].own = plan_is_own(inspection->schedule, target, inspection->own_tables, inspection->n_own_tables);
+        places[i].held = holds_on_target(&inspection->holds, inspection->schedule, target);
+        if (!places[i].held && places[i].facts.tenant)
+            places[i].held = holds_on_tenant(&inspection->holds, inspection->tenants, places[i].facts.tenant, places[i].own);
         exists |= places[i].facts.exists;
     }
     *ret_exists = exists;

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "schedule/history.h"
+#include "schedule/holds.h"
 #include "schedule/tenants.h"
 #include "store/store.h"
 
@@ -14,6 +15,7 @@
 struct explain_place {
     const struct target *target;
     struct record_facts facts;
+    const struct hold *held; /* what forbids to destroy it; NULL: nothing */
     bool own; /* one of the tenant's own records */
 };
 

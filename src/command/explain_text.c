@@ -76,9 +76,23 @@ static const struct explain_verdict *first_due(const struct explain_report *repo
     return NULL;
 }
 
+static const struct hold *hold_of(const struct explain_report *report) {
+    for (size_t i = 0; i < report->n_places; i++)
+        if (report->places[i].held) return report->places[i].held;
+    return NULL;
+}
+
+static const char *held_text(struct arena *arena, const struct hold *hold) {
+    const char *released = hold->released_us == TIME_FOREVER ? "" : "; it is released, and counts until its cooling-off time is over";
+    return arena_printf(arena, "It is held since %s by hold \"%s\" (%s), so nothing is done to it%s.", time_format_day(hold->since_us).text, hold->id,
+                        hold->ground, released);
+}
+
 static const char *conclusion(struct arena *arena, const struct explain_report *report) {
     const struct explain_verdict *purge = first_due(report, ACTION_PURGE), *anonymize = first_due(report, ACTION_ANONYMIZE);
     const struct explain_place *place = purge ? purge->place : anonymize ? anonymize->place : NULL;
+    const struct hold *held = hold_of(report);
+    if (held) return held_text(arena, held);
     if (!place) return "Nothing is done to it now.";
     const char *done = place->facts.anonymized ? "; it is anonymized already" : "";
     bool stage = place->target->rule->anonymize_blocked || place->target->rule->n_anonymize;
@@ -124,12 +138,13 @@ static json_t *verdict_json(struct arena *arena, const struct explain_verdict *v
 
 void explain_report_print_json(struct arena *arena, const struct explain_report *report, FILE *to) {
     const struct explain_place *place = &report->places[0];
+    const struct hold *held = hold_of(report);
     json_t *verdicts = json_array();
     for (size_t i = 0; i < report->n_verdicts; i++) (void)json_array_append_new(verdicts, verdict_json(arena, &report->verdicts[i]));
-    json_t *object = json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:b, s:o, s:s}", "v", 1, "as_of", time_format(report->now_us).text,
+    json_t *object = json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:b, s:o, s:o, s:s}", "v", 1, "as_of", time_format(report->now_us).text,
                                "store", place->target->store->name, "target", place->target->name, "key", report->key, "tenant",
                                text_or_null(report->tenant), "blocked_by", text_or_null(place->facts.blocked_by), "anonymized",
-                               place->facts.anonymized, "own", place->own, "rules", verdicts, "text",
+                               place->facts.anonymized, "own", place->own, "hold", text_or_null(held ? held->id : NULL), "rules", verdicts, "text",
                                explain_report_text(arena, report));
     (void)json_dumpf(object, to, JSON_INDENT(2));
     (void)fputc('\n', to);

@@ -46,10 +46,10 @@ static void ask_undecidable(struct inspection *inspection, struct arena *arena, 
 }
 
 /* Leaves of the plan's orders what concerns this tenant. */
-static void narrow(struct inspection *inspection, const char *id) {
+static size_t narrow(struct inspection *inspection, struct inspect_order *items, size_t n_items, const char *id) {
     size_t kept = 0;
-    for (size_t i = 0; i < inspection->n_orders; i++) {
-        const struct order *order = inspection->orders[i].order;
+    for (size_t i = 0; i < n_items; i++) {
+        const struct order *order = items[i].order;
         int64_t cutoff_us = order->due.kind == SCOPE_WHOLE ? TIME_NEVER : scope_cutoff(&order->due, id);
         if (cutoff_us == TIME_NEVER) continue;
         struct scope_tenant *tenant = ARENA_NEW(inspection->arena, struct scope_tenant);
@@ -58,9 +58,9 @@ static void narrow(struct inspection *inspection, const char *id) {
             if (text_equal(order->due.tenants[j].id, id)) tenant->end_us = order->due.tenants[j].end_us;
         struct order *narrowed = ARENA_NEW(inspection->arena, struct order);
         *narrowed = order_for(order, tenant, 1);
-        inspection->orders[kept++].order = narrowed;
+        items[kept++].order = narrowed;
     }
-    inspection->n_orders = kept;
+    return kept;
 }
 
 static int inspect(const struct invocation *invocation, const struct schedule *schedule, int64_t now_us,
@@ -72,7 +72,11 @@ static int inspect(const struct invocation *invocation, const struct schedule *s
     inspection_check(*ret_inspection);
     terminal_progress("reading the tenants");
     if (inspection_plan(*ret_inspection, now_us, err)) return -1;
-    if (tenant) narrow(*ret_inspection, tenant);
+    struct inspection *inspection = *ret_inspection;
+    if (tenant) {
+        inspection->n_orders = narrow(inspection, inspection->orders, inspection->n_orders, tenant);
+        inspection->n_held = narrow(inspection, inspection->held, inspection->n_held, tenant);
+    }
     terminal_progress("counting what is due");
     inspection_count(*ret_inspection);
     return 0;

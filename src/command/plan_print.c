@@ -34,6 +34,10 @@ static const char *state_text(struct arena *arena, const struct plan_row *row, e
         text = and_then(arena, text, blocked_text(arena, row));
         *ret_style = STYLE_WARNING;
     }
+    if (row->held) {
+        text = and_then(arena, text, arena_printf(arena, "held: %s", text_number(row->held).text));
+        *ret_style = STYLE_WARNING;
+    }
     if (row->n_waiting_tenants)
         text = and_then(arena, text, arena_printf(arena, "waits: %s tenants have other records that are kept longer",
                                                   text_number(row->n_waiting_tenants).text));
@@ -87,7 +91,7 @@ static const struct plan_undecidable *foremost(const struct plan_report *report)
 
 static void print_kept(struct arena *arena, const struct plan_report *report, FILE *to) {
     const struct plan_undecidable *most = foremost(report);
-    (void)fprintf(to, "kept: %s blocked, 0 held, %s undecidable", text_number(report->n_blocked).text,
+    (void)fprintf(to, "kept: %s blocked, %s held, %s undecidable", text_number(report->n_blocked).text, text_number(report->n_held).text,
                   text_number(report->n_undecidable_records).text);
     if (most) (void)fprintf(to, " (%s: lapsectl findings)", text_printable(arena, plan_undecidable_text(arena, most)));
     (void)fputc('\n', to);
@@ -124,12 +128,16 @@ static const char *next_command(const struct plan_report *report) {
         if (report->rows[i].n_waits) return "lapsectl check   (says what is wrong with what waits)";
         due |= report->rows[i].free > 0;
     }
+    if (report->paused) return "lapsectl resume   (when the reason is gone)";
     return due ? "systemctl kill -s USR1 lapsed   (sweeps now)" : "lapsectl status";
 }
 
 void plan_report_print(struct arena *arena, const struct plan_report *report, bool all_tenants, FILE *to, bool colour) {
     (void)fprintf(to, "as of %s; nothing is changed by this command\n", time_format_seconds(report->now_us).text);
     if (report->tenant) (void)fprintf(to, "%s\n", text_printable(arena, report->tenant_text));
+    if (report->paused)
+        (void)fprintf(to, "paused since %s (%s): nothing is destroyed until \"lapsectl resume\"\n", time_format_seconds(report->paused_since_us).text,
+                      text_printable(arena, report->paused_ground ? report->paused_ground : ""));
     print_rows(arena, report, to, colour);
     print_kept(arena, report, to);
     print_tenants(arena, report, all_tenants, to, colour);
@@ -148,8 +156,8 @@ static json_t *row_json(struct arena *arena, const struct plan_row *row) {
                                                        row->blocked[i].by, "count", (json_int_t)row->blocked[i].count));
     bool known = row->oldest_due_us != TIME_FOREVER;
     const struct time_text oldest = time_format(known ? row->oldest_due_us : 0);
-    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:s}", "rule", row->rule->data, "stage", stage_names[row->stage],
-                     "keep", row->keep, "complete", !row->n_waits, "due", (json_int_t)row->due, "ready", (json_int_t)row->free, "dependents",
+    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s}", "rule", row->rule->data, "stage", stage_names[row->stage],
+                     "keep", row->keep, "complete", !row->n_waits, "due", (json_int_t)row->due, "ready", (json_int_t)row->free, "held", (json_int_t)row->held, "dependents",
                      (json_int_t)row->dependents, "tenants", (json_int_t)row->n_tenants, "oldest_due", text_or_null(known ? oldest.text : NULL),
                      "blocked", blocked, "state", state_text(arena, row, &ignored));
 }
@@ -174,9 +182,9 @@ void plan_report_print_json(struct arena *arena, const struct plan_report *repor
     for (size_t i = 0; i < report->n_undecidable; i++)
         (void)json_array_append_new(undecidable, undecidable_json(&report->undecidable[i]));
     for (size_t i = 0; i < report->n_findings; i++) (void)json_array_append_new(findings, finding_json(&report->findings[i]));
-    json_t *object = json_pack("{s:i, s:s, s:s, s:o, s:o, s:{s:I, s:i, s:I}, s:o, s:o, s:o}", "v", 1, "as_of",
+    json_t *object = json_pack("{s:i, s:s, s:s, s:o, s:b, s:o, s:{s:I, s:I, s:I}, s:o, s:o, s:o}", "v", 1, "as_of",
                                time_format(report->now_us).text, "schedule", report->schedule->sha256, "tenant",
-                               text_or_null(report->tenant), "rules", rows, "kept", "blocked", (json_int_t)report->n_blocked, "held", 0,
+                               text_or_null(report->tenant), "paused", report->paused, "rules", rows, "kept", "blocked", (json_int_t)report->n_blocked, "held", (json_int_t)report->n_held,
                                "undecidable", (json_int_t)report->n_undecidable_records, "undecidable", undecidable, "findings",
                                findings, "tenants", tenants);
     (void)json_dumpf(object, to, JSON_INDENT(2));

@@ -131,6 +131,12 @@ static struct plan_row make_row(struct making *making, const struct rule *rule, 
         if (counted->asked) add_tally(making, &sum, counted);
         if (counted->why && (counted->asked || !sum.row.n_waits)) add_wait(making, &sum, counted->why);
     }
+    for (size_t i = 0; i < making->inspection->n_held; i++) {
+        const struct inspect_order *counted = &making->inspection->held[i];
+        if (counted->order->target->rule != rule || stage_of(counted->order) != stage) continue;
+        if (counted->asked) sum.row.held += counted->tally.records + counted->tally.n_blocked_records;
+        else if (counted->why && !sum.row.n_waits) add_wait(making, &sum, counted->why);
+    }
     for (size_t i = 0; i < rule->n_targets; i++) sum.row.has_tenants |= !rule->targets[i].no_tenant;
     sum.row.keep = keep_text(making, rule, stage);
     sum.row.forever = stage == STAGE_PURGE && is_forever(rule);
@@ -150,7 +156,7 @@ static void make_rows(struct making *making, struct plan_report *report) {
         *ARENA_APPEND(making->arena, rows, report->n_rows) = purge;
         if (rule->n_anonymize)
             *ARENA_APPEND(making->arena, rows, report->n_rows) = make_row(making, rule, STAGE_ANONYMIZE);
-        if (blocked.due) *ARENA_APPEND(making->arena, rows, report->n_rows) = blocked;
+        if (blocked.due || blocked.held) *ARENA_APPEND(making->arena, rows, report->n_rows) = blocked;
     }
     report->rows = rows;
 }
@@ -252,6 +258,10 @@ struct plan_report *plan_report_make(struct arena *arena, const struct inspectio
     make_rows(&making, report);
     make_tenants(&making, report);
     report->n_blocked = count_blocked(inspection);
+    for (size_t i = 0; i < report->n_rows; i++) report->n_held += report->rows[i].stage == STAGE_ANONYMIZE_BLOCKED ? 0 : report->rows[i].held;
+    report->paused = inspection->asked.paused;
+    report->paused_ground = inspection->asked.paused_ground;
+    report->paused_since_us = inspection->asked.paused_since_us;
     if (tenant) report->tenant_text = tenant_text(&making, tenant);
     for (size_t i = 0; i < n_undecidable; i++) report->n_undecidable_records += undecidable[i].what.count;
     return report;

@@ -36,6 +36,7 @@ struct plan_row {
     size_t n_blocked;
     const char *const *waits; /* why parts of it are not asked: "docs cannot be reached" */
     size_t n_waits;
+    int64_t held;             /* would be due, but for the holds */
     int64_t n_waiting_tenants; /* own records: of tenants that have others which are kept longer */
     bool forever;             /* no alternative ever ends */
 };
@@ -65,7 +66,10 @@ struct plan_report {
     size_t n_undecidable;
     const struct finding *findings;
     size_t n_findings;
-    int64_t n_blocked, n_undecidable_records;
+    int64_t n_blocked, n_held, n_undecidable_records;
+    bool paused;
+    int64_t paused_since_us;
+    const char *paused_ground;
 };
 
 /* Everything is taken from `arena`; the inspection must outlive the report. `undecidable` is borrowed. */

@@ -51,7 +51,7 @@ enum status_verdict status_verdict(const struct daemon_state *state, int64_t now
     if (!daemon_state_is_current(state)) return STATUS_ATTENTION;
     const json_t *status = state->status;
     const char *doing = json_text(status, "state", "");
-    if (text_equal(doing, "stopping")) return STATUS_STOPPED;
+    if (text_equal(doing, "stopping") || text_equal(doing, "paused")) return STATUS_STOPPED;
     bool attention = text_equal(doing, "waiting") || has_lag(status) || has_store_down(status) || is_late(status, now_us) ||
                      json_array_size(state->findings);
     return attention ? STATUS_ATTENTION : STATUS_WELL;
@@ -76,7 +76,7 @@ static void print_state(struct arena *arena, const struct daemon_state *state, F
         return;
     }
     const char *doing = json_text(status, "state", "");
-    style_print(to, colour, text_equal(doing, "waiting") ? STYLE_WARNING : STYLE_GOOD, "lapsed is running");
+    style_print(to, colour, text_equal(doing, "waiting") || text_equal(doing, "paused") ? STYLE_WARNING : STYLE_GOOD, "lapsed is running");
     (void)fprintf(to, " (process %jd), %s since %s\n", (intmax_t)state->pid, text_printable(arena, doing),
                   time_or(arena, status, "since", "an unknown time"));
     const char *reason = json_text(status, "reason", "");
@@ -155,6 +155,8 @@ void status_print(struct arena *arena, const struct daemon_state *state, int64_t
         print_stores(arena, json_object_get(status, "stores"), to, colour);
     }
     print_rules(arena, json_object_get(status, "rules"), to, colour);
+    int64_t n_holds = json_number(status, "holds", 0);
+    if (n_holds) (void)fprintf(to, "\n%s hold%s: lapsectl hold list\n", text_number(n_holds).text, n_holds == 1 ? "" : "s");
     size_t n_findings = json_array_size(state->findings);
     if (n_findings) (void)fprintf(to, "\n%zu finding%s: lapsectl findings\n", n_findings, n_findings == 1 ? "" : "s");
 }

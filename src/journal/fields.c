@@ -79,6 +79,23 @@ static const struct event_fields events[ENTRY_EVENTS] = {
                           {FIELD(origin, FIELD_TEXT), FIELD(size, FIELD_INTEGER), FIELD(root, FIELD_TEXT), LIST(signatures, &text_shape)},
                           4},
     [ENTRY_PRUNE] = {"prune", {LIST(removed, &removed_shape)}, 1},
+    [ENTRY_HOLD] = {"hold",
+                    {FIELD(id, FIELD_TEXT), FIELD(outcome, FIELD_TEXT), FIELD(author, FIELD_INTEGER), FIELD(scope, FIELD_TEXT),
+                     FIELD(tenant, FIELD_NULLABLE), FIELD(rule, FIELD_NULLABLE), FIELD(ground, FIELD_TEXT),
+                     NAMED("since", FIELD_CUTOFF, placed_us), NAMED("released", FIELD_CUTOFF, released_us),
+                     FIELD(request, FIELD_TEXT), LIST(members, &text_shape)},
+                    11},
+    [ENTRY_RELEASE] = {"release",
+                       {FIELD(id, FIELD_TEXT), FIELD(author, FIELD_INTEGER), FIELD(hold, FIELD_TEXT), FIELD(request, FIELD_TEXT)},
+                       4},
+    [ENTRY_PAUSE] = {"pause",
+                     {FIELD(id, FIELD_TEXT), FIELD(outcome, FIELD_TEXT), FIELD(author, FIELD_INTEGER), FIELD(ground, FIELD_TEXT),
+                      NAMED("since", FIELD_CUTOFF, placed_us), FIELD(request, FIELD_TEXT)},
+                     6},
+    [ENTRY_RESUME] = {"resume", {FIELD(id, FIELD_TEXT), FIELD(author, FIELD_INTEGER), FIELD(request, FIELD_TEXT)}, 3},
+    [ENTRY_REFUSE] = {"refuse",
+                      {FIELD(id, FIELD_NULLABLE), FIELD(author, FIELD_INTEGER), FIELD(code, FIELD_TEXT), FIELD(request, FIELD_NULLABLE)},
+                      4},
 };
 
 const struct event_fields *fields_of(enum entry_event event) {

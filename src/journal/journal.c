@@ -220,9 +220,9 @@ static int take_origin(struct writer *writer, const struct recovered *recovered,
 }
 
 /* A tail that was cut is entered before the daemon does anything else. */
-static int start(struct journal *journal, struct arena *arena, struct recovered *recovered, struct err *err) {
+static int start(struct journal *journal, const struct journal_conf *conf, struct arena *arena, struct recovered *recovered, struct err *err) {
     struct writer *writer_of = &journal->writer;
-    if (recover_journal(journal->folder, journal->folder_fd, arena, recovered, err)) return -1;
+    if (recover_journal(conf, journal->folder, journal->folder_fd, arena, recovered, err)) return -1;
     writer_of->file = recovered->file;
     writer_of->written = recovered->last;
     writer_of->tree = writer_of->read_back = recovered->tree;
@@ -260,7 +260,7 @@ int journal_open(const struct journal_conf *conf, struct arena *arena, struct jo
                                 .context = conf->context};
     atomic_init(&journal->healthy, true);
     struct recovered recovered = {.n_open = 0};
-    if (start(journal, arena, &recovered, err)) {
+    if (start(journal, conf, arena, &recovered, err)) {
         journal_free(journal);
         return -1;
     }

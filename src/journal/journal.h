@@ -24,6 +24,10 @@ struct journal_conf {
     /* Called on the writer thread whenever tickets are ready to be collected; must only wake the loop. */
     void (*wake)(void *context);
     void *context;
+    /* NULL, or called by journal_open for every entry that is there, in order: who keeps a state of its own (holds, say)
+     * makes it anew from them. */
+    void (*seen)(void *context, const struct entry *entry);
+    void *seen_context;
 };
 
 /* Embedded in its owner; not to be touched between append and done. */

@@ -9,11 +9,13 @@ struct reading {
 static bool about_tenant(const struct entry *entry, const char *tenant) {
     for (size_t i = 0; entry->event == ENTRY_INTENT && i < entry->n_tenants; i++)
         if (text_equal(entry->tenants[i].id, tenant)) return true;
-    return entry->event == ENTRY_FINDING && text_equal(entry->tenant, tenant);
+    for (size_t i = 0; entry->event == ENTRY_HOLD && i < entry->n_members; i++)
+        if (text_equal(entry->members[i], tenant)) return true;
+    return (entry->event == ENTRY_FINDING || entry->event == ENTRY_HOLD) && text_equal(entry->tenant, tenant);
 }
 
 bool journal_matches(const struct journal_filter *filter, const struct entry *entry) {
-    bool names_data = entry->event == ENTRY_INTENT || entry->event == ENTRY_FINDING;
+    bool names_data = entry->event == ENTRY_INTENT || entry->event == ENTRY_FINDING || entry->event == ENTRY_HOLD;
     return (!filter->events || filter->events & (1u << entry->event)) && (!filter->sweep || entry->sweep == filter->sweep) &&
            (!filter->since_us || entry->time_us >= filter->since_us) && (!filter->until_us || entry->time_us < filter->until_us) &&
            (!filter->rule || (names_data && text_equal(entry->rule, filter->rule))) &&

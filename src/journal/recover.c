@@ -61,6 +61,7 @@ struct intents {
     } *items;
     size_t count, room;
     int64_t last_sweep;
+    const struct journal_conf *conf;
 };
 
 static void intents_free(struct intents *intents) {
@@ -97,6 +98,7 @@ static void remove_intent(struct intents *intents, size_t i) {
 static void note_entry(void *context, const struct scan_entry *found) {
     struct intents *intents = context;
     const struct entry *entry = &found->line.entry;
+    if (intents->conf->seen) intents->conf->seen(intents->conf->seen_context, entry);
     if (entry->sweep > intents->last_sweep) intents->last_sweep = entry->sweep;
     if (entry->event == ENTRY_INTENT) add_intent(intents, &found->line);
     if (entry->event != ENTRY_OUTCOME || !strcmp(entry->outcome, "unknown")) return;
@@ -152,8 +154,10 @@ static int cut_torn_tail(struct recovered *recovered, const struct scan_result *
     return 0;
 }
 
-int recover_journal(const char *folder, int folder_fd, struct arena *arena, struct recovered *ret_recovered, struct err *err) {
-    __attribute__((cleanup(intents_free))) struct intents intents = {.count = 0};
+int recover_journal(const struct journal_conf *conf, const char *folder, int folder_fd, struct arena *arena, struct recovered *ret_recovered,
+                    struct err *err) {
+    __attribute__((cleanup(intents_free))) struct intents intents = {.conf = conf};
+
     struct scan_result scanned;
     const struct scan_visitor visitor = {.context = &intents, .entry = note_entry};
     if (undo_closing(folder, folder_fd, arena, err) || journal_scan(folder, &visitor, &scanned, err)) return -1;

@@ -20,7 +20,8 @@ struct recovered {
 
 /* The folder's descriptor, and the lock's; ERR_CONFIG names the process that holds it. */
 int recover_lock(const char *folder, int *ret_folder_fd, int *ret_lock_fd, struct err *err) MUST_CHECK;
-/* `folder` must outlive ret_recovered->file. */
-int recover_journal(const char *folder, int folder_fd, struct arena *arena, struct recovered *ret_recovered, struct err *err) MUST_CHECK;
+/* seen is called for every entry (journal_conf). `folder` must outlive ret_recovered->file. */
+int recover_journal(const struct journal_conf *conf, const char *folder, int folder_fd, struct arena *arena, struct recovered *ret_recovered,
+                    struct err *err) MUST_CHECK;
 
 #endif

@@ -198,6 +198,39 @@ static void tell_late_outcome(const struct entry *entry, struct buf *to) {
     if (entry->code) buf_printf(to, " (%s%s%s)", entry->code, entry->detail ? " " : "", entry->detail ? entry->detail : "");
 }
 
+static void tell_reach(const struct entry *entry, struct buf *to) {
+    if (!strcmp(entry->scope, "rule")) buf_printf(to, "\"%s\"", entry->rule ? entry->rule : "");
+    else if (!strcmp(entry->scope, "all")) buf_add(to, "everything");
+    else buf_printf(to, "tenant %s%s", entry->tenant ? entry->tenant : "", strcmp(entry->scope, "subtree") ? "" : " and all below it");
+}
+
+static void tell_hold(const struct entry *entry, struct buf *to) {
+    bool released = entry->released_us != TIME_FOREVER;
+    buf_printf(to, "hold \"%s\" on ", entry->id);
+    tell_reach(entry, to);
+    if (!strcmp(entry->outcome, "placed")) buf_printf(to, " placed by user %" PRId64, entry->author);
+    else if (!strcmp(entry->outcome, "widened")) buf_printf(to, " also reaches %s more tenant%s", text_number((int64_t)entry->n_members).text, entry->n_members == 1 ? "" : "s");
+    else if (released) buf_printf(to, " still counts, released %s", time_format_day(entry->released_us).text);
+    else buf_printf(to, " still stands, since %s", time_format_day(entry->placed_us).text);
+    buf_printf(to, " (%s)", entry->ground);
+}
+
+static void tell_refuse(const struct entry *entry, struct buf *to) {
+    buf_add(to, entry->id ? "request \"" : "a request");
+    if (entry->id) buf_printf(to, "%s\"", entry->id);
+    if (entry->author >= 0) buf_printf(to, " of user %" PRId64, entry->author);
+    buf_printf(to, " refused (%s)", entry->code);
+}
+
+static void tell_request(const struct entry *entry, struct buf *to) {
+    if (entry->event == ENTRY_HOLD) tell_hold(entry, to);
+    else if (entry->event == ENTRY_REFUSE) tell_refuse(entry, to);
+    else if (entry->event == ENTRY_RELEASE) buf_printf(to, "hold \"%s\" released by user %" PRId64, entry->hold, entry->author);
+    else if (entry->event == ENTRY_RESUME) buf_printf(to, "resumed by user %" PRId64, entry->author);
+    else if (!strcmp(entry->outcome, "placed")) buf_printf(to, "paused by user %" PRId64 " (%s)", entry->author, entry->ground);
+    else buf_printf(to, "still paused, since %s (%s)", time_format_day(entry->placed_us).text, entry->ground);
+}
+
 void sentence_tell(const struct entry *entry, struct buf *to) {
     switch (entry->event) {
     case ENTRY_START: buf_printf(to, "lapsed %s started", entry->version); break;
@@ -219,6 +252,11 @@ void sentence_tell(const struct entry *entry, struct buf *to) {
         buf_printf(to, "signed %s entr%s, root %s", text_number(entry->size).text, entry->size == 1 ? "y" : "ies", entry->root);
         break;
     case ENTRY_PRUNE: tell_prune(entry, to); break;
+    case ENTRY_HOLD:
+    case ENTRY_RELEASE:
+    case ENTRY_PAUSE:
+    case ENTRY_RESUME:
+    case ENTRY_REFUSE: tell_request(entry, to); break;
     case ENTRY_INTENT: /* told by batch_story_tell */
     case ENTRY_EVENTS: break;
     }

@@ -43,12 +43,13 @@ static void load_rules_file(struct loader *loader, const config_setting_t *setti
 
 static void load_main(struct loader *loader, bool allow_empty, struct files *files) {
     static const char *const known[] = {"stores", "tenants", "sweep", "schedule", "journal", "state", "run", "notice",
-                                        "batch",  "clock",   "timeout", "survey", NULL};
+                                        "batch",  "clock",   "timeout", "survey", "holds", "principals", NULL};
     const config_setting_t *root = config_root_setting(&files->main.config), *schedule = config_setting_get_member(root, "schedule");
     load_known(loader, root, known);
     load_stores(loader, root);
     load_tenants(loader, root);
     load_settings(loader, root);
+    load_principals(loader, root);
     take_digest(loader, &files->main);
     if (schedule && config_setting_type(schedule) == CONFIG_TYPE_STRING) load_rules_file(loader, schedule, allow_empty, &files->rules);
     else if (schedule) load_list(loader, schedule, allow_empty);

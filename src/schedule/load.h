@@ -52,6 +52,9 @@ void load_settings(struct loader *loader, const config_setting_t *root);
 /* A path of lapsed.conf: relative ones lie in its folder. */
 const char *load_path(const struct loader *loader, const char *path);
 
+/* load_principals.c */
+void load_principals(struct loader *loader, const config_setting_t *root);
+
 /* load_stores.c */
 void load_stores(struct loader *loader, const config_setting_t *root);
 /* The store that `group` names in its setting `store`, of this kind; the only one of that kind if it names none. NULL:
@@ -74,8 +77,6 @@ const struct column *load_columns(const struct loader *loader, const config_sett
 /* load_joins.c */
 void load_dependents(struct loader *loader, const config_setting_t *group, struct target *target);
 void load_via(struct loader *loader, const config_setting_t *group, struct target *target);
-/* "invoices" and "public.invoices" are the same table. */
-bool load_same_table(const char *a, const char *b);
 
 /* load_target.c */
 void load_targets(struct loader *loader, const config_setting_t *group, struct rule *rule);

@@ -101,7 +101,7 @@ static void check_twice(const struct loader *loader, const struct rule *rule, si
     for (size_t i = 0; i < index; i++) {
         const struct target *other = &rule->targets[i];
         if (!other->name || other->kind != target->kind || other->store != target->store) continue;
-        bool same = target->kind == TARGET_TABLE ? load_same_table(target->name, other->name) : !strcmp(target->name, other->name);
+        bool same = target->kind == TARGET_TABLE ? schedule_same_table(target->name, other->name) : !strcmp(target->name, other->name);
         if (same) load_fault_at(loader, target->place, "is already a target of this rule (line %u); leave one", other->place.line);
     }
 }
@@ -150,7 +150,7 @@ static bool stands_before(const struct column *a, const struct column *b) {
 }
 
 static void check_stages(const struct loader *loader, const struct target *target, const struct target *earlier) {
-    bool same = target->kind == TARGET_TABLE ? load_same_table(target->name, earlier->name) : !strcmp(target->name, earlier->name);
+    bool same = target->kind == TARGET_TABLE ? schedule_same_table(target->name, earlier->name) : !strcmp(target->name, earlier->name);
     if (!same) return;
     if (target->marker && text_equal(target->marker, earlier->marker))
         load_fault_at(loader, target->place, "\"%s\" already marks with \"%s\" what it anonymized here (line %u), so that this rule would find it done; "
@@ -179,7 +179,7 @@ static const struct target *floored(const struct schedule *schedule, const struc
     for (size_t i = 0; i < schedule->n_targets; i++) {
         const struct target *target = schedule->targets[i];
         if (!target->name || !target->rule->at_least.count || target->kind != of->kind || target->store != of->store) continue;
-        if (of->kind == TARGET_TABLE ? load_same_table(target->name, table) : !strcmp(target->name, table)) return target;
+        if (of->kind == TARGET_TABLE ? schedule_same_table(target->name, table) : !strcmp(target->name, table)) return target;
     }
     return NULL;
 }

@@ -7,7 +7,7 @@ static const char *last_part(const char *table) {
     return dot ? dot + 1 : table;
 }
 
-bool load_same_table(const char *a, const char *b) {
+bool schedule_same_table(const char *a, const char *b) {
     if (strchr(a, '.') && strchr(b, '.')) return !strcmp(a, b);
     return !strcmp(last_part(a), last_part(b));
 }
@@ -97,24 +97,24 @@ static bool load_dependent(const struct loader *loader, const config_setting_t *
 }
 
 static bool is_parent(const struct target *target, const char *table) {
-    if (load_same_table(table, target->name)) return true;
+    if (schedule_same_table(table, target->name)) return true;
     for (size_t i = 0; i < target->n_dependents; i++)
-        if (load_same_table(table, target->dependents[i].join.child_table)) return true;
+        if (schedule_same_table(table, target->dependents[i].join.child_table)) return true;
     return false;
 }
 
 static bool same_join(const struct join *a, const struct join *b) {
-    if (a->n_columns != b->n_columns || !load_same_table(a->child_table, b->child_table) || !a->parent_table != !b->parent_table ||
-        (a->parent_table && !load_same_table(a->parent_table, b->parent_table))) return false;
+    if (a->n_columns != b->n_columns || !schedule_same_table(a->child_table, b->child_table) || !a->parent_table != !b->parent_table ||
+        (a->parent_table && !schedule_same_table(a->parent_table, b->parent_table))) return false;
     for (size_t i = 0; i < a->n_columns; i++)
         if (strcmp(a->child_columns[i], b->child_columns[i]) != 0) return false;
     return true;
 }
 
 static bool hangs_on(const struct target *target, const struct join *join, const bool *reached) {
-    if (!join->parent_table || load_same_table(join->parent_table, target->name)) return true;
+    if (!join->parent_table || schedule_same_table(join->parent_table, target->name)) return true;
     for (size_t i = 0; i < target->n_dependents; i++)
-        if (reached[i] && load_same_table(join->parent_table, target->dependents[i].join.child_table)) return true;
+        if (reached[i] && schedule_same_table(join->parent_table, target->dependents[i].join.child_table)) return true;
     return false;
 }
 

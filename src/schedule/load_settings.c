@@ -62,6 +62,7 @@ static const struct amount amounts[] = {
     DURATION("timeout", "statement", "30 s", 100000, 3600 * TIME_SECOND_US, statement_timeout_us),
     DURATION("timeout", "lock", "2 s", 1000, 3600 * TIME_SECOND_US, lock_timeout_us),
     DURATION("survey", "every", "1 day", TIME_SECOND_US, 366 * TIME_DAY_US, survey_every_us),
+    DURATION("holds", "cooling_off", "1 day", 0, 3660 * TIME_DAY_US, cooling_off_us),
 };
 
 static const char *amount_text(const struct loader *loader, const struct amount *amount, int64_t value) {
@@ -160,7 +161,7 @@ void load_settings(struct loader *loader, const config_setting_t *root) {
     struct settings *settings = &loader->schedule->settings;
     static const struct {
         const char *name, *known[6]; /* ends with NULL */
-    } groups[] = {{"journal", {"folder", "segment", "segment_age", "keep", "keep_evidence"}}, {"clock", {"tolerance"}}, {"timeout", {"statement", "lock"}}, {"survey", {"every"}}};
+    } groups[] = {{"journal", {"folder", "segment", "segment_age", "keep", "keep_evidence"}}, {"clock", {"tolerance"}}, {"timeout", {"statement", "lock"}}, {"survey", {"every"}}, {"holds", {"cooling_off"}}};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         const config_setting_t *group = load_group(loader, root, groups[i].name);
         if (group) load_known(loader, group, groups[i].known);

@@ -16,30 +16,26 @@ struct making {
     const char *const *own_tables;
     size_t n_own_tables;
     int64_t now_us;
-    struct order *orders;
-    size_t n_orders;
+    const struct holds *holds;
+    const char **held[2]; /* tenants under a hold, sorted: [0] their records, [1] their own records too */
+    size_t n_held[2];
+    struct order *orders, *held_orders;
+    size_t n_orders, n_held_orders;
     struct finding *findings;
     size_t n_findings;
 };
 
 /* ---- names of tables ---- */
 
-/* "t" and "public.t" may be the same table: without a schema, the name decides. */
-static bool same_table(const char *a, const char *b) {
-    const char *dot_a = strrchr(a, '.'), *dot_b = strrchr(b, '.');
-    if (dot_a && dot_b) return !strcmp(a, b);
-    return !strcmp(dot_a ? dot_a + 1 : a, dot_b ? dot_b + 1 : b);
-}
-
 static bool same_place(const struct target *a, const struct target *b) {
     if (a->store != b->store || a->kind != b->kind) return false;
-    return a->kind == TARGET_TABLE ? same_table(a->name, b->name) : !strcmp(a->name, b->name);
+    return a->kind == TARGET_TABLE ? schedule_same_table(a->name, b->name) : !strcmp(a->name, b->name);
 }
 
 bool plan_is_own(const struct schedule *schedule, const struct target *target, const char *const *own_tables, size_t n_own_tables) {
     if (!schedule->has_tenants || target->store != schedule->tenants.store) return false;
     for (size_t i = 0; i < n_own_tables; i++)
-        if (target->kind == TARGET_TABLE ? same_table(target->name, own_tables[i]) : !strcmp(target->name, own_tables[i])) return true;
+        if (target->kind == TARGET_TABLE ? schedule_same_table(target->name, own_tables[i]) : !strcmp(target->name, own_tables[i])) return true;
     return false;
 }
 
@@ -226,10 +222,10 @@ static bool comparable(const struct target *a, const struct target *b) {
     return same_place(a, b) && text_equal(a->only, b->only) && text_equal(a->tenant, b->tenant) && a->n_via == b->n_via;
 }
 
-static void set_before(struct making *making, struct order *order) {
+static void set_before(struct making *making, struct order *order, const struct order *earlier_orders, size_t n_earlier) {
     struct scope *before = NULL;
-    for (size_t i = 0; i < making->n_orders; i++) {
-        const struct order *earlier = &making->orders[i];
+    for (size_t i = 0; i < n_earlier; i++) {
+        const struct order *earlier = &earlier_orders[i];
         if (!comparable(earlier->target, order->target) || earlier->blocked_only != order->blocked_only) continue;
         /* What is anonymized is not gone: only a purge takes records from a later purge. */
         if (order->action == ACTION_PURGE && earlier->action != ACTION_PURGE) continue;
@@ -240,14 +236,144 @@ static void set_before(struct making *making, struct order *order) {
     order->before = before;
 }
 
-static void add_order(struct making *making, const struct target *target, enum action action, const struct keep *keep,
-                      struct scope scope, bool blocked_only) {
-    struct order order = order_make(target, action, keep, scope);
-    order.own = plan_is_own(making->schedule, target, making->own_tables, making->n_own_tables);
-    order.blocked_only = blocked_only;
+/* What is to be made into orders over one target under one alternative. */
+struct request {
+    const struct target *target;
+    enum action action;
+    const struct keep *keep;
+    bool blocked_only, own;
+};
+
+static struct order make_order(struct making *making, const struct request *request, struct scope scope) {
+    struct order order = order_make(request->target, request->action, request->keep, scope);
+    order.own = request->own;
+    order.blocked_only = request->blocked_only;
     set_floors(making, &order);
-    set_before(making, &order);
+    return order;
+}
+
+static void add_order(struct making *making, const struct request *request, struct scope scope) {
+    struct order order = make_order(making, request, scope);
+    set_before(making, &order, making->orders, making->n_orders);
     *ARENA_APPEND(making->arena, making->orders, making->n_orders) = order;
+}
+
+/* For counting only: what the same order would reach without the hold. */
+static void add_held_order(struct making *making, const struct request *request, struct scope scope) {
+    struct order order = make_order(making, request, scope);
+    set_before(making, &order, making->held_orders, making->n_held_orders);
+    *ARENA_APPEND(making->arena, making->held_orders, making->n_held_orders) = order;
+}
+
+/* ---- holds ---- */
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+static bool is_held(const struct making *making, bool own, const char *id) {
+    size_t count = making->n_held[own];
+    return count && bsearch(&id, making->held[own], count, sizeof id, by_text);
+}
+
+static void add_held(struct making *making, bool own, const char *id) {
+    *ARENA_APPEND(making->arena, making->held[own], making->n_held[own]) = arena_strdup(making->arena, id);
+}
+
+static size_t sort_texts(const char **texts, size_t count) {
+    if (count) qsort(texts, count, sizeof *texts, by_text);
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!kept || strcmp(texts[kept - 1], texts[i]) != 0) texts[kept++] = texts[i];
+    return kept;
+}
+
+/* A hold that reaches nothing as it is written is not silently one that holds nothing. */
+static void find_doubtful_hold(struct making *making, const struct hold *hold) {
+    bool of_tenant = hold->scope == HOLD_TENANT || hold->scope == HOLD_SUBTREE, rule_known = hold->scope != HOLD_RULE;
+    for (size_t i = 0; i < making->schedule->n_rules; i++)
+        if (!of_tenant && !rule_known) rule_known = !strcmp(making->schedule->rules[i].data, hold->rule);
+    if (!rule_known) {
+        struct finding *finding = add_finding(making, "hold-rule-unknown", NULL, 1);
+        finding->place = arena_strdup(making->arena, hold->id);
+        finding->text = "a hold names a rule that the schedule does not have; it reaches everything until it is released";
+    } else if (of_tenant && making->schedule->has_tenants && !tenants_find(making->tenants, hold->tenant)) {
+        struct finding *finding = add_finding(making, "hold-tenant-unknown", NULL, 1);
+        finding->place = arena_strdup(making->arena, hold->id);
+        finding->tenant = arena_strdup(making->arena, hold->tenant);
+        finding->text = "a hold names a tenant that the tenants query does not know; is it written as the query writes it?";
+    }
+}
+
+static void collect_held(struct making *making) {
+    for (size_t i = 0; making->holds && i < making->holds->count; i++) {
+        const struct hold *hold = &making->holds->items[i];
+        find_doubtful_hold(making, hold);
+        if (hold->scope != HOLD_TENANT && hold->scope != HOLD_SUBTREE) continue;
+        for (int own = 0; own < 2; own++) add_held(making, own, hold->tenant);
+        for (size_t m = 0; m < hold->n_members; m++)
+            for (int own = 0; own < 2; own++) add_held(making, own, hold->members[m]);
+    }
+    if (!making->n_held[0]) return;
+    for (size_t i = 0; i < tenants_count(making->tenants); i++) {
+        const char *id = tenants_at(making->tenants, i)->id;
+        for (int own = 0; own < 2; own++)
+            if (holds_on_tenant(making->holds, making->tenants, id, own)) add_held(making, own, id);
+    }
+    for (int own = 0; own < 2; own++) making->n_held[own] = sort_texts(making->held[own], making->n_held[own]);
+}
+
+/* Of the tenants that the scope lists, those that are held, or those that are not. */
+static struct scope listed_part(struct making *making, const struct scope *scope, bool own, bool held) {
+    struct scope part = *scope;
+    struct scope_tenant *tenants = NULL;
+    part.kind = SCOPE_LISTED;
+    part.n_tenants = 0;
+    for (size_t i = 0; i < scope->n_tenants; i++)
+        if (is_held(making, own, scope->tenants[i].id) == held) *ARENA_APPEND(making->arena, tenants, part.n_tenants) = scope->tenants[i];
+    part.tenants = tenants;
+    return part;
+}
+
+/* The held tenants by name, each with its own cutoff or with none at all. */
+static struct scope held_by_name(struct making *making, const struct scope *scope, bool own) {
+    struct scope part = *scope;
+    struct scope_tenant *tenants = ARENA_ARRAY(making->arena, struct scope_tenant, making->n_held[own]);
+    part.kind = SCOPE_LISTED;
+    part.n_tenants = making->n_held[own];
+    for (size_t i = 0; i < part.n_tenants; i++)
+        tenants[i] = (struct scope_tenant){.id = making->held[own][i], .cutoff_us = scope_cutoff(scope, making->held[own][i]),
+                                           .end_us = TIME_FOREVER};
+    part.tenants = tenants;
+    return part;
+}
+
+/* Every tenant that the target holds, but for the held ones. */
+static struct scope rest_without_held(struct making *making, const struct scope *scope, bool own) {
+    struct scope part = *scope, listed = listed_part(making, scope, own, false);
+    struct scope_tenant *tenants = ARENA_ARRAY(making->arena, struct scope_tenant, listed.n_tenants + making->n_held[own]);
+    size_t count = 0;
+    for (size_t i = 0; i < listed.n_tenants; i++) tenants[count++] = listed.tenants[i];
+    for (size_t i = 0; i < making->n_held[own]; i++)
+        tenants[count++] = (struct scope_tenant){.id = making->held[own][i], .cutoff_us = TIME_NEVER, .end_us = TIME_FOREVER};
+    qsort(tenants, count, sizeof *tenants, by_id);
+    part.tenants = tenants;
+    part.n_tenants = count;
+    return part;
+}
+
+/* The one place where a hold takes something away from what is due. */
+static void add_unheld(struct making *making, const struct request *request, struct scope scope) {
+    if (holds_on_target(making->holds, making->schedule, request->target)) {
+        add_held_order(making, request, scope);
+    } else if (scope.kind == SCOPE_WHOLE || !making->n_held[request->own]) {
+        add_order(making, request, scope);
+    } else if (scope.kind == SCOPE_REST) {
+        add_order(making, request, rest_without_held(making, &scope, request->own));
+        add_held_order(making, request, held_by_name(making, &scope, request->own));
+    } else {
+        struct scope held = listed_part(making, &scope, request->own, true), not_held = listed_part(making, &scope, request->own, false);
+        if (not_held.n_tenants) add_order(making, request, not_held);
+        if (held.n_tenants) add_held_order(making, request, held);
+    }
 }
 
 static void add_orders(struct making *making, const struct target *target, enum action action, bool blocked_only) {
@@ -257,8 +383,9 @@ static void add_orders(struct making *making, const struct target *target, enum 
     size_t n_keeps = by_keep ? rule->n_keep : rule->n_anonymize;
     for (size_t i = 0; i < n_keeps; i++) {
         struct scope scope;
-        if (scope_of(making, target, &keeps[i], by_keep ? SLOT_KEEP : SLOT_ANONYMIZE, &scope))
-            add_order(making, target, action, &keeps[i], scope, blocked_only);
+        const struct request request = {.target = target, .action = action, .keep = &keeps[i], .blocked_only = blocked_only,
+                                        .own = plan_is_own(making->schedule, target, making->own_tables, making->n_own_tables)};
+        if (scope_of(making, target, &keeps[i], by_keep ? SLOT_KEEP : SLOT_ANONYMIZE, &scope)) add_unheld(making, &request, scope);
     }
 }
 
@@ -277,9 +404,9 @@ static void add_target(struct making *making, const struct target *target) {
 static bool is_child_of(const struct target *a, const struct target *b) {
     if (a == b || a->store != b->store || a->kind != b->kind || a->kind == TARGET_KEYS || same_place(a, b)) return false;
     for (size_t i = 0; i < a->n_via; i++)
-        if (same_table(a->via[i].parent_table, b->name)) return true;
+        if (schedule_same_table(a->via[i].parent_table, b->name)) return true;
     for (size_t i = 0; i < b->n_dependents; i++)
-        if (same_table(b->dependents[i].join.child_table, a->name)) return true;
+        if (schedule_same_table(b->dependents[i].join.child_table, a->name)) return true;
     return false;
 }
 
@@ -340,14 +467,17 @@ static void find_undecidable_tenants(struct making *making) {
 }
 
 struct plan *plan_make(struct arena *arena, const struct schedule *schedule, const struct tenants *tenants,
-                       const struct history *history, const char *const *own_tables, size_t n_own_tables, int64_t now_us) {
+                       const struct history *history, const char *const *own_tables, size_t n_own_tables,
+                       const struct holds *holds, int64_t now_us) {
     struct making making = {.arena = arena, .schedule = schedule, .tenants = tenants, .history = history,
-                            .own_tables = own_tables, .n_own_tables = n_own_tables, .now_us = now_us};
+                            .own_tables = own_tables, .n_own_tables = n_own_tables, .holds = holds, .now_us = now_us};
+    collect_held(&making);
     find_undecidable_tenants(&making);
     const struct target **targets = sequence(&making);
     for (size_t i = 0; i < schedule->n_targets; i++) add_target(&making, targets[i]);
     struct plan *plan = ARENA_NEW(arena, struct plan);
     *plan = (struct plan){.now_us = now_us, .orders = making.orders, .n_orders = making.n_orders,
+                          .held = making.held_orders, .n_held = making.n_held_orders,
                           .findings = making.findings, .n_findings = making.n_findings};
     return plan;
 }

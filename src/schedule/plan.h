@@ -4,6 +4,7 @@
 #define LAPSED_SCHEDULE_PLAN_H
 
 #include "schedule/history.h"
+#include "schedule/holds.h"
 #include "schedule/order.h"
 #include "schedule/tenants.h"
 
@@ -22,14 +23,17 @@ struct plan {
     int64_t now_us;
     const struct order *orders; /* in the sequence of the sweep: by store kind (MongoDB, PostgreSQL, Redis), own records last */
     size_t n_orders;
+    const struct order *held; /* what would be due without the holds: to be counted, never to be carried out */
+    size_t n_held;
     const struct finding *findings;
     size_t n_findings;
 };
 
 /* Everything is taken from `arena`, and schedule, tenants and history must outlive the plan. own_tables: tables that the
- * tenants query reads, as the tenants' store names them ("schema.table" and "table" both match). */
+ * tenants query reads, as the tenants' store names them ("schema.table" and "table" both match). holds: those in force, NULL: none; copied. */
 struct plan *plan_make(struct arena *arena, const struct schedule *schedule, const struct tenants *tenants,
-                       const struct history *history, const char *const *own_tables, size_t n_own_tables, int64_t now_us);
+                       const struct history *history, const char *const *own_tables, size_t n_own_tables,
+                       const struct holds *holds, int64_t now_us);
 
 /* True if some of the rule's records go by an end of their tenant: those of a tenant that nobody knows never do. */
 bool plan_is_bound(const struct rule *rule);

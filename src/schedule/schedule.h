@@ -156,6 +156,15 @@ struct tenants_conf {
 
 enum load { LOAD_GENTLE, LOAD_NORMAL, LOAD_FULL };
 
+/* What may be asked of the daemon: bits of principal.may. */
+enum { MAY_HOLD = 1, MAY_RELEASE = 2, MAY_PAUSE = 4, MAY_RESUME = 8 };
+
+/* Who may ask for what, beside root and the daemon's own user, who may ask for everything. */
+struct principal {
+    uint32_t uid;
+    unsigned may;
+};
+
 struct settings {
     int64_t sweep_every_us;
     int window_from_minute, window_to_minute; /* of the UTC day; both 0: always. from > to goes over midnight */
@@ -171,6 +180,9 @@ struct settings {
     int64_t statement_timeout_us; /* the deadline of every wait for a store */
     int64_t lock_timeout_us;
     int64_t survey_every_us;     /* how often undecidable records are counted */
+    int64_t cooling_off_us;      /* for how long a released hold still counts */
+    const struct principal *principals;
+    size_t n_principals;
 };
 
 struct schedule {
@@ -197,6 +209,8 @@ void schedule_free(struct schedule *schedule); /* NULL is fine */
 
 /* As published: "subscription + 30 days", "7 years", "until account", "forever"; alternatives with ", or ". */
 char *schedule_keep_text(struct arena *arena, const struct keep *keep, size_t n_keep);
+/* "invoices" and "public.invoices" may be the same table: without a schema, the name decides. */
+bool schedule_same_table(const char *a, const char *b);
 const char *schedule_target_word(enum target_kind kind); /* "table", "collection", "keys" */
 const char *schedule_strategy_name(enum strategy strategy);
 

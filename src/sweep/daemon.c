@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "sweep/requests.h"
 #include "sweep/status.h"
 #include "sweep/sweep.h"
 
@@ -24,7 +25,9 @@ static const int64_t first_retry_us = 60 * TIME_SECOND_US;
 struct daemon {
     const char *config_path;
     bool once;
+    bool once_begun;
     struct engine engine;
+    struct requests *requests;
     struct schedule *schedule; /* in force */
     struct schedule *next;     /* loaded, comes into force when no sweep runs */
     struct sweep *sweep;       /* running */
@@ -97,6 +100,41 @@ static int64_t next_sweep_us(const struct daemon *daemon, int64_t now_us) {
 
 static void on_sweep_done(void *context, const struct sweep_report *report);
 
+/* ---- requests ---- */
+
+static void consider(struct daemon *daemon);
+
+static void on_requests_changed(void *context) {
+    struct daemon *daemon = context;
+    daemon->status.n_holds = (int64_t)daemon->engine.holds->count;
+    if (daemon->sweep && sweep_tenants(daemon->sweep)) requests_widen(daemon->requests, sweep_tenants(daemon->sweep));
+    if (daemon->sweep && requests_pause(daemon->requests)) sweep_end_early(daemon->sweep);
+    write_status(daemon);
+    consider(daemon);
+}
+
+/* For every batch whose outcome is not known, nobody can tell whose records it reached. */
+static bool is_busy(void *context, const struct hold *hold, struct buf *why) {
+    const struct daemon *daemon = context;
+    if (!hold) {
+        buf_add(why, "the batches in flight are finished first");
+        return daemon->sweep != NULL;
+    }
+    if (daemon->engine.unsettled) {
+        buf_printf(why, "what became of a batch in store \"%s\" is not known, and the store is asked at the next sweep", daemon->engine.unsettled->store);
+        return true;
+    }
+    buf_add(why, "a batch that was committing when it came is not over");
+    return daemon->sweep && sweep_is_committing(daemon->sweep, hold);
+}
+
+static void on_tenants_read(void *context, const struct tenants *tenants) {
+    struct daemon *daemon = context;
+    requests_stand(daemon->requests);
+    requests_widen(daemon->requests, tenants);
+    daemon->status.n_holds = (int64_t)daemon->engine.holds->count;
+}
+
 static bool clock_in_doubt(struct daemon *daemon, int64_t now_us) {
     int64_t last_us = journal_last_time_us(daemon->engine.journal);
     if (now_us + daemon->schedule->settings.clock_tolerance_us >= last_us) return false;
@@ -108,12 +146,27 @@ static bool clock_in_doubt(struct daemon *daemon, int64_t now_us) {
     return true;
 }
 
+/* What --once was to do waits. */
+static void put_off(struct daemon *daemon) {
+    if (!daemon->once) return;
+    daemon->status_code = EX_TEMPFAIL;
+    ev_break(daemon->engine.loop, EVBREAK_ALL);
+}
+
+static bool is_paused(struct daemon *daemon) {
+    const struct pause *pause = requests_pause(daemon->requests);
+    if (!pause) return false;
+    char reason[256];
+    (void)snprintf(reason, sizeof reason, "since %s (%s); nothing is destroyed until \"lapsectl resume\"", time_format_seconds(pause->since_us).text, pause->ground);
+    if (!text_equal(daemon->status.reason, reason)) log_notice("paused %s", reason);
+    set_state(daemon, "paused", reason);
+    return true;
+}
+
 static void begin_sweep(struct daemon *daemon, const char *trigger) {
     int64_t now_us = time_now_us();
     if (clock_in_doubt(daemon, now_us)) {
-        if (!daemon->once) return;
-        daemon->status_code = EX_TEMPFAIL;
-        ev_break(daemon->engine.loop, EVBREAK_ALL);
+        put_off(daemon);
         return;
     }
     daemon->sweep_now = false;
@@ -123,25 +176,39 @@ static void begin_sweep(struct daemon *daemon, const char *trigger) {
     ev_timer_again(daemon->engine.loop, &daemon->progress);
 }
 
-/* Begins what is to begin now; else says when the next sweep will be. */
-static void consider(struct daemon *daemon) {
-    if (daemon->sweep || daemon->finished || daemon->stopping) return;
-    int64_t now_us = time_now_us(), next_us = next_sweep_us(daemon, now_us);
-    daemon->status.next_sweep_us = next_us;
-    if (daemon->sweep_now) {
-        begin_sweep(daemon, "signal");
-    } else if (next_us <= now_us) {
-        begin_sweep(daemon, daemon->retry_us && daemon->retry_us <= now_us ? "retry" : "timer");
-    }
-    if (daemon->sweep) return;
+static void tick_again(struct daemon *daemon, int64_t now_us, int64_t next_us) {
     double wait = next_us > now_us ? (double)(next_us - now_us) / 1e6 + .001 : tick_seconds;
     daemon->tick.repeat = wait < tick_seconds ? wait : tick_seconds;
     ev_timer_again(daemon->engine.loop, &daemon->tick);
 }
 
+/* Begins what is to begin now; else says when the next sweep will be. A pause or a hold that is being journaled goes first. */
+static void consider(struct daemon *daemon) {
+    if (daemon->sweep || daemon->finished || daemon->stopping) return;
+    int64_t now_us = time_now_us(), next_us = next_sweep_us(daemon, now_us);
+    daemon->status.next_sweep_us = next_us;
+    tick_again(daemon, now_us, next_us);
+    if (requests_pending(daemon->requests)) return;
+    if (is_paused(daemon)) {
+        put_off(daemon);
+        return;
+    }
+    if (text_equal(daemon->status.state, "paused")) set_state(daemon, "idle", "");
+    if (daemon->once) {
+        if (!daemon->once_begun) begin_sweep(daemon, "once");
+        daemon->once_begun = true;
+    } else if (daemon->sweep_now) {
+        begin_sweep(daemon, "signal");
+    } else if (next_us <= now_us) {
+        begin_sweep(daemon, daemon->retry_us && daemon->retry_us <= now_us ? "retry" : "timer");
+    }
+}
+
 static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events) {
     (void)loop, (void)events;
-    consider(DAEMON_OF(timer, tick));
+    struct daemon *daemon = DAEMON_OF(timer, tick);
+    requests_tick(daemon->requests);
+    consider(daemon);
 }
 
 /* ---- the end of a sweep ---- */
@@ -378,7 +445,7 @@ static int open_journal(struct daemon *daemon, struct err *err) {
     daemon->n_vkeys = signers.count;
     const struct journal_conf conf = {.folder = settings->journal_folder, .keep = settings->journal_keep, .signers = signers, .segment_bytes = settings->journal_segment_bytes,
                                       .segment_age_us = settings->journal_segment_age_us, .wake = wake_for_journal,
-                                      .context = &daemon->engine};
+                                      .context = &daemon->engine, .seen = requests_seen, .seen_context = daemon->requests};
     struct arena *arena = arena_new();
     const struct open_intent *open = NULL;
     size_t n_open = 0;
@@ -417,9 +484,17 @@ static int start(struct daemon *daemon, struct err *err) {
     ev_async_init(&daemon->engine.wake, on_wake);
     ev_async_start(daemon->engine.loop, &daemon->engine.wake);
     watch(daemon);
-    if (open_journal(daemon, err)) return -1;
+    const struct requests_owner owner = {.context = daemon, .changed = on_requests_changed, .busy = is_busy};
+    daemon->requests = requests_new(&daemon->engine, &owner);
+    daemon->engine.tenants_read = on_tenants_read;
+    daemon->engine.tenants_context = daemon;
+    if (open_journal(daemon, err)) {
+        requests_free(daemon->requests);
+        return -1;
+    }
     if (engine_start(&daemon->engine, daemon->schedule, err)) {
         journal_close(daemon->engine.journal);
+        requests_free(daemon->requests);
         return -1;
     }
     status_reset(&daemon->status, daemon->schedule, time_now_us());
@@ -428,14 +503,20 @@ static int start(struct daemon *daemon, struct err *err) {
     const struct entry entry = {.event = ENTRY_START, .version = VERSION, .keys = keys, .n_keys = daemon->n_vkeys};
     journal_append(daemon->engine.journal, &entry, NULL);
     enter_schedule(daemon);
-    return 0;
+    if (!requests_start(daemon->requests, daemon->schedule->settings.state_folder, err)) return 0;
+    engine_stop(&daemon->engine);
+    journal_close(daemon->engine.journal);
+    requests_free(daemon->requests);
+    return -1;
 }
 
 static void end(struct daemon *daemon) {
     const struct entry entry = {.event = ENTRY_STOP, .trigger = daemon->once ? "once" : "signal"};
     journal_append(daemon->engine.journal, &entry, NULL);
+    requests_stop(daemon->requests);
     engine_stop(&daemon->engine);
     journal_close(daemon->engine.journal);
+    requests_free(daemon->requests);
     while (daemon->engine.unsettled) engine_forget(&daemon->engine, daemon->engine.unsettled->seq);
     ev_loop_destroy(daemon->engine.loop);
     status_free(&daemon->status);
@@ -458,8 +539,8 @@ int daemon_run(const char *config_path, bool once) {
                schedule->settings.journal_folder);
     set_state(&daemon, "idle", "");
     (void)sd_notify(0, "READY=1");
-    if (once) begin_sweep(&daemon, "once");
-    else consider(&daemon);
+    daemon.status.n_holds = (int64_t)daemon.engine.holds->count;
+    consider(&daemon);
     if (!daemon.status_code) ev_run(daemon.engine.loop, 0);
     end(&daemon);
     return daemon.status_code;

@@ -5,6 +5,7 @@
 #define LAPSED_SWEEP_ENGINE_H
 
 #include "journal/journal.h"
+#include "schedule/holds.h"
 #include "schedule/schedule.h"
 #include "store/worker.h"
 #include "sweep/tenant_name.h"
@@ -32,6 +33,11 @@ struct engine {
     struct tenant_names tenant_names; /* read with the tenants, before a sweep enters any */
     struct unsettled *unsettled;
     int64_t last_survey_us;
+    const struct holds *holds;  /* in force now; NULL: none. A plan was made with those of its time, a batch is judged by these */
+    unsigned holds_version;     /* changes with them */
+    /* NULL, or called when a sweep has read its tenants, before it plans. */
+    void (*tenants_read)(void *context, const struct tenants *tenants);
+    void *tenants_context;
 };
 
 /* Opens the stores (no connection is made yet) and starts the workers. On failure nothing is left behind. */

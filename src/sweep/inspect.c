@@ -70,6 +70,17 @@ static int read_tenants(struct inspection *inspection, struct err *err) {
     return failed ? err_within(err, "tenants") : 0;
 }
 
+static int read_holds(struct inspection *inspection, int64_t now_us, struct err *err) {
+    struct ledger_copy *asked = &inspection->asked;
+    if (ledger_copy_read(inspection->schedule->settings.state_folder, inspection->arena, asked, err)) return -1;
+    struct hold *holds = ARENA_ARRAY(inspection->arena, struct hold, asked->holds.count);
+    size_t count = 0;
+    for (size_t i = 0; i < asked->holds.count; i++)
+        if (now_us < asked->until_us[i]) holds[count++] = asked->holds.items[i];
+    inspection->holds = (struct holds){.items = holds, .count = count};
+    return 0;
+}
+
 int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *err) {
     if (read_tenants(inspection, err)) return -1;
     const struct schedule *schedule = inspection->schedule;
@@ -80,24 +91,28 @@ int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *e
         struct store *store = inspection->stores[i];
         if (store && store_driver(store)->know) store_driver(store)->know(store, inspection->tenants);
     }
+    if (read_holds(inspection, now_us, err)) return -1;
     inspection->plan = plan_make(inspection->arena, schedule, inspection->tenants, inspection->history, inspection->own_tables,
-                                 inspection->n_own_tables, now_us);
+                                 inspection->n_own_tables, &inspection->holds, now_us);
     inspection->n_orders = inspection->plan->n_orders;
     inspection->orders = ARENA_ARRAY(inspection->arena, struct inspect_order, inspection->n_orders);
     for (size_t i = 0; i < inspection->n_orders; i++) inspection->orders[i].order = &inspection->plan->orders[i];
+    inspection->n_held = inspection->plan->n_held;
+    inspection->held = ARENA_ARRAY(inspection->arena, struct inspect_order, inspection->n_held);
+    for (size_t i = 0; i < inspection->n_held; i++) inspection->held[i].order = &inspection->plan->held[i];
     return 0;
 }
 
 /* ---- counting ---- */
 
-static void count_store(struct inspection *inspection, size_t index) {
+static void count_store(struct inspection *inspection, struct inspect_order *items, size_t n_items, size_t index) {
     const struct store_conf *conf = &inspection->schedule->stores[index];
     struct store *store = inspection->stores[index];
-    const struct order **orders = ARENA_ARRAY(inspection->arena, const struct order *, inspection->n_orders);
-    size_t *places = ARENA_ARRAY(inspection->arena, size_t, inspection->n_orders);
+    const struct order **orders = ARENA_ARRAY(inspection->arena, const struct order *, n_items);
+    size_t *places = ARENA_ARRAY(inspection->arena, size_t, n_items);
     size_t count = 0;
-    for (size_t i = 0; i < inspection->n_orders; i++) {
-        struct inspect_order *item = &inspection->orders[i];
+    for (size_t i = 0; i < n_items; i++) {
+        struct inspect_order *item = &items[i];
         if (item->order->target->store != conf) continue;
         if (!reachable(inspection, conf)) {
             item->why = arena_printf(inspection->arena, "store \"%s\" could not be asked", conf->name);
@@ -114,9 +129,9 @@ static void count_store(struct inspection *inspection, size_t index) {
     struct err *err = &inspection->store_errors[index];
     bool failed = count && store_driver(store)->count(store, orders, count, inspection->arena, tallies, err);
     for (size_t i = 0; i < count; i++) {
-        inspection->orders[places[i]].asked = !failed;
-        inspection->orders[places[i]].tally = tallies[i];
-        if (failed) inspection->orders[places[i]].why = arena_printf(inspection->arena, "store \"%s\" could not be asked", conf->name);
+        items[places[i]].asked = !failed;
+        items[places[i]].tally = tallies[i];
+        if (failed) items[places[i]].why = arena_printf(inspection->arena, "store \"%s\" could not be asked", conf->name);
     }
 }
 
@@ -193,7 +208,10 @@ static void leave_out_waiting(struct inspection *inspection, struct inspect_orde
 void inspection_count(struct inspection *inspection) {
     const struct schedule *schedule = inspection->schedule;
     bool *again = ARENA_ARRAY(inspection->arena, bool, schedule->n_stores);
-    for (size_t i = 0; i < schedule->n_stores; i++) count_store(inspection, i);
+    for (size_t i = 0; i < schedule->n_stores; i++) {
+        count_store(inspection, inspection->orders, inspection->n_orders, i);
+        count_store(inspection, inspection->held, inspection->n_held, i);
+    }
     for (size_t i = 0; i < inspection->n_orders; i++) {
         struct inspect_order *item = &inspection->orders[i];
         if (!item->order->own || item->order->due.anchor || !item->asked) continue;
@@ -203,7 +221,7 @@ void inspection_count(struct inspection *inspection) {
         again[index_of(inspection, item->order->target->store)] = true;
     }
     for (size_t i = 0; i < schedule->n_stores; i++)
-        if (again[i]) count_store(inspection, i);
+        if (again[i]) count_store(inspection, inspection->orders, inspection->n_orders, i);
 }
 
 void inspection_close(struct inspection *inspection) {

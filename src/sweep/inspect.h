@@ -4,6 +4,7 @@
 #ifndef LAPSED_SWEEP_INSPECT_H
 #define LAPSED_SWEEP_INSPECT_H
 
+#include "request/ledger.h"
 #include "schedule/history.h"
 #include "schedule/plan.h"
 #include "store/store.h"
@@ -30,6 +31,10 @@ struct inspection {
     struct plan *plan;
     struct inspect_order *orders; /* as the plan's */
     size_t n_orders;
+    struct ledger_copy asked; /* the holds and the pause, as the daemon last wrote them down */
+    struct holds holds;       /* those in force at the plan's time */
+    struct inspect_order *held; /* what is due but held */
+    size_t n_held;
 };
 
 /* Unreachable stores are noted in store_errors, not fatal. The schedule must outlive the inspection. */

@@ -21,6 +21,7 @@ enum {
 
 static void prepare(struct lane *lane);
 static void finish(struct lane *lane, bool commit);
+static void roll_back(struct lane *lane, bool again);
 static void begin_pass(struct lane *lane);
 static void next_round(struct lane *lane);
 
@@ -194,6 +195,57 @@ static void note_committed(struct lane *lane) {
     lane->attempts = 0;
 }
 
+/* ---- holds that came after the plan ---- */
+
+/* A batch of dependents alone does not say whose they are: any hold that the plan did not know may be on them. */
+static bool is_doubtful(const struct lane *lane) {
+    return !lane->batch->n_tenants && lane->batch->order->due.kind != SCOPE_WHOLE && lane->sweep->engine->holds_version != lane->sweep->holds_version;
+}
+
+static const struct hold *hold_on_tenant(const struct lane *lane, const struct holds *holds, size_t index) {
+    const char *id = lane->batch->tenants[index].tenant;
+    return *id ? holds_on_tenant(holds, lane->sweep->tenants, id, lane->batch->order->own) : NULL;
+}
+
+bool lane_batch_is_held(const struct lane *lane, const struct holds *holds) {
+    if (holds_on_target(holds, lane->sweep->schedule, lane->batch->order->target)) return true;
+    for (size_t i = 0; i < lane->batch->n_tenants; i++)
+        if (hold_on_tenant(lane, holds, i)) return true;
+    return holds && holds->count && is_doubtful(lane);
+}
+
+static void exclude_everywhere(struct lane *lane, const char *tenant) {
+    const char *id = arena_strdup(lane->sweep->arena, tenant);
+    for (size_t o = 0; o < lane->n_orders; o++)
+        if (lane->orders[o]->due.kind != SCOPE_WHOLE)
+            *ARENA_APPEND(lane->sweep->arena, lane->excluded, lane->n_excluded) = (struct exclusion){.order = lane->orders[o], .tenant = id};
+}
+
+static bool is_held_now(const struct lane *lane) {
+    const struct holds *holds = lane->sweep->engine->holds;
+    return holds && holds->count && lane_batch_is_held(lane, holds);
+}
+
+/* Rolls the prepared batch back: its held tenants are left out of what follows, or the order is, where the whole target is
+ * held. */
+static void hold_back(struct lane *lane) {
+    const struct holds *holds = lane->sweep->engine->holds;
+    const struct order *order = lane->batch->order;
+    size_t n_tenants = 0;
+    for (size_t i = 0; i < lane->batch->n_tenants; i++) {
+        if (!hold_on_tenant(lane, holds, i)) continue;
+        exclude_everywhere(lane, lane->batch->tenants[i].tenant);
+        n_tenants++;
+    }
+    log_notice("\"%s\": a hold came while the sweep ran, rolling back the batch in \"%s\"", order->target->rule->data, order->target->name);
+    bool whole = !n_tenants || holds_on_target(holds, lane->sweep->schedule, order->target);
+    if (whole) {
+        *ARENA_APPEND(lane->sweep->arena, lane->left_out, lane->n_left_out) = order;
+        lane->done_in_pass = 1; /* a new pass goes on with the others */
+    }
+    roll_back(lane, !whole);
+}
+
 static int run_finish(struct job *job, struct store *store, struct err *err) {
     struct lane *lane = LANE_OF(job, job);
     return store_driver(store)->finish(store, lane->pass, lane->commit, &lane->outcome, err);
@@ -243,6 +295,7 @@ static void settle(struct lane *lane) { submit(lane, run_settle, on_settled); }
 static void on_finished(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
     int64_t took_us = time_monotonic_us() - lane->batch_began_us;
+    lane->committing = false;
     if (!job->failed) {
         enter_outcome(lane, "committed", NULL);
         note_committed(lane);
@@ -270,7 +323,7 @@ static void on_rolled_back(struct job *job) {
 }
 
 static void finish(struct lane *lane, bool commit) {
-    lane->commit = commit;
+    lane->commit = lane->committing = commit;
     lane->outcome = (struct outcome){0};
     submit(lane, run_finish, commit ? on_finished : on_rolled_back);
 }
@@ -282,8 +335,14 @@ static void roll_back(struct lane *lane, bool again) {
 
 static void on_intent(struct journal_ticket *ticket, const struct err *err) {
     struct lane *lane = LANE_OF(ticket, ticket);
-    if (!err) {
+    if (!err && !is_held_now(lane)) {
         finish(lane, true);
+        return;
+    }
+    if (!err) {
+        lane->outcome = (struct outcome){0};
+        enter_outcome(lane, "rolled-back", NULL);
+        hold_back(lane);
         return;
     }
     sweep_stop(lane->sweep, err);
@@ -291,6 +350,10 @@ static void on_intent(struct journal_ticket *ticket, const struct err *err) {
 }
 
 static void enter_intent(struct lane *lane) {
+    if (is_held_now(lane)) {
+        hold_back(lane);
+        return;
+    }
     struct sweep *sweep = lane->sweep;
     const struct batch *batch = lane->batch;
     const struct order *order = batch->order;

@@ -128,7 +128,7 @@ static void add_json(struct buf *to, const struct status *status) {
     add_rules(to, status);
     buf_add(to, "],\n\"stores\":[");
     add_stores(to, status);
-    buf_printf(to, "],\n\"findings\":%s}\n", status->findings ? status->findings : "null");
+    buf_printf(to, "],\n\"holds\":%" PRId64 ",\n\"findings\":%s}\n", status->n_holds, status->findings ? status->findings : "null");
 }
 
 /* A label's value in the text format of Prometheus: backslash, quote and newline escaped. */
@@ -163,6 +163,7 @@ static void add_prometheus(struct buf *to, const struct status *status) {
     add_metric(to, status, "lapsed_rule_undecidable_records", "gauge", "Records that no rule can decide.", value_undecidable);
     add_metric(to, status, "lapsed_rule_last_success_timestamp_seconds", "gauge", "When a sweep last left nothing due; 0 = not since the start.", value_success);
     buf_printf(to, "# HELP lapsed_findings What a person should look at.\n# TYPE lapsed_findings gauge\nlapsed_findings %" PRId64 "\n", status->n_findings);
+    buf_printf(to, "# HELP lapsed_holds Holds in force.\n# TYPE lapsed_holds gauge\nlapsed_holds %" PRId64 "\n", status->n_holds);
     buf_add(to, "# HELP lapsed_store_up Whether the last sweep could ask the store.\n# TYPE lapsed_store_up gauge\n");
     for (size_t i = 0; i < status->n_stores; i++)
         buf_printf(to, "lapsed_store_up{store=\"%s\"} %d\n", status->stores[i].name, !status->stores[i].down);

@@ -21,7 +21,7 @@ struct status_store {
 };
 
 struct status {
-    const char *state; /* "idle", "sweeping", "waiting", "stopping" */
+    const char *state; /* "idle", "sweeping", "waiting", "paused", "stopping" */
     char reason[512];
     int64_t since_us, next_sweep_us;
     const char *schedule_sha256;
@@ -33,6 +33,7 @@ struct status {
     size_t n_stores;
     char *findings; /* a JSON array, malloc'ed; NULL: never swept */
     int64_t n_findings;
+    int64_t n_holds;
 };
 
 void status_reset(struct status *status, const struct schedule *schedule, int64_t now_us); /* a schedule came into force */

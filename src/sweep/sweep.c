@@ -264,8 +264,11 @@ static void start_tenants(struct sweep *sweep) {
 }
 
 static void make_plan(struct sweep *sweep) {
+    struct engine *engine = sweep->engine;
+    if (engine->tenants_read) engine->tenants_read(engine->tenants_context, sweep->tenants);
+    sweep->holds_version = engine->holds_version;
     sweep->plan = plan_make(sweep->arena, sweep->schedule, sweep->tenants, sweep->history, sweep->own_tables, sweep->n_own_tables,
-                            sweep->report.began_us);
+                            engine->holds, sweep->report.began_us);
     for (size_t i = 0; i < sweep->plan->n_findings; i++) report_finding(sweep, sweep->plan->findings[i]);
 }
 
@@ -342,6 +345,17 @@ void sweep_free(struct sweep *sweep) {
     tenants_free(sweep->tenants);
     history_free(sweep->history);
     arena_free(sweep->arena);
+}
+
+const struct tenants *sweep_tenants(const struct sweep *sweep) { return sweep->plan ? sweep->tenants : NULL; }
+
+bool sweep_is_committing(const struct sweep *sweep, const struct hold *hold) {
+    const struct holds holds = {.items = hold, .count = 1};
+    for (size_t i = 0; i < sweep->schedule->n_stores; i++) {
+        const struct lane *lane = &sweep->lanes[i];
+        if (lane->committing && lane_batch_is_held(lane, &holds)) return true;
+    }
+    return false;
 }
 
 void sweep_progress(const struct sweep *sweep, struct buf *to) {

@@ -74,6 +74,7 @@ struct lane {
     const struct batch *batch;
     const struct order *failed;
     bool commit;
+    bool committing; /* finish was told to commit, and is not back */
     struct outcome outcome;
     int64_t batch_number;
     size_t limit;
@@ -106,6 +107,7 @@ struct sweep {
     const char *const *own_tables;
     size_t n_own_tables;
     struct plan *plan;
+    unsigned holds_version; /* of the engine, when the plan was made */
     bool *bad; /* by target.number */
     struct lane *lanes; /* by store index */
     int64_t batches;
@@ -124,6 +126,8 @@ void sweep_stop(struct sweep *sweep, const struct err *err); /* the journal or t
 
 /* lane.c: runs the orders to the end, pass after pass until one destroys nothing, then calls sweep_lane_over. */
 void lane_run(struct lane *lane, const struct order **orders, size_t n_orders);
+/* Whether one of these holds forbids the lane's present batch. */
+bool lane_batch_is_held(const struct lane *lane, const struct holds *holds);
 void lane_down(struct lane *lane, const struct err *err); /* notes it and reports a finding */
 void lane_target_failed(struct lane *lane, const struct target *target, const struct err *err); /* the same for one target */
 

@@ -148,7 +148,7 @@ START_TEST(everything_runs_with_the_grants) {
     ck_assert_msg(!pg_tenants_tables(base(&world), world.arena, &own, &n_own, &err), "%s", err.text);
     struct history *history;
     ck_assert_msg(!history_load("/nonexistent-folder", &history, &err), "%s", err.text);
-    const struct plan *plan = plan_make(world.arena, world.schedule, tenants, history, own, n_own, time_now_us());
+    const struct plan *plan = plan_make(world.arena, world.schedule, tenants, history, own, n_own, NULL, time_now_us());
     ck_assert_int_gt(carry_out(&world, plan), 0);
     expect_value("SELECT string_agg(id || name, ' ' ORDER BY id) FROM customers", "2closed 3here");
     expect_value("SELECT string_agg(id || coalesce(phone, '-'), ' ' ORDER BY id) FROM contacts", "2- 37");

@@ -42,7 +42,7 @@ START_TEST(the_plan_holds_every_pattern_to_the_floors_of_its_store) {
     ck_assert_ptr_null(world_open(NULL, "a"));
     struct history *history;
     ck_assert_int_eq(history_load("/nonexistent", &history, &world.err), 0);
-    const struct plan *plan = plan_make(world.arena, &world.schedule, world.tenants, history, NULL, 0, NOON_US);
+    const struct plan *plan = plan_make(world.arena, &world.schedule, world.tenants, history, NULL, 0, NULL, NOON_US);
     ck_assert_uint_eq(plan->n_orders, 2);
     ck_assert_ptr_eq(plan->orders[0].target, all);
     ck_assert_uint_eq(plan->orders[0].n_floors, 1);

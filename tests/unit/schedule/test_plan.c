@@ -17,6 +17,7 @@ struct made {
     struct schedule *schedule;
     struct tenants *tenants;
     struct history *history;
+    const struct holds *holds;
     struct arena *arena;
     struct plan *plan;
 };
@@ -39,7 +40,7 @@ static void tenant(struct made *made, const char *id, const char *subscription, 
 static void make(struct made *made, const char *now) {
     tenants_finish(made->tenants);
     history_note(made->history, made->schedule, made->tenants, at(now));
-    made->plan = plan_make(made->arena, made->schedule, made->tenants, made->history, own_tables, 1, at(now));
+    made->plan = plan_make(made->arena, made->schedule, made->tenants, made->history, own_tables, 1, made->holds, at(now));
 }
 
 static void end(struct made *made) {

@@ -408,7 +408,142 @@ START_TEST(ending_early_finishes_the_batch_in_flight_and_no_other) {
 }
 END_TEST
 
-UNIT_MAIN("sweep", what_is_due_goes_and_nothing_else, the_intent_is_on_disk_before_the_commit,
+/* ---- holds that come while a sweep runs ---- */
+
+static struct hold a_hold;
+static struct holds the_holds;
+
+static void place(struct hold hold) {
+    a_hold = hold;
+    a_hold.released_us = TIME_FOREVER;
+    the_holds = (struct holds){.items = &a_hold, .count = 1};
+    engine.holds = &the_holds;
+    engine.holds_version++;
+}
+
+static void fill_logs(void) {
+    tenant("a", -1);
+    tenant("b", -1);
+    for (int i = 0; i < 40; i++) scripted_put("logs", i, i % 2 ? "a" : "b", now_us - 400 * TIME_DAY_US);
+}
+
+static void assert_only_a_is_left(void) {
+    ck_assert_uint_eq(scripted_size("logs"), 20);
+    for (int i = 0; i < 40; i++) ck_assert_int_eq(scripted_has("logs", i), i % 2);
+}
+
+START_TEST(a_hold_that_is_there_before_keeps_its_tenant) {
+    open_all(HEAD LOGS " );");
+    fill_logs();
+    place((struct hold){.id = "h", .scope = HOLD_TENANT, .tenant = "a"});
+    sweep_once();
+    assert_only_a_is_left();
+    ck_assert(!rules[0].left && !seen.waits);
+    engine.holds = NULL;
+    sweep_once();
+    ck_assert_uint_eq(scripted_size("logs"), 0);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_hold_rolls_the_prepared_batch_back) {
+    open_all(HEAD LOGS " );");
+    schedule->settings.batch_rows = 50;
+    fill_logs();
+    scripted_block(SCRIPTED_PREPARE);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_PREPARE);
+    place((struct hold){.id = "h", .scope = HOLD_TENANT, .tenant = "a"});
+    ck_assert(!sweep_is_committing(sweep, &a_hold));
+    scripted_release(SCRIPTED_PREPARE);
+    finish(sweep);
+    assert_only_a_is_left();
+    close_all();
+}
+END_TEST
+
+static struct journal_ticket blocker;
+
+static void on_blocker(struct journal_ticket *ticket, const struct err *err) {
+    (void)ticket, (void)err;
+    place((struct hold){.id = "h", .scope = HOLD_TENANT, .tenant = "a"});
+}
+
+/* The hold is on disk before the intent is: the batch must not commit, and its intent gets an outcome. */
+START_TEST(a_hold_between_prepare_and_intent_binds) {
+    open_all(HEAD LOGS " );");
+    schedule->settings.batch_rows = 50;
+    fill_logs();
+    scripted_block(SCRIPTED_PREPARE);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_PREPARE);
+    scripted_release(SCRIPTED_PREPARE);
+    blocker = (struct journal_ticket){.done = on_blocker};
+    const struct entry entry = {.event = ENTRY_HOLD, .id = "h", .outcome = "placed", .scope = "tenant", .tenant = "a", .ground = "g",
+                                .released_us = TIME_FOREVER, .request = "r"};
+    journal_append(engine.journal, &entry, &blocker);
+    finish(sweep);
+    assert_only_a_is_left();
+    ck_assert_int_eq(journal_has("\"event\":\"intent\""), journal_has("\"event\":\"outcome\""));
+    close_all();
+}
+END_TEST
+
+/* What was given leave to commit is finished, and only then may a hold be acknowledged. */
+START_TEST(a_batch_that_commits_is_waited_for) {
+    open_all(HEAD LOGS " );");
+    schedule->settings.batch_rows = 50;
+    fill_logs();
+    const struct hold other = {.id = "o", .scope = HOLD_TENANT, .tenant = "c"};
+    scripted_block(SCRIPTED_COMMIT);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_COMMIT);
+    place((struct hold){.id = "h", .scope = HOLD_TENANT, .tenant = "a"});
+    ck_assert(sweep_is_committing(sweep, &a_hold));
+    ck_assert(!sweep_is_committing(sweep, &other));
+    scripted_release(SCRIPTED_COMMIT);
+    while (sweep_is_committing(sweep, &a_hold)) ev_run(engine.loop, EVRUN_ONCE);
+    ck_assert_int_eq(journal_has("\"event\":\"intent\""), 1);
+    finish(sweep);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_held_rule_is_left_out_and_the_others_go_on) {
+    open_all(HEAD LOGS ", { data = \"Events\"; keep = \"12 months\"; basis = \"b\"; targets = ( { store = \"main\"; collection = \"events\"; tenant = \"t\"; since = \"at\"; } ); } );");
+    fill_logs();
+    for (int i = 0; i < 10; i++) scripted_put("events", i, "a", now_us - 400 * TIME_DAY_US);
+    scripted_block(SCRIPTED_PREPARE);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_PREPARE);
+    place((struct hold){.id = "h", .scope = HOLD_RULE, .rule = "Logs"});
+    scripted_release(SCRIPTED_PREPARE);
+    finish(sweep);
+    ck_assert_uint_eq(scripted_size("logs"), 40);
+    ck_assert_uint_eq(scripted_size("events"), 0);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_hold_on_all_ends_what_runs) {
+    open_all(HEAD LOGS ", " CONTENT " );");
+    fill_logs();
+    tenant("c", 31);
+    scripted_put("content", 1, "c", SCRIPTED_NO_ANCHOR);
+    scripted_block(SCRIPTED_PREPARE);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_PREPARE);
+    place((struct hold){.id = "h", .scope = HOLD_ALL});
+    scripted_release(SCRIPTED_PREPARE);
+    finish(sweep);
+    ck_assert_uint_eq(scripted_size(NULL), 41);
+    close_all();
+}
+END_TEST
+
+UNIT_MAIN("sweep", a_hold_that_is_there_before_keeps_its_tenant, a_hold_rolls_the_prepared_batch_back, a_hold_between_prepare_and_intent_binds,
+          a_batch_that_commits_is_waited_for, a_held_rule_is_left_out_and_the_others_go_on, a_hold_on_all_ends_what_runs,
+          what_is_due_goes_and_nothing_else, the_intent_is_on_disk_before_the_commit,
           an_intent_that_cannot_be_written_destroys_nothing, a_tenant_that_resumes_in_mid_purge_keeps_what_is_left,
           one_failing_target_does_not_stop_the_others,
           one_target_that_cannot_be_counted_costs_itself_alone, own_records_wait_for_a_target_that_cannot_be_asked, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking,

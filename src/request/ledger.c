@@ -1,0 +1,154 @@
+#include "request/ledger.h"
+
+#include "base/time.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A hold as it grows; its texts live in the ledger's arena. */
+struct kept {
+    struct hold hold;
+    const char **members; /* not sorted while they are collected */
+    size_t n_members;
+    const char *request;
+};
+
+struct used {
+    const char *id, *request;
+};
+
+struct ledger {
+    struct arena *arena;       /* texts, for good: requests are few */
+    struct arena *holds_arena; /* of the last answer */
+    struct kept *kept;
+    size_t n_kept;
+    struct used *used;
+    size_t n_used;
+    bool paused;
+    struct pause pause;
+    struct holds holds;
+};
+
+struct ledger *ledger_new(void) {
+    struct arena *arena = arena_new();
+    struct ledger *ledger = ARENA_NEW(arena, struct ledger);
+    ledger->arena = arena;
+    ledger->holds_arena = arena_new();
+    return ledger;
+}
+
+void ledger_free(struct ledger *ledger) {
+    if (!ledger) return;
+    arena_free(ledger->holds_arena);
+    arena_free(ledger->arena);
+}
+
+static struct kept *find(const struct ledger *ledger, const char *id) {
+    for (size_t i = 0; i < ledger->n_kept; i++)
+        if (!strcmp(ledger->kept[i].hold.id, id)) return &ledger->kept[i];
+    return NULL;
+}
+
+/* ---- taking entries ---- */
+
+static void note_used(struct ledger *ledger, const struct entry *entry) {
+    if (!entry->id || !entry->request || ledger_request(ledger, entry->id)) return;
+    *ARENA_APPEND(ledger->arena, ledger->used, ledger->n_used) =
+        (struct used){.id = arena_strdup(ledger->arena, entry->id), .request = arena_strdup(ledger->arena, entry->request)};
+}
+
+static enum hold_scope scope_named(const char *name) {
+    for (enum hold_scope scope = HOLD_TENANT; scope < HOLD_ALL; scope++)
+        if (text_equal(name, hold_scope_name(scope))) return scope;
+    return HOLD_ALL; /* what cannot be read holds everything */
+}
+
+static struct kept *add_hold(struct ledger *ledger, const struct entry *entry) {
+    struct arena *arena = ledger->arena;
+    struct kept *kept = ARENA_APPEND(arena, ledger->kept, ledger->n_kept);
+    kept->hold = (struct hold){.id = arena_strdup(arena, entry->id), .scope = scope_named(entry->scope),
+                               .tenant = arena_strdup(arena, entry->tenant), .rule = arena_strdup(arena, entry->rule),
+                               .ground = arena_strdup(arena, entry->ground), .author = (uint32_t)entry->author,
+                               .since_us = entry->placed_us, .released_us = TIME_FOREVER};
+    kept->request = arena_strdup(arena, entry->request);
+    return kept;
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* Kept sorted, each once. Most entries bring none. */
+static void add_members(struct ledger *ledger, struct kept *kept, const struct entry *entry) {
+    for (size_t i = 0; i < entry->n_members; i++)
+        *ARENA_APPEND(ledger->arena, kept->members, kept->n_members) = arena_strdup(ledger->arena, entry->members[i]);
+    if (!entry->n_members) return;
+    qsort(kept->members, kept->n_members, sizeof *kept->members, by_text);
+    size_t count = 0;
+    for (size_t i = 0; i < kept->n_members; i++)
+        if (!count || strcmp(kept->members[count - 1], kept->members[i]) != 0) kept->members[count++] = kept->members[i];
+    kept->n_members = count;
+    kept->hold.members = kept->members;
+    kept->hold.n_members = count;
+}
+
+static void note_hold(struct ledger *ledger, const struct entry *entry) {
+    struct kept *kept = find(ledger, entry->id);
+    if (!kept) kept = add_hold(ledger, entry);
+    if (entry->released_us < kept->hold.released_us) kept->hold.released_us = entry->released_us;
+    add_members(ledger, kept, entry);
+}
+
+static void note_release(struct ledger *ledger, const struct entry *entry) {
+    struct kept *kept = find(ledger, entry->hold);
+    if (kept && kept->hold.released_us == TIME_FOREVER) kept->hold.released_us = entry->time_us;
+}
+
+static void note_pause(struct ledger *ledger, const struct entry *entry) {
+    if (ledger->paused) return;
+    struct arena *arena = ledger->arena;
+    ledger->paused = true;
+    ledger->pause = (struct pause){.id = arena_strdup(arena, entry->id), .ground = arena_strdup(arena, entry->ground),
+                                   .request = arena_strdup(arena, entry->request), .since_us = entry->placed_us, .author = (uint32_t)entry->author};
+}
+
+void ledger_note(struct ledger *ledger, const struct entry *entry) {
+    if (entry->event == ENTRY_HOLD) note_hold(ledger, entry);
+    else if (entry->event == ENTRY_RELEASE) note_release(ledger, entry);
+    else if (entry->event == ENTRY_PAUSE) note_pause(ledger, entry);
+    else if (entry->event == ENTRY_RESUME) ledger->paused = false;
+    else return;
+    note_used(ledger, entry);
+}
+
+/* ---- answers ---- */
+
+static int64_t until(const struct hold *hold, int64_t cooling_off_us) {
+    return hold->released_us == TIME_FOREVER ? TIME_FOREVER : hold->released_us + cooling_off_us;
+}
+
+const struct holds *ledger_holds(struct ledger *ledger, int64_t now_us, int64_t cooling_off_us) {
+    arena_clear(ledger->holds_arena);
+    struct hold *items = ARENA_ARRAY(ledger->holds_arena, struct hold, ledger->n_kept);
+    size_t count = 0;
+    for (size_t i = 0; i < ledger->n_kept; i++)
+        if (now_us < until(&ledger->kept[i].hold, cooling_off_us)) items[count++] = ledger->kept[i].hold;
+    ledger->holds = (struct holds){.items = items, .count = count};
+    return &ledger->holds;
+}
+
+const struct hold *ledger_hold(const struct ledger *ledger, const char *id) {
+    const struct kept *kept = find(ledger, id);
+    return kept ? &kept->hold : NULL;
+}
+
+const char *ledger_hold_request(const struct ledger *ledger, const char *id) {
+    const struct kept *kept = find(ledger, id);
+    return kept ? kept->request : NULL;
+}
+
+const struct pause *ledger_pause(const struct ledger *ledger) { return ledger->paused ? &ledger->pause : NULL; }
+
+const char *ledger_request(const struct ledger *ledger, const char *id) {
+    for (size_t i = 0; i < ledger->n_used; i++)
+        if (!strcmp(ledger->used[i].id, id)) return ledger->used[i].request;
+    return NULL;
+}

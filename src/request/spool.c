@@ -1,0 +1,205 @@
+#include "request/spool.h"
+
+#include "base/text.h"
+#include "base/time.h"
+#include "journal/sha256.h"
+#include "request/request.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TIDY_DAYS = 30 };
+
+struct spool {
+    char *folder;
+    int new_fd, tmp_fd, done_fd;
+    int watch_fd;
+};
+
+static void close_fd(int fd) {
+    if (fd >= 0) (void)close(fd);
+}
+
+/* ---- folders ---- */
+
+static int open_folder(const struct spool *spool, const char *name, mode_t mode, int *ret_fd, struct err *err) {
+    __attribute__((cleanup(buf_free))) struct buf path = {0};
+    buf_printf(&path, "%s/%s", spool->folder, name);
+    bool made = !mkdir(buf_text(&path), mode);
+    if (!made && errno != EEXIST) return err_set_errno(err, errno, "cannot make the folder \"%s\"", buf_text(&path));
+    int fd = open(buf_text(&path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return err_set_errno(err, errno, "cannot open the folder \"%s\"", buf_text(&path));
+    /* The mode of mkdir is cut by the umask. */
+    if (made && fchmod(fd, mode)) {
+        (void)close(fd);
+        return err_set_errno(err, errno, "cannot set the mode of \"%s\"", buf_text(&path));
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+static int make_parent(const char *folder, struct err *err) {
+    if (!mkdir(folder, 0750) || errno == EEXIST) return 0;
+    return err_set_errno(err, errno, "cannot make the folder \"%s\"", folder);
+}
+
+static int watch_folder(const struct spool *spool) {
+    __attribute__((cleanup(buf_free))) struct buf path = {0};
+    buf_printf(&path, "%s/new", spool->folder);
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (fd >= 0 && inotify_add_watch(fd, buf_text(&path), IN_MOVED_TO | IN_CLOSE_WRITE) < 0) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int spool_open(const char *state_folder, struct spool **ret_spool, struct err *err) {
+    __attribute__((cleanup(buf_free))) struct buf folder = {0};
+    buf_printf(&folder, "%s/spool", state_folder);
+    if (make_parent(buf_text(&folder), err)) return -1;
+    struct spool *spool = xcalloc(1, sizeof *spool);
+    *spool = (struct spool){.folder = xstrdup(buf_text(&folder)), .new_fd = -1, .tmp_fd = -1, .done_fd = -1, .watch_fd = -1};
+    if (open_folder(spool, "tmp", 01770, &spool->tmp_fd, err) || open_folder(spool, "new", 01770, &spool->new_fd, err) ||
+        open_folder(spool, "done", 0750, &spool->done_fd, err)) {
+        spool_close(spool);
+        return -1;
+    }
+    spool->watch_fd = watch_folder(spool);
+    *ret_spool = spool;
+    return 0;
+}
+
+void spool_close(struct spool *spool) {
+    if (!spool) return;
+    close_fd(spool->new_fd);
+    close_fd(spool->tmp_fd);
+    close_fd(spool->done_fd);
+    close_fd(spool->watch_fd);
+    free(spool->folder);
+    free(spool);
+}
+
+int spool_watch(const struct spool *spool) { return spool->watch_fd; }
+
+void spool_drain(const struct spool *spool) {
+    char events[4096];
+    while (read(spool->watch_fd, events, sizeof events) > 0) continue;
+}
+
+/* ---- listing and reading ---- */
+
+static void close_dir(DIR **dir) {
+    if (*dir) (void)closedir(*dir);
+}
+
+static DIR *open_dir(int fd) {
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    if (!dir) close_fd(copy);
+    return dir;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+int spool_list(const struct spool *spool, struct arena *arena, size_t most, const char *const **ret_names, size_t *ret_count, struct err *err) {
+    __attribute__((cleanup(close_dir))) DIR *dir = open_dir(spool->new_fd);
+    if (!dir) return err_set_errno(err, errno, "the spool \"%s/new\" cannot be read", spool->folder);
+    const char **names = NULL;
+    size_t count = 0;
+    for (const struct dirent *entry; count < most && (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            *ARENA_APPEND(arena, names, count) = arena_strdup(arena, entry->d_name);
+    if (count) qsort(names, count, sizeof *names, by_name);
+    *ret_names = names;
+    *ret_count = count;
+    return 0;
+}
+
+static bool take_bytes(int fd, struct arena *arena, struct spool_item *item) {
+    char *bytes = arena_alloc(arena, REQUEST_MOST_BYTES + 1);
+    size_t length = 0;
+    for (ssize_t got; length <= REQUEST_MOST_BYTES; length += (size_t)got) {
+        got = read(fd, bytes + length, REQUEST_MOST_BYTES + 1 - length);
+        if (got < 0) return false;
+        if (!got) break;
+    }
+    item->bytes = bytes;
+    item->length = length;
+    return true;
+}
+
+static void digest(struct spool_item *item) {
+    struct sha256 sha256;
+    unsigned char bytes[SHA256_BYTES];
+    sha256_start(&sha256);
+    sha256_add(&sha256, item->bytes, item->length);
+    sha256_end(&sha256, bytes);
+    text_hex(item->sha256, bytes);
+}
+
+/* What is open is what is judged: its name may stand for another file by now. */
+static const char *read_open(int fd, struct arena *arena, struct spool_item *item) {
+    struct stat found;
+    if (fstat(fd, &found)) return "unreadable";
+    item->author = found.st_uid;
+    if (!S_ISREG(found.st_mode) || found.st_nlink != 1) return "file";
+    if (found.st_size > REQUEST_MOST_BYTES) return "size";
+    if (!take_bytes(fd, arena, item)) return "unreadable";
+    if (item->length > REQUEST_MOST_BYTES) return "size";
+    digest(item);
+    return NULL;
+}
+
+bool spool_read(const struct spool *spool, struct arena *arena, const char *name, struct spool_item *ret_item) {
+    struct spool_item item = {.name = name, .author = -1};
+    struct stat found;
+    if (fstatat(spool->new_fd, name, &found, AT_SYMLINK_NOFOLLOW)) return false;
+    item.author = found.st_uid;
+    if (!request_is_id(name)) item.fault = "name";
+    else if (!S_ISREG(found.st_mode)) item.fault = "file";
+    if (!item.fault) {
+        int fd = openat(spool->new_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT) return false;
+        item.fault = fd < 0 ? "unreadable" : read_open(fd, arena, &item);
+        close_fd(fd);
+    }
+    if (item.fault) item.bytes = NULL;
+    *ret_item = item;
+    return true;
+}
+
+/* ---- answers ---- */
+
+int spool_answer(const struct spool *spool, const char *id, const char *text, struct err *err) {
+    __attribute__((cleanup(buf_free))) struct buf path = {0};
+    buf_printf(&path, "%s/done/%s", spool->folder, id);
+    return text_replace_file(buf_text(&path), text, strlen(text), 0644, err);
+}
+
+int spool_remove(const struct spool *spool, const char *name, struct err *err) {
+    if (!unlinkat(spool->new_fd, name, 0) || errno == ENOENT) return 0;
+    if (errno == EISDIR && !unlinkat(spool->new_fd, name, AT_REMOVEDIR)) return 0;
+    return err_set_errno(err, errno, "a file in the spool \"%s/new\" cannot be removed", spool->folder);
+}
+
+static void tidy_folder(int folder_fd, int64_t before_us) {
+    __attribute__((cleanup(close_dir))) DIR *dir = open_dir(folder_fd);
+    struct stat found;
+    for (const struct dirent *entry; dir && (entry = readdir(dir));)
+        if (!fstatat(folder_fd, entry->d_name, &found, AT_SYMLINK_NOFOLLOW) && !S_ISDIR(found.st_mode) &&
+            found.st_mtim.tv_sec < before_us / TIME_SECOND_US)
+            (void)unlinkat(folder_fd, entry->d_name, 0);
+}
+
+void spool_tidy(const struct spool *spool, int64_t now_us) {
+    tidy_folder(spool->tmp_fd, now_us - TIDY_DAYS * TIME_DAY_US);
+    tidy_folder(spool->done_fd, now_us - TIDY_DAYS * TIME_DAY_US);
+}

@@ -1,0 +1,119 @@
+#include "schedule/holds.h"
+
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *hold_scope_name(enum hold_scope scope) {
+    static const char *const names[] = {[HOLD_TENANT] = "tenant", [HOLD_SUBTREE] = "subtree", [HOLD_RULE] = "rule", [HOLD_ALL] = "all"};
+    return names[scope];
+}
+
+/* ---- targets ---- */
+
+static bool same_name(const struct target *target, const char *name) {
+    return target->kind == TARGET_TABLE ? schedule_same_table(target->name, name) : !strcmp(target->name, name);
+}
+
+/* Whether an order over `target` would reach records of `held`: the same place, or one that goes with the other. */
+static bool reaches(const struct target *target, const struct target *held) {
+    if (target == held) return true;
+    if (target->store != held->store || target->kind != held->kind) return false;
+    if (same_name(target, held->name)) return true;
+    for (size_t i = 0; i < target->n_dependents; i++)
+        if (same_name(held, target->dependents[i].join.child_table)) return true;
+    for (size_t i = 0; i < held->n_dependents; i++)
+        if (same_name(target, held->dependents[i].join.child_table)) return true;
+    return false;
+}
+
+static const struct rule *find_rule(const struct schedule *schedule, const char *name) {
+    for (size_t i = 0; i < schedule->n_rules; i++)
+        if (!strcmp(schedule->rules[i].data, name)) return &schedule->rules[i];
+    return NULL;
+}
+
+static bool rule_reached(const struct target *target, const struct rule *rule) {
+    for (size_t i = 0; i < rule->n_targets; i++)
+        if (reaches(target, &rule->targets[i])) return true;
+    return false;
+}
+
+const struct hold *holds_on_target(const struct holds *holds, const struct schedule *schedule, const struct target *target) {
+    for (size_t i = 0; holds && i < holds->count; i++) {
+        const struct hold *hold = &holds->items[i];
+        if (hold->scope == HOLD_ALL) return hold;
+        if (hold->scope != HOLD_RULE) continue;
+        const struct rule *rule = find_rule(schedule, hold->rule);
+        if (!rule || rule_reached(target, rule)) return hold;
+    }
+    return NULL;
+}
+
+/* ---- tenants ---- */
+
+static const struct tenant *parent_of(const struct tenants *tenants, const struct tenant *tenant) {
+    return tenant && tenant->parent ? tenants_find(tenants, tenant->parent) : NULL;
+}
+
+/* Whether the chain of parents leads to `root`. */
+static bool is_below(const struct tenants *tenants, const struct tenant *tenant, const char *root) {
+    /* A second walker at half the speed is met only in a circle (Floyd). */
+    const struct tenant *slow = tenant;
+    for (size_t steps = 1; tenant && tenant->parent; steps++) {
+        if (!strcmp(tenant->parent, root)) return true;
+        tenant = parent_of(tenants, tenant);
+        if (steps % 2 == 0) slow = parent_of(tenants, slow);
+        if (tenant == slow) return false;
+    }
+    return false;
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+static bool is_member(const struct hold *hold, const char *id) {
+    return hold->n_members && bsearch(&id, hold->members, hold->n_members, sizeof *hold->members, by_text);
+}
+
+static bool in_subtree(const struct hold *hold, const struct tenants *tenants, const struct tenant *tenant, const char *id) {
+    if (is_member(hold, id)) return true;
+    return tenant && (tenant->undecidable_parent || is_below(tenants, tenant, hold->tenant));
+}
+
+size_t holds_new_members(const struct hold *hold, const struct tenants *tenants, struct arena *arena, const char ***ret_ids) {
+    const char **ids = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < tenants_count(tenants); i++) {
+        const struct tenant *tenant = tenants_at(tenants, i);
+        if (is_below(tenants, tenant, hold->tenant) && !is_member(hold, tenant->id) && strcmp(tenant->id, hold->tenant) != 0)
+            *ARENA_APPEND(arena, ids, count) = tenant->id;
+    }
+    *ret_ids = ids;
+    return count;
+}
+
+/* Whether a tenant that the hold names is below this one. */
+static bool is_above(const struct hold *hold, const struct tenants *tenants, const char *id) {
+    const struct tenant *held = tenants_find(tenants, hold->tenant);
+    if (held && is_below(tenants, held, id)) return true;
+    for (size_t i = 0; i < hold->n_members; i++) {
+        held = tenants_find(tenants, hold->members[i]);
+        if (held && is_below(tenants, held, id)) return true;
+    }
+    return false;
+}
+
+const struct hold *holds_on_tenant(const struct holds *holds, const struct tenants *tenants, const char *id, bool own) {
+    const struct tenant *tenant = NULL;
+    for (size_t i = 0; holds && i < holds->count; i++) {
+        const struct hold *hold = &holds->items[i];
+        if (hold->scope != HOLD_TENANT && hold->scope != HOLD_SUBTREE) continue;
+        if (!strcmp(hold->tenant, id)) return hold;
+        if (!tenants) continue;
+        if (!tenant) tenant = tenants_find(tenants, id);
+        if (hold->scope == HOLD_SUBTREE && in_subtree(hold, tenants, tenant, id)) return hold;
+        if (own && is_above(hold, tenants, id)) return hold;
+    }
+    return NULL;
+}

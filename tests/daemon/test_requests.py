@@ -1,0 +1,219 @@
+"""Holds and the pause, asked with lapsectl of the running daemon: what is left in the stores, row by row, and what the journal says."""
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from world import RULE_EVENTS
+
+NOW = 'sweep = { every = "1 day"; load = "full"; }; holds = { cooling_off = "2 days"; };\n'
+
+
+def asked(answer, text=None):
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert text is None or text in answer.stdout, answer.stdout
+    return answer
+
+
+def left(world, customer):
+    return world.one("SELECT count(*) FROM events WHERE customer_id = %s", customer)
+
+
+def first_start(world):
+    """The spool is there, and nothing was destroyed: all is paused."""
+    world.simple(rows=20, due=10, settings=NOW)
+    (world.folder / "state" / "spool" / "new").mkdir(parents=True)
+    (world.folder / "state" / "spool" / "tmp").mkdir()
+    put(world, "pause-1", {"v": 1, "request": "pause", "ground": "test"})
+    daemon = world.start()
+    daemon.wait_for("pause", outcome="placed")
+    return daemon
+
+
+def put(world, name, content, owner=None):
+    spool = world.folder / "state" / "spool"
+    text = content if isinstance(content, str) else json.dumps(content)
+    (spool / "tmp" / name).write_text(text)
+    if owner is not None:
+        os.chown(spool / "tmp" / name, owner, owner)
+    (spool / "tmp" / name).rename(spool / "new" / name)
+
+
+def answer_to(daemon, world, name):
+    done = world.folder / "state" / "spool" / "done" / name
+    daemon.until(lambda: not os.path.lexists(world.folder / "state" / "spool" / "new" / name), f"answer to {name}")
+    return json.loads(done.read_text())
+
+
+def test_a_pause_that_waits_is_read_before_the_first_sweep(world):
+    daemon = first_start(world)
+    daemon.send(signal.SIGUSR1)
+    status = world.lapsectl("status")
+    assert status.returncode == 2 and "paused" in status.stdout and "test" in status.stdout
+    assert "paused since" in world.lapsectl("plan").stdout
+    assert not world.journal.entries("sweep-begin")
+    assert (left(world, 1), left(world, 2)) == (10, 10)
+    asked(world.lapsectl("resume"), "goes on")
+    daemon.wait_for("sweep-end")
+    assert (left(world, 1), left(world, 2)) == (5, 5)
+    assert daemon.stop() == 0
+    world.verify()
+
+
+def test_a_pause_outlives_a_restart(world):
+    daemon = first_start(world)
+    assert daemon.stop(signal.SIGKILL) != 0
+    again = world.once()
+    assert again.returncode == 75, again.stdout
+    assert not world.journal.entries("sweep-begin")
+    daemon = world.start()
+    assert "paused" in world.lapsectl("status").stdout
+    asked(world.lapsectl("resume"))
+    daemon.wait_for("sweep-end")
+    assert left(world, 1) == 5
+
+
+def test_a_held_tenant_is_kept_and_its_neighbour_lapses(world):
+    daemon = first_start(world)
+    asked(world.lapsectl("hold", "--tenant", "1", "--ground", "litigation", "--id", "case-7"), 'hold "case-7" stands on tenant 1')
+    asked(world.lapsectl("resume"))
+    daemon.wait_for("sweep-end")
+    assert (left(world, 1), left(world, 2)) == (10, 5)
+    listed = json.loads(world.lapsectl("hold", "list", "--json").stdout)["holds"]
+    assert [(hold["id"], hold["scope"], hold["tenant"], hold["ground"]) for hold in listed] == [("case-7", "tenant", "1", "litigation")]
+    plan = json.loads(world.lapsectl("plan", "--json").stdout)
+    assert plan["kept"]["held"] == 5 and plan["rules"][0]["held"] == 5 and plan["rules"][0]["due"] == 0
+    assert "held: 5" in world.lapsectl("plan").stdout
+    held = world.one("SELECT min(id) FROM events WHERE customer_id = 1")
+    assert "held since" in world.lapsectl("explain", "events", str(held)).stdout
+    assert "1 hold: lapsectl hold list" in world.lapsectl("status").stdout
+    shown = world.lapsectl("journal", "show").stdout
+    assert 'hold "case-7" on tenant 1 placed by user' in shown and "(litigation)" in shown
+    # Restarted and sent again it is the same hold; nothing is entered twice, and another content is a conflict.
+    assert daemon.stop() == 0
+    daemon = world.start()
+    asked(world.lapsectl("hold", "--tenant", "1", "--ground", "litigation", "--id", "case-7"))
+    conflict = world.lapsectl("hold", "--tenant", "2", "--ground", "litigation", "--id", "case-7")
+    assert conflict.returncode == 77 and "another" in conflict.stderr
+    assert len(world.journal.entries("hold", outcome="placed")) == 1
+    assert [entry["code"] for entry in world.journal.entries("refuse")] == ["conflict"]
+    daemon.sweep()
+    assert (left(world, 1), left(world, 2)) == (10, 5)
+    assert daemon.stop() == 0
+    world.verify()
+
+
+def test_a_released_hold_counts_until_it_has_cooled_off(world):
+    daemon = first_start(world)
+    asked(world.lapsectl("hold", "--tenant", "1", "--ground", "litigation", "--id", "case-7"))
+    asked(world.lapsectl("release", "case-7"), "still counts until")
+    asked(world.lapsectl("resume"))
+    daemon.wait_for("sweep-end")
+    assert (left(world, 1), left(world, 2)) == (10, 5)
+    assert "released, counts until" in world.lapsectl("hold", "list").stdout
+    assert world.lapsectl("release", "case-8").returncode == 77
+    assert daemon.stop() == 0
+    world.configure(RULE_EVENTS, tenants="SELECT id AS tenant, ended_at AS subscription FROM customers",
+                    settings=NOW.replace("2 days", "1 ms"))
+    assert world.once().returncode == 0
+    assert (left(world, 1), left(world, 2)) == (5, 5)
+    assert world.lapsectl("hold", "list").stdout.startswith("no holds")
+
+
+def test_a_rule_and_all_reach_what_has_no_tenants(world):
+    world.sql("CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz)")
+    world.sql("CREATE TABLE views (id bigint PRIMARY KEY, at timestamptz, ip text)")
+    world.sql("CREATE INDEX ON views (at)")
+    world.sql("INSERT INTO customers VALUES (1, NULL)")
+    world.sql("INSERT INTO views SELECT n, now() - interval '15 months', '10.1.2.3' FROM generate_series(1, 3) n")
+    world.sql("INSERT INTO views SELECT n, now() - interval '27 months', '10.1.2.3' FROM generate_series(4, 6) n")
+    world.configure('''schedule = ( { data = "Views"; keep = "26 months"; anonymize = "14 months"; basis = "b";
+      targets = ( { table = "views"; tenant = "none"; since = "at"; columns = ( "null: ip" ); } ); } );''',
+                    tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", settings=NOW)
+    daemon = world.start()
+    daemon.wait_for("sweep-end")
+    assert world.sql("SELECT id, ip FROM views ORDER BY id") == [(1, None), (2, None), (3, None)]
+    world.sql("INSERT INTO views VALUES (7, now() - interval '15 months', '10.1.2.3'), (8, now() - interval '27 months', '10.1.2.3')")
+    asked(world.lapsectl("hold", "--tenant", "1", "--ground", "x"), "only --rule and --all do: views")
+    asked(world.lapsectl("hold", "--rule", "Views", "--ground", "tax", "--id", "views"), 'stands on "Views"')
+    daemon.sweep()
+    assert world.sql("SELECT id, ip FROM views WHERE id > 3 ORDER BY id") == [(7, "10.1.2.3"), (8, "10.1.2.3")]
+    assert json.loads(world.lapsectl("plan", "--json").stdout)["kept"]["held"] == 2
+    assert world.lapsectl("hold", "--rule", "View", "--ground", "tax").returncode == 77
+    assert world.lapsectl("hold", "--rule", "Views").returncode == 64
+    assert daemon.stop() == 0
+
+
+def test_who_may_not_ask_is_refused_and_the_journal_says_so(world):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to another user")
+    daemon = first_start(world)
+    put(world, "forged", {"v": 1, "request": "resume"}, owner=65534)
+    assert answer_to(daemon, world, "forged")["code"] == "not-permitted"
+    put(world, "twice", '{"v":1,"request":"resume","request":"resume"}')
+    assert answer_to(daemon, world, "twice")["code"] == "syntax"
+    put(world, "large", " " * (1 << 20))
+    assert answer_to(daemon, world, "large")["code"] == "size"
+    (world.folder / "state" / "spool" / "new" / "link").symlink_to("/etc/passwd")
+    daemon.send(signal.SIGUSR1)  # a link is not moved into the folder: it is found with the next file that is
+    put(world, "Bad Name", "John Smith")
+    daemon.wait_for("refuse", 5)
+    refused = {(entry["id"], entry["author"], entry["code"]) for entry in world.journal.entries("refuse")}
+    assert refused == {("forged", 65534, "not-permitted"), ("twice", 0, "syntax"), ("large", 0, "size"), ("link", 0, "file"), (None, 0, "name")}
+    daemon.until(lambda: not list((world.folder / "state" / "spool" / "new").iterdir()), "an empty spool")
+    assert "paused" in world.lapsectl("status").stdout
+    assert "John" not in world.journal.text()
+    assert daemon.stop() == 0
+
+
+def test_without_a_daemon_the_request_waits(world):
+    world.simple(rows=20, due=10, settings=NOW)
+    assert world.lapsectl("pause").returncode == 78  # no spool yet
+    assert world.once().returncode == 0
+    world.sql("UPDATE events SET at = now() - interval '13 months'")
+    before = time.monotonic()
+    waits = world.lapsectl("hold", "--all", "--ground", "incident", "--id", "everything")
+    assert waits.returncode == 75 and "not running" in waits.stdout and time.monotonic() - before < 10
+    assert world.once().returncode == 0
+    assert left(world, 1) + left(world, 2) == 10
+    assert [entry["scope"] for entry in world.journal.entries("hold", outcome="placed")] == ["all"]
+
+
+def test_a_hold_reaches_every_kind_of_path(caasaas):
+    """A tenant whose data has lapsed in every store is held: age, tenant's end, two stages, keys, its own records."""
+    world = caasaas
+    first = world.lapsectl("plan", "--json", "--all")
+    tenants = [entry["tenant"] for entry in json.loads(first.stdout)["tenants"]]
+    gone = {str(row[0]) for row in world.sql("SELECT s.customer_id FROM subscriptions s WHERE s.ended_at < now() - interval '1 year'")}
+    held = next(tenant for tenant in tenants if tenant in gone)
+    spool = world.folder / "state" / "spool"
+    (spool / "new").mkdir(parents=True)
+    (spool / "new" / "hold-1").write_text(json.dumps({"v": 1, "request": "hold", "scope": "tenant", "tenant": held, "ground": "litigation"}))
+
+    def rows():
+        found = {}
+        for name, table in world.dataset.tables.items():
+            if table.store == "main":
+                columns = [row[0] for row in world.sql("SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0", name)]
+                column = "id" if name == "customers" else "customer_id"
+                if column in columns:
+                    found[name] = sorted(map(repr, world.sql(f"SELECT xmin::text, t::text FROM {name} t WHERE {column}::text = %s", held)))
+        for name in world.mongodb.list_collection_names():
+            whose = {} if name == f"kb_{held}" else {"customerId": {"$in": [int(held), held]}}
+            found[name] = sorted(map(repr, world.mongodb[name].find(whose)))
+        found["keys"] = {key: world.redis.type(key) for key in world.redis.scan_iter(f"*:{held}:*")}
+        return {place: there for place, there in found.items() if there}
+
+    before = rows()
+    assert f"kb_{held}" in before and before["keys"]
+    due_before = json.loads(world.lapsectl("plan", "--json", "--tenant", held).stdout)
+    assert sum(rule["due"] for rule in due_before["rules"]) > 0
+    answer = world.once()
+    assert world.journal.entries("hold", tenant=held), answer.stdout
+    assert rows() == before
+    after = json.loads(world.lapsectl("plan", "--json", "--tenant", held).stdout)
+    assert after["kept"]["held"] > 0 and all(rule["due"] == 0 or not rule["tenants"] for rule in after["rules"])
+    assert world.journal.committed()  # the neighbours lapsed
+    assert not [entry for entry in world.journal.entries("intent") for tenant in entry["tenants"] if tenant[0] == held]

@@ -1,0 +1,108 @@
+/* Holds and the pause are what the journal's entries say, whatever is said again. */
+#include "base/time.h"
+#include "request/ledger.h"
+#include "unit.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum { HOUR = 3600 };
+
+static struct entry hold_entry(const char *id, const char *outcome, int64_t at_us) {
+    return (struct entry){.event = ENTRY_HOLD, .time_us = at_us, .id = id, .outcome = outcome, .author = 7, .scope = "subtree", .tenant = "r",
+                          .ground = "litigation", .placed_us = at_us, .released_us = TIME_FOREVER, .request = "abc"};
+}
+
+static void note(struct ledger *ledger, struct entry entry) { ledger_note(ledger, &entry); }
+
+START_TEST(a_hold_counts_until_its_cooling_off_is_over) {
+    struct ledger *ledger = ledger_new();
+    note(ledger, hold_entry("h", "placed", 1000));
+    ck_assert_uint_eq(ledger_holds(ledger, 2000, 500)->count, 1);
+    note(ledger, (struct entry){.event = ENTRY_RELEASE, .time_us = 3000, .id = "r1", .hold = "h", .author = 7, .request = "def"});
+    note(ledger, (struct entry){.event = ENTRY_RELEASE, .time_us = 9000, .id = "r2", .hold = "h", .author = 7, .request = "ghi"});
+    ck_assert_uint_eq(ledger_holds(ledger, 3499, 500)->count, 1);
+    ck_assert_int_eq(ledger_holds(ledger, 3499, 500)->items[0].released_us, 3000);
+    ck_assert_uint_eq(ledger_holds(ledger, 3500, 500)->count, 0);
+    ck_assert_ptr_nonnull(ledger_hold(ledger, "h"));
+    ck_assert_str_eq(ledger_request(ledger, "h"), "abc");
+    ck_assert_str_eq(ledger_request(ledger, "r1"), "def");
+    ck_assert_ptr_null(ledger_request(ledger, "r3"));
+    ledger_free(ledger);
+}
+END_TEST
+
+START_TEST(what_stands_is_enough_when_the_rest_is_pruned) {
+    static const char *const members[] = {"b", "a"}, *const more[] = {"c", "a"};
+    struct ledger *ledger = ledger_new();
+    struct entry entry = hold_entry("h", "stands", 1000);
+    entry.released_us = 5000;
+    entry.members = members;
+    entry.n_members = 2;
+    note(ledger, entry);
+    entry = hold_entry("h", "widened", 1000);
+    entry.members = more;
+    entry.n_members = 2;
+    note(ledger, entry);
+    const struct hold *hold = &ledger_holds(ledger, 5000, 1)->items[0];
+    ck_assert_uint_eq(hold->n_members, 3);
+    ck_assert_str_eq(hold->members[0], "a");
+    ck_assert_str_eq(hold->members[2], "c");
+    ck_assert_int_eq(hold->since_us, 1000);
+    ck_assert_uint_eq(ledger_holds(ledger, 5001, 1)->count, 0);
+    note(ledger, (struct entry){.event = ENTRY_PAUSE, .outcome = "stands", .id = "p", .ground = "g", .placed_us = 77, .request = "x"});
+    ck_assert_int_eq(ledger_pause(ledger)->since_us, 77);
+    note(ledger, (struct entry){.event = ENTRY_RESUME, .id = "q", .request = "y"});
+    ck_assert_ptr_null(ledger_pause(ledger));
+    ledger_free(ledger);
+}
+END_TEST
+
+START_TEST(a_scope_that_cannot_be_read_holds_everything) {
+    struct ledger *ledger = ledger_new();
+    struct entry entry = hold_entry("h", "placed", 1000);
+    entry.scope = "person";
+    note(ledger, entry);
+    ck_assert_int_eq(ledger_holds(ledger, 2000, 0)->items[0].scope, HOLD_ALL);
+    ledger_free(ledger);
+}
+END_TEST
+
+START_TEST(the_copy_says_the_same) {
+    static const char *const members[] = {"c\"1", "c2"};
+    char folder[] = "/tmp/lapsed-ledger-XXXXXX", path[64];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    struct arena *arena = arena_new();
+    struct ledger_copy copy;
+    struct err err;
+    ck_assert_int_eq(ledger_copy_read(folder, arena, &copy, &err), 0);
+    ck_assert(!copy.paused && !copy.holds.count);
+    struct ledger *ledger = ledger_new();
+    struct entry entry = hold_entry("h", "placed", HOUR * TIME_SECOND_US);
+    entry.members = members;
+    entry.n_members = 2;
+    note(ledger, entry);
+    note(ledger, (struct entry){.event = ENTRY_RELEASE, .time_us = 2 * HOUR * TIME_SECOND_US, .id = "r", .hold = "h", .request = "d"});
+    note(ledger, (struct entry){.event = ENTRY_PAUSE, .outcome = "placed", .id = "p", .ground = "incident", .placed_us = 5 * TIME_SECOND_US, .request = "x"});
+    struct buf json = {0};
+    ledger_json(ledger, 2 * HOUR * TIME_SECOND_US, HOUR * TIME_SECOND_US, &json);
+    (void)snprintf(path, sizeof path, "%s/" LEDGER_COPY, folder);
+    ck_assert_int_eq(text_replace_file(path, json.text, json.length, 0640, &err), 0);
+    ck_assert_msg(!ledger_copy_read(folder, arena, &copy, &err), "%s", err.text);
+    ck_assert_uint_eq(copy.holds.count, 1);
+    const struct hold *hold = &copy.holds.items[0];
+    ck_assert(hold->scope == HOLD_SUBTREE && hold->n_members == 2 && text_equal(hold->members[0], "c\"1") && text_equal(hold->tenant, "r"));
+    ck_assert(hold->since_us == HOUR * TIME_SECOND_US && copy.until_us[0] == 3 * HOUR * TIME_SECOND_US && hold->author == 7);
+    ck_assert(copy.paused && text_equal(copy.paused_ground, "incident") && copy.paused_since_us == 5 * TIME_SECOND_US);
+    ck_assert_int_eq(text_replace_file(path, "{}", 2, 0640, &err), 0);
+    ck_assert_int_ne(ledger_copy_read(folder, arena, &copy, &err), 0);
+    (void)unlink(path);
+    (void)rmdir(folder);
+    buf_free(&json);
+    ledger_free(ledger);
+    arena_free(arena);
+}
+END_TEST
+
+UNIT_MAIN("ledger", a_hold_counts_until_its_cooling_off_is_over, what_stands_is_enough_when_the_rest_is_pruned,
+          a_scope_that_cannot_be_read_holds_everything, the_copy_says_the_same)
