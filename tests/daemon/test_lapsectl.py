@@ -1,5 +1,9 @@
 """lapsectl beside the real daemon and the real servers: it tells the truth, and it changes nothing."""
 import json
+import shutil
+import subprocess
+
+from programs import REPOSITORY
 
 SCHEDULE = '''schedule = (
   { data = "Events"; keep = "12 months"; basis = "Security";
@@ -123,3 +127,20 @@ def test_records_of_a_tenant_that_nobody_knows_are_found(world):
     assert told["main", "events.customer_id"]["count"] == 2
     assert told["docs", "notes.customer"]["count"] == 3
     assert world.one("SELECT count(*) FROM events WHERE customer_id = 77") == 2
+
+
+def test_openssl_checks_the_signature_as_the_manual_says(world):
+    world.simple()
+    assert world.once().returncode == 0
+    page = (REPOSITORY / "doc" / "lapsed-journal.5").read_text()
+    commands = page.split('.\\" TEST signature\n')[1].split("\n", 1)[1].split("\n.Ed")[0]
+    shutil.copy(world.folder / "journal" / "checkpoint", world.folder)
+    shutil.copy(world.folder / "state" / "journal.pub", world.folder)
+    for alter, works in ((False, True), (True, False)):
+        if alter:
+            note = (world.folder / "checkpoint").read_text()
+            (world.folder / "checkpoint").write_text(note.replace("\n", "\n1", 1))
+        run = subprocess.run(["bash", "-c", commands], cwd=world.folder, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, timeout=60)
+        assert ("Signature Verified Successfully" in run.stdout) == works, run.stdout
+        assert (run.returncode == 0) == works
