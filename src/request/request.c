@@ -141,6 +141,8 @@ bool request_is_permitted(const struct settings *settings, enum request_kind kin
 
 const char *request_misfit(const struct request *request, const struct schedule *schedule) {
     if (request->tenant && !schedule->has_tenants) return "tenants-none";
+    /* A hold lives in the journal, which must not know whom it is about. */
+    if (request->tenant && schedule->tenants.personal) return "tenants-personal";
     if (!request->rule) return NULL;
     for (size_t i = 0; i < schedule->n_rules; i++)
         if (!strcmp(schedule->rules[i].data, request->rule)) return NULL;
@@ -160,6 +162,7 @@ const char *request_refusal_text(const char *code) {
         {"conflict", "this id was used for something else; choose another"},
         {"rule-unknown", "the schedule has no rule of this name; lapsectl policy lists them"},
         {"tenants-none", "the schedule knows no tenants; hold a rule, or all"},
+        {"tenants-personal", "the tenants' ids are personal data (tenants.personal), which the journal must not hold; hold a rule, or all"},
         {"hold-unknown", "there is no hold of this id; lapsectl hold list names them"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

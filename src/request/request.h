@@ -37,7 +37,7 @@ const char *request_read(struct arena *arena, const char *bytes, size_t length, 
 void request_write(const struct request *request, struct buf *to);
 /* Whether this user may ask for it: root and the daemon's own user may ask for everything. */
 bool request_is_permitted(const struct settings *settings, enum request_kind kind, uint32_t author, uint32_t own_user);
-/* NULL, or why the schedule cannot carry it out: "rule-unknown", "tenants-none". */
+/* NULL, or why the schedule cannot carry it out: "rule-unknown", "tenants-none", "tenants-personal". */
 const char *request_misfit(const struct request *request, const struct schedule *schedule);
 /* For people: what a refusal's code means and what to do. */
 const char *request_refusal_text(const char *code);

@@ -99,6 +99,10 @@ START_TEST(principals_and_cooling_off_are_settings) {
     const struct request tenant = {.kind = REQUEST_HOLD, .scope = HOLD_TENANT, .tenant = "1"}, rule = {.kind = REQUEST_HOLD, .scope = HOLD_RULE, .rule = "View"};
     ck_assert_str_eq(request_misfit(&tenant, schedule), "tenants-none");
     ck_assert_str_eq(request_misfit(&rule, schedule), "rule-unknown");
+    schedule->has_tenants = schedule->tenants.personal = true;
+    ck_assert_str_eq(request_misfit(&tenant, schedule), "tenants-personal");
+    schedule->tenants.personal = false;
+    ck_assert_ptr_null(request_misfit(&tenant, schedule));
     schedule_free(schedule);
 }
 END_TEST
