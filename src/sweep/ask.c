@@ -7,14 +7,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define LANE_OF(pointer, member) ((struct lane *)(void *)((char *)(pointer) - offsetof(struct lane, member)))
-
-static void submit(struct lane *lane, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)) {
-    lane->job.run = run;
-    lane->job.done = done;
-    worker_submit(lane->worker, &lane->job);
-}
-
 /* ---- check: the clock, unsettled batches, the catalog ---- */
 
 static int compare_clocks(const struct lane *lane, struct store *store, struct err *err) {
@@ -82,7 +74,7 @@ void lane_check(struct lane *lane) {
     for (const struct unsettled *batch = lane->sweep->engine->unsettled; batch; batch = batch->next)
         if (text_equal(batch->store, lane->conf->name))
             *ARENA_APPEND(lane->arena, lane->settling, lane->n_settling) = (struct settling){.batch = batch};
-    submit(lane, run_check, on_checked);
+    lane_submit(lane, run_check, on_checked);
 }
 
 /* ---- questions for all orders at once ---- */
@@ -156,7 +148,7 @@ static void ask(struct lane *lane, const struct order **orders, size_t n_orders)
 
 void lane_gate(struct lane *lane, const struct order **orders, size_t n_orders) {
     ask(lane, orders, n_orders);
-    submit(lane, run_probe, on_answer);
+    lane_submit(lane, run_probe, on_answer);
 }
 
 /* ---- verify: is anything due left, and what cannot be decided? ---- */
@@ -200,5 +192,5 @@ void lane_verify(struct lane *lane) {
     ask(lane, orders, n_orders);
     lane->undecidable = ARENA_ARRAY(lane->arena, const struct undecidable *, sweep->schedule->n_targets);
     lane->n_undecidable = ARENA_ARRAY(lane->arena, size_t, sweep->schedule->n_targets);
-    submit(lane, run_verify, on_verified);
+    lane_submit(lane, run_verify, on_verified);
 }

@@ -17,15 +17,13 @@ enum {
     MOST_PASSES = 1000, /* a pass that goes on destroying after so many is a fault of ours */
 };
 
-#define LANE_OF(pointer, member) ((struct lane *)(void *)((char *)(pointer) - offsetof(struct lane, member)))
-
 static void prepare(struct lane *lane);
 static void finish(struct lane *lane, bool commit);
 static void roll_back(struct lane *lane, bool again);
 static void begin_pass(struct lane *lane);
 static void next_round(struct lane *lane);
 
-static void submit(struct lane *lane, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)) {
+void lane_submit(struct lane *lane, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)) {
     lane->job.run = run;
     lane->job.done = done;
     worker_submit(lane->worker, &lane->job);
@@ -68,7 +66,7 @@ static void on_end(struct job *job) {
 }
 
 static void end_pass(struct lane *lane) {
-    if (lane->pass) submit(lane, run_end, on_end);
+    if (lane->pass) lane_submit(lane, run_end, on_end);
     else next_round(lane);
 }
 
@@ -290,7 +288,7 @@ static void on_settled(struct job *job) {
     end_pass(lane);
 }
 
-static void settle(struct lane *lane) { submit(lane, run_settle, on_settled); }
+static void settle(struct lane *lane) { lane_submit(lane, run_settle, on_settled); }
 
 static void on_finished(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
@@ -325,7 +323,7 @@ static void on_rolled_back(struct job *job) {
 static void finish(struct lane *lane, bool commit) {
     lane->commit = lane->committing = commit;
     lane->outcome = (struct outcome){0};
-    submit(lane, run_finish, commit ? on_finished : on_rolled_back);
+    lane_submit(lane, run_finish, commit ? on_finished : on_rolled_back);
 }
 
 static void roll_back(struct lane *lane, bool again) {
@@ -478,7 +476,7 @@ static void prepare(struct lane *lane) {
     lane->batch = NULL;
     lane->failed = NULL;
     lane->batch_began_us = time_monotonic_us();
-    submit(lane, run_prepare, on_prepared);
+    lane_submit(lane, run_prepare, on_prepared);
 }
 
 /* ---- a pass ---- */
@@ -515,7 +513,7 @@ static void begin_pass(struct lane *lane) {
     lane->passes++;
     lane->done_in_pass = 0;
     lane->failed = NULL;
-    submit(lane, run_begin, on_begun);
+    lane_submit(lane, run_begin, on_begun);
 }
 
 /* What is blocked is only known when nothing more goes by itself: those orders have a round of their own. */

@@ -5,6 +5,8 @@
 
 #include "sweep/sweep.h"
 
+#include <stddef.h>
+
 /* A stage ends when no lane is at work in it; sweep.c alone changes the stage. */
 enum stage {
     STAGE_TENANTS, /* read the tenants and the periods in force */
@@ -123,6 +125,12 @@ struct sweep {
 /* sweep.c */
 void sweep_lane_over(struct lane *lane); /* this lane has nothing more to do in this stage */
 void sweep_stop(struct sweep *sweep, const struct err *err); /* the journal or the tenants failed: no further batch */
+
+/* The lane that a job, ticket or timer is embedded in. */
+#define LANE_OF(pointer, member) ((struct lane *)(void *)((char *)(pointer) - offsetof(struct lane, member)))
+
+/* lane.c: hands the lane's job to its worker. */
+void lane_submit(struct lane *lane, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *));
 
 /* lane.c: runs the orders to the end, pass after pass until one destroys nothing, then calls sweep_lane_over. */
 void lane_run(struct lane *lane, const struct order **orders, size_t n_orders);
