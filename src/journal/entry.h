@@ -29,6 +29,7 @@ enum entry_event {
     ENTRY_PAUSE,
     ENTRY_RESUME,
     ENTRY_REFUSE,
+    ENTRY_WAIT,
     ENTRY_EVENTS /* how many */
 };
 
@@ -63,7 +64,7 @@ struct entry_removed {
 struct entry {
     enum entry_event event;
     int64_t time_us; /* 0: entry_write's caller (the writer) puts the present time */
-    int64_t sweep, batch;        /* SWEEP_*, INTENT, OUTCOME; FINDING: 0 = none */
+    int64_t sweep, batch;        /* SWEEP_*, INTENT, OUTCOME, WAIT; FINDING: 0 = none */
     const char *version;         /* START */
     const char *const *keys;     /* START: the public keys that sign from here on, as vkeys */
     size_t n_keys;
@@ -72,7 +73,7 @@ struct entry {
     const char *schedule;        /* SCHEDULE, INTENT: its SHA-256 in hex */
     const struct entry_rule *rules;
     size_t n_rules;
-    const char *rule, *store, *target; /* INTENT, FINDING (NULL: null); HOLD: the rule (NULL: null) */
+    const char *rule, *store, *target; /* INTENT, FINDING (NULL: null); HOLD: the rule (NULL: null); WAIT: the store (NULL: all) */
     const char *action;          /* INTENT: "purge", "anonymize" */
     const char *from;            /* INTENT: the anchor's column, or the tenant's end by name; NULL: null */
     const struct entry_tenant *tenants; /* INTENT */
@@ -86,7 +87,7 @@ struct entry {
     const char *outcome;         /* OUTCOME: "committed", "rolled-back", "unknown", "settled", "unresolved"; SWEEP_END: "done", "ended-early"; HOLD: "placed",
                                   * "stands" (said again), "widened" (by the members listed); PAUSE: "placed", "stands" */
     const char *result;          /* OUTCOME "settled": "committed" or "rolled-back", else NULL */
-    const char *code, *detail;   /* OUTCOME: err_code_name and SQLSTATE or number (NULL: none); FINDING, REFUSE: its code */
+    const char *code, *detail;   /* OUTCOME: err_code_name and SQLSTATE or number (NULL: none); FINDING, REFUSE, WAIT: its code */
     const char *tenant;          /* FINDING, HOLD; NULL: null */
     int64_t count;               /* FINDING */
     const struct entry_result *results; /* SWEEP_END */
@@ -108,7 +109,7 @@ struct entry {
     const char *request;         /* the same: SHA-256 of the request in hex; REFUSE: NULL = null */
     const char *scope;           /* HOLD: "tenant", "subtree", "rule", "all" */
     const char *ground;          /* HOLD, PAUSE: a code */
-    int64_t placed_us;           /* HOLD, PAUSE */
+    int64_t placed_us;           /* HOLD, PAUSE; WAIT: when it began */
     int64_t released_us;         /* HOLD: TIME_FOREVER (null): not released */
     const char *hold;            /* RELEASE: the hold's id */
     const char *const *members;  /* HOLD of a subtree: who belongs to it beside the tenant */

@@ -96,6 +96,10 @@ static const struct event_fields events[ENTRY_EVENTS] = {
     [ENTRY_REFUSE] = {"refuse",
                       {FIELD(id, FIELD_NULLABLE), FIELD(author, FIELD_INTEGER), FIELD(code, FIELD_TEXT), FIELD(request, FIELD_NULLABLE)},
                       4},
+    [ENTRY_WAIT] = {"wait",
+                    {FIELD(sweep, FIELD_INTEGER), FIELD(store, FIELD_NULLABLE), FIELD(code, FIELD_TEXT),
+                     NAMED("since", FIELD_CUTOFF, placed_us)},
+                    4},
 };
 
 const struct event_fields *fields_of(enum entry_event event) {

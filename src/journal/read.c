@@ -16,10 +16,11 @@ static bool about_tenant(const struct entry *entry, const char *tenant) {
 
 bool journal_matches(const struct journal_filter *filter, const struct entry *entry) {
     bool names_data = entry->event == ENTRY_INTENT || entry->event == ENTRY_FINDING || entry->event == ENTRY_HOLD;
+    bool names_store = names_data || entry->event == ENTRY_WAIT;
     return (!filter->events || filter->events & (1u << entry->event)) && (!filter->sweep || entry->sweep == filter->sweep) &&
            (!filter->since_us || entry->time_us >= filter->since_us) && (!filter->until_us || entry->time_us < filter->until_us) &&
            (!filter->rule || (names_data && text_equal(entry->rule, filter->rule))) &&
-           (!filter->store || (names_data && text_equal(entry->store, filter->store))) &&
+           (!filter->store || (names_store && text_equal(entry->store, filter->store))) &&
            (!filter->tenant || about_tenant(entry, filter->tenant));
 }
 

@@ -231,6 +231,13 @@ static void tell_request(const struct entry *entry, struct buf *to) {
     else buf_printf(to, "still paused, since %s (%s)", time_format_day(entry->placed_us).text, entry->ground);
 }
 
+static void tell_wait(const struct entry *entry, struct buf *to) {
+    int64_t waited_us = entry->time_us - entry->placed_us;
+    buf_printf(to, "sweep %" PRId64 " waited %s", entry->sweep, time_format_span(waited_us > 0 ? waited_us : 0).text);
+    if (entry->store) buf_printf(to, " before it destroyed more in %s", entry->store);
+    buf_printf(to, " (%s)", entry->code);
+}
+
 void sentence_tell(const struct entry *entry, struct buf *to) {
     switch (entry->event) {
     case ENTRY_START: buf_printf(to, "lapsed %s started", entry->version); break;
@@ -257,6 +264,7 @@ void sentence_tell(const struct entry *entry, struct buf *to) {
     case ENTRY_PAUSE:
     case ENTRY_RESUME:
     case ENTRY_REFUSE: tell_request(entry, to); break;
+    case ENTRY_WAIT: tell_wait(entry, to); break;
     case ENTRY_INTENT: /* told by batch_story_tell */
     case ENTRY_EVENTS: break;
     }

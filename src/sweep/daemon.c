@@ -69,8 +69,8 @@ static void on_progress(struct ev_loop *loop, struct ev_timer *timer, int events
     struct daemon *daemon = DAEMON_OF(timer, progress);
     if (!daemon->sweep) return;
     __attribute__((cleanup(buf_free))) struct buf text = {0};
-    sweep_progress(daemon->sweep, &text);
-    set_state(daemon, daemon->stopping ? "stopping" : "sweeping", buf_text(&text));
+    bool waits = sweep_progress(daemon->sweep, &text);
+    set_state(daemon, daemon->stopping ? "stopping" : waits ? "waiting" : "sweeping", buf_text(&text));
 }
 
 /* ---- when to sweep ---- */
@@ -518,6 +518,7 @@ static void end(struct daemon *daemon) {
     journal_close(daemon->engine.journal);
     requests_free(daemon->requests);
     while (daemon->engine.unsettled) engine_forget(&daemon->engine, daemon->engine.unsettled->seq);
+    vetoes_clear(&daemon->engine);
     ev_loop_destroy(daemon->engine.loop);
     status_free(&daemon->status);
     schedule_free(daemon->next);

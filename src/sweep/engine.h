@@ -9,6 +9,7 @@
 #include "schedule/schedule.h"
 #include "store/worker.h"
 #include "sweep/tenant_name.h"
+#include "sweep/veto.h"
 
 #include <ev.h>
 
@@ -35,6 +36,7 @@ struct engine {
     int64_t last_survey_us;
     const struct holds *holds;  /* in force now; NULL: none. A plan was made with those of its time, a batch is judged by these */
     unsigned holds_version;     /* changes with them */
+    struct vetoes vetoes;       /* why no batch may be begun now */
     /* NULL, or called when a sweep has read its tenants, before it plans. */
     void (*tenants_read)(void *context, const struct tenants *tenants);
     void *tenants_context;

@@ -468,9 +468,51 @@ static void on_prepared(struct job *job) {
     }
 }
 
+/* ---- a veto ---- */
+
+static void on_go(struct veto_waiter *waiter) {
+    struct lane *lane = LANE_OF(waiter, waiter);
+    ev_timer_stop(lane->sweep->engine->loop, &lane->timer);
+    prepare(lane);
+}
+
+/* The plan is as old as the sweep: what is destroyed after so long is better planned anew. */
+static void on_waited(struct ev_loop *loop, struct ev_timer *timer, int events) {
+    (void)loop, (void)events;
+    struct lane *lane = LANE_OF(timer, timer);
+    if (!lane->sweep->stopping) log_warning("store \"%s\": waited too long, leaving the rest to the next sweep", lane->conf->name);
+    sweep_end_early(lane->sweep);
+    veto_leave(lane->sweep->engine, &lane->waiter);
+    prepare(lane);
+}
+
+static void wait_for_go(struct lane *lane, const struct veto *veto) {
+    struct sweep *sweep = lane->sweep;
+    if (veto->kind != VETO_THROTTLE && text_equal(sweep->trigger, "once")) {
+        log_warning("%s; what is due waits", veto->reason);
+        sweep_end_early(sweep);
+        prepare(lane);
+        return;
+    }
+    lane->waiter = (struct veto_waiter){.go = on_go, .store = lane->conf->name, .sweep = sweep->report.number};
+    after(lane, sweep->schedule->settings.sweep_every_us, on_waited);
+    veto_wait(sweep->engine, &lane->waiter);
+}
+
+void lane_hurry(struct lane *lane) {
+    if (!ev_is_active(&lane->timer)) return;
+    ev_timer_stop(lane->sweep->engine->loop, &lane->timer);
+    ev_feed_event(lane->sweep->engine->loop, &lane->timer, EV_TIMER);
+}
+
 static void prepare(struct lane *lane) {
     if (lane->sweep->stopping) {
         end_pass(lane);
+        return;
+    }
+    const struct veto *veto = veto_on(lane->sweep->engine, lane->conf->name);
+    if (veto) {
+        wait_for_go(lane, veto);
         return;
     }
     lane->batch = NULL;

@@ -17,10 +17,13 @@ static void next_stage(struct sweep *sweep);
 void sweep_stop(struct sweep *sweep, const struct err *err) {
     if (!sweep->report.journal_failed) log_error("%s; nothing is destroyed that the journal cannot hold, ending the sweep", err->text);
     sweep->report.journal_failed = true;
-    sweep->stopping = true;
+    sweep_end_early(sweep);
 }
 
-void sweep_end_early(struct sweep *sweep) { sweep->stopping = true; }
+void sweep_end_early(struct sweep *sweep) {
+    sweep->stopping = true;
+    for (size_t i = 0; i < sweep->schedule->n_stores; i++) lane_hurry(&sweep->lanes[i]);
+}
 
 /* ---- stages: each starts what lanes have to do in it and ends when none is at work ---- */
 
@@ -358,11 +361,16 @@ bool sweep_is_committing(const struct sweep *sweep, const struct hold *hold) {
     return false;
 }
 
-void sweep_progress(const struct sweep *sweep, struct buf *to) {
+bool sweep_progress(const struct sweep *sweep, struct buf *to) {
     static const char *const stages[] = {"reading the tenants", "checking the stores", "MongoDB", "PostgreSQL", "Redis",
                                          "looking what is left of former tenants", "the tenants' own records", "verifying", "ending"};
     int64_t records = 0;
     for (size_t i = 0; i < sweep->schedule->n_rules; i++) records += sweep->rules[i].purged + sweep->rules[i].anonymized;
+    size_t before = to->length;
+    veto_tell(sweep->engine, to);
+    bool waits = to->length > before;
+    if (waits) buf_add(to, "; no batch is begun before that is over; ");
     buf_printf(to, "sweep %lld: %s, %s records in %s batches so far", (long long)sweep->report.number, stages[sweep->stage],
                text_number(records).text, text_number(sweep->batches).text);
+    return waits && !sweep->stopping;
 }

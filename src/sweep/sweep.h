@@ -42,13 +42,13 @@ struct sweep_report {
  * sweep_free, which may be called from then on, but not inside `done`. */
 struct sweep *sweep_start(struct engine *engine, const char *trigger, int64_t now_us,
                           void (*done)(void *context, const struct sweep_report *report), void *context);
-/* No further batch is begun; those in flight are finished. */
+/* No further batch is begun and none is waited for; those in flight are finished. */
 void sweep_end_early(struct sweep *sweep);
 /* Whether a batch that this hold forbids was given leave to commit before the hold came, and is not over. */
 bool sweep_is_committing(const struct sweep *sweep, const struct hold *hold);
 const struct tenants *sweep_tenants(const struct sweep *sweep); /* NULL: not read yet */
 void sweep_free(struct sweep *sweep); /* NULL is fine */
-/* For status: "\"Billing Records\": 12,000 records so far" in the sweep's own words. */
-void sweep_progress(const struct sweep *sweep, struct buf *to);
+/* For status, in the sweep's own words. True: it waits, and the text begins with what for. */
+bool sweep_progress(const struct sweep *sweep, struct buf *to);
 
 #endif

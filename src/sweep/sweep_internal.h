@@ -44,6 +44,7 @@ struct lane {
     struct worker *worker;
     struct job job;
     struct ev_timer timer;
+    struct veto_waiter waiter;
     struct journal_ticket ticket;
     bool down; /* no longer asked in this sweep */
     struct err err;
@@ -134,6 +135,7 @@ void lane_submit(struct lane *lane, int (*run)(struct job *, struct store *, str
 
 /* lane.c: runs the orders to the end, pass after pass until one destroys nothing, then calls sweep_lane_over. */
 void lane_run(struct lane *lane, const struct order **orders, size_t n_orders);
+void lane_hurry(struct lane *lane); /* the sweep ends: whatever it waits for, it waits no longer */
 /* Whether one of these holds forbids the lane's present batch. */
 bool lane_batch_is_held(const struct lane *lane, const struct holds *holds);
 void lane_down(struct lane *lane, const struct err *err); /* notes it and reports a finding */
