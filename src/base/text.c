@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -157,11 +158,15 @@ bool text_copy(char *to, size_t size, const char *from) {
     return whole;
 }
 
+/* Four bytes at a time: each half of a byte into a byte of its own, then '0' or, from ten on, 'a' - 10 on top. */
 void text_hex(char to[65], const unsigned char bytes[32]) {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < 32; i++) {
-        to[2 * i] = digits[bytes[i] >> 4];
-        to[2 * i + 1] = digits[bytes[i] & 15];
+    const uint64_t each = UINT64_C(0x0101010101010101);
+    for (size_t i = 0; i < 32; i += 4) {
+        uint64_t halves = (uint64_t)bytes[i] << 56 | (uint64_t)bytes[i + 1] << 40 | (uint64_t)bytes[i + 2] << 24 | (uint64_t)bytes[i + 3] << 8;
+        halves = (halves >> 4 & each * 0x0f) | (halves >> 8 & each * 0x0f);
+        uint64_t letters = (halves + each * 6) >> 4 & each;
+        uint64_t text = htobe64(halves + each * '0' + letters * ('a' - '0' - 10));
+        memcpy(to + 2 * i, &text, sizeof text);
     }
     to[64] = '\0';
 }

@@ -63,7 +63,7 @@ static void add_item(struct buf *to, const struct shape *shape, const char *item
     buf_add_char(to, array ? '[' : '{');
     for (size_t i = 0; i < shape->n_fields; i++) {
         if (i) buf_add_char(to, ',');
-        if (!array) buf_printf(to, "\"%s\":", shape->fields[i].name);
+        if (!array) buf_add_n(to, shape->fields[i].key + 1, shape->fields[i].key_length - 1);
         add_value(to, &shape->fields[i], item);
     }
     buf_add_char(to, array ? ']' : '}');
@@ -92,7 +92,8 @@ static void render_list(struct draft *to, const struct field *field, const char 
         add_item(&to->items, field->shape, items + i * field->shape->size);
         to->ends[i] = to->items.length;
     }
-    buf_printf(&to->head, ",\"%s\":[", field->name);
+    buf_add_n(&to->head, field->key, field->key_length);
+    buf_add_char(&to->head, '[');
     buf_add_char(&to->tail, ']');
 }
 
@@ -112,7 +113,7 @@ static void render(struct draft *to, const struct entry *entry) {
             const char *text = *(const char *const *)(const void *)(base + field->offset);
             if (!text || !*text) continue;
         }
-        buf_printf(side, ",\"%s\":", field->name);
+        buf_add_n(side, field->key, field->key_length);
         add_value(side, field, base);
     }
 }

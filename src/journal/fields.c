@@ -2,13 +2,14 @@
 
 #include <assert.h>
 
-#define TENANT(field, kind) {#field, kind, offsetof(struct entry_tenant, field), 0, NULL}
-#define RULE(field, kind) {#field, kind, offsetof(struct entry_rule, field), 0, NULL}
-#define RESULT(field) {#field, FIELD_INTEGER, offsetof(struct entry_result, field), 0, NULL}
-#define REMOVED(field, kind) {#field, kind, offsetof(struct entry_removed, field), 0, NULL}
-#define NAMED(name, kind, field) {name, kind, offsetof(struct entry, field), 0, NULL}
+#define KEY(name) ",\"" name "\":", sizeof ",\"" name "\":" - 1
+#define TENANT(field, kind) {KEY(#field), kind, offsetof(struct entry_tenant, field), 0, NULL}
+#define RULE(field, kind) {KEY(#field), kind, offsetof(struct entry_rule, field), 0, NULL}
+#define RESULT(field) {KEY(#field), FIELD_INTEGER, offsetof(struct entry_result, field), 0, NULL}
+#define REMOVED(field, kind) {KEY(#field), kind, offsetof(struct entry_removed, field), 0, NULL}
+#define NAMED(name, kind, field) {KEY(name), kind, offsetof(struct entry, field), 0, NULL}
 #define FIELD(field, kind) NAMED(#field, kind, field)
-#define LIST(field, shape) {#field, FIELD_LIST, offsetof(struct entry, field), offsetof(struct entry, n_##field), shape}
+#define LIST(field, shape) {KEY(#field), FIELD_LIST, offsetof(struct entry, field), offsetof(struct entry, n_##field), shape}
 
 static const struct shape tenant_shape = {
     .size = sizeof(struct entry_tenant),
@@ -24,7 +25,7 @@ static const struct shape rule_shape = {
 };
 static const struct shape result_shape = {
     .size = sizeof(struct entry_result),
-    .fields = {{"data", FIELD_TEXT, offsetof(struct entry_result, data), 0, NULL}, RESULT(purged), RESULT(anonymized),
+    .fields = {{KEY("data"), FIELD_TEXT, offsetof(struct entry_result, data), 0, NULL}, RESULT(purged), RESULT(anonymized),
                RESULT(dependents), RESULT(blocked), RESULT(undecidable), RESULT(left), RESULT(lag_us)},
     .n_fields = 8,
 };
@@ -32,7 +33,7 @@ static const struct shape result_shape = {
 static const struct shape text_shape = {
     .size = sizeof(const char *),
     .kind = SHAPE_VALUE,
-    .fields = {{"", FIELD_TEXT, 0, 0, NULL}},
+    .fields = {{"", 0, FIELD_TEXT, 0, 0, NULL}},
     .n_fields = 1,
 };
 static const struct shape removed_shape = {

@@ -22,7 +22,8 @@ enum { FIELD_MOST_TEXT = 1500 };
 struct shape;
 
 struct field {
-    const char *name;
+    const char *key;     /* as it stands in a line before the value: ,"name": */
+    size_t key_length;
     enum field_kind kind;
     size_t offset;       /* in struct entry, or in the list's item */
     size_t count_offset; /* FIELD_LIST: of the size_t that counts its items */

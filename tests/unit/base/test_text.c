@@ -2,6 +2,8 @@
 #include "base/text.h"
 #include "unit.h"
 
+#include <stdio.h>
+
 START_TEST(json_strings_are_escaped_and_always_utf8) {
     struct buf buf = {0};
     buf_add_json(&buf, "a\"b\\c\n\t\x01 \xc3\xbc \xff\xc0\x80");
@@ -59,5 +61,36 @@ START_TEST(arrays_grow_in_an_arena) {
 }
 END_TEST
 
+START_TEST(an_arena_that_was_cleared_gives_zeroed_memory_again) {
+    struct arena *arena = arena_new();
+    for (int round = 0; round < 3; round++) {
+        for (size_t size = 1; size < 200000; size = size * 3 + 1) {
+            unsigned char *bytes = arena_alloc(arena, size);
+            for (size_t i = 0; i < size; i++) ck_assert_uint_eq(bytes[i], 0);
+            memset(bytes, 0xa5, size);
+        }
+        ck_assert_str_eq(arena_strndup(arena, "seventeen", 5), "seven");
+        arena_clear(arena);
+        ck_assert_uint_le(arena_bytes(arena), 65 << 10);
+    }
+    arena_free(arena);
+}
+END_TEST
+
+START_TEST(every_byte_has_two_hex_digits) {
+    for (unsigned first = 0; first < 256; first += 32) {
+        unsigned char bytes[32];
+        char hex[65], expected[80];
+        for (unsigned i = 0; i < 32; i++) {
+            bytes[i] = (unsigned char)(first + i);
+            (void)snprintf(expected + 2 * (size_t)i, 3, "%02x", (unsigned)bytes[i]);
+        }
+        text_hex(hex, bytes);
+        ck_assert_str_eq(hex, expected);
+    }
+}
+END_TEST
+
 UNIT_MAIN("text", json_strings_are_escaped_and_always_utf8, a_buffer_stops_at_its_maximum, numbers_are_grouped,
-          utf8_is_told_from_other_bytes, errors_gain_nouns_in_front, arrays_grow_in_an_arena)
+          utf8_is_told_from_other_bytes, errors_gain_nouns_in_front, arrays_grow_in_an_arena,
+          an_arena_that_was_cleared_gives_zeroed_memory_again, every_byte_has_two_hex_digits)
