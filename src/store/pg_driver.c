@@ -113,5 +113,6 @@ const struct store_driver pg_driver = {
     .end = pg_pass_end,
     .settle = pg_settle,
     .explain = pg_explain,
+    .pressure = pg_pressure,
     .interrupt = pg_interrupt,
 };

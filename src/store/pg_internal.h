@@ -2,7 +2,7 @@
  * query; pg_bind.c: targets bound to the catalog; pg_check.c: faults, advice; pg_grants.c, pg_draft.c; pg_compile.c: the one place
  * that turns an order into SQL, with pg_sql.c (statements, ids) and pg_references.c (what hangs on a record); pg_count.c: probe,
  * count; pg_batch.c: passes, prepare, finish; pg_run.c: how a batch is chosen and where the next begins; pg_take.c: what a batch
- * does; pg_anonymize.c: strategies; pg_explain.c. */
+ * does; pg_anonymize.c: strategies; pg_explain.c; pg_pressure.c: how others fare. */
 #ifndef LAPSED_STORE_PG_INTERNAL_H
 #define LAPSED_STORE_PG_INTERNAL_H
 
@@ -170,6 +170,7 @@ int pg_pass_finish(struct store *store, struct pass *pass, bool commit, struct o
 void pg_pass_exclude(struct store *store, struct pass *pass, const struct order *order, const char *tenant);
 void pg_pass_end(struct store *store, struct pass *pass);
 int pg_settle(struct store *store, const char *transaction, const char *server, enum settled *ret_settled, struct err *err);
+int pg_pressure(struct store *store, const char *query, struct pressure *ret_pressure, struct err *err);
 int pg_explain(struct store *store, const struct target *target, const char *key, struct arena *arena, struct record_facts *ret_facts,
                struct err *err);
 

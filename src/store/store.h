@@ -99,6 +99,16 @@ struct store_settings {
     const unsigned char *evidence_key;
 };
 
+/* How others fare on a store, for the throttle: a driver that does not measure something says PRESSURE_NONE, one that may
+ * not (lapsectl grants prints what is needed) PRESSURE_UNREADABLE. */
+enum { PRESSURE_NONE = -1, PRESSURE_UNREADABLE = -2 };
+struct pressure {
+    int64_t replica_lag_us;  /* the most that a replica is behind the primary */
+    int64_t snapshot_age_us; /* the oldest snapshot or transaction but ours: what was deleted since cannot be cleaned up */
+    int64_t lock_waits;      /* sessions that wait for a lock */
+    bool query_says_wait;    /* the answer of the schedule's own query; false without one */
+};
+
 typedef int tenant_sink(void *context, const struct tenant_row *row, struct err *err);
 
 struct store_driver {
@@ -163,6 +173,10 @@ struct store_driver {
     int (*settle)(struct store *store, const char *transaction, const char *server, enum settled *ret_settled, struct err *err);
     int (*explain)(struct store *store, const struct target *target, const char *key, struct arena *arena, struct record_facts *ret_facts,
                    struct err *err);
+
+    /* query: one row of one truth value in the store's own language, true = wait; NULL: none. ERR_CONFIG: the query is at fault.
+     * Meant for a store of its own, beside those that destroy. NULL in a driver that measures nothing. */
+    int (*pressure)(struct store *store, const char *query, struct pressure *ret_pressure, struct err *err);
 
     /* From another thread: makes the verb that is under way end soon (ERR_UNAVAILABLE), for a stop in time. */
     void (*interrupt)(struct store *store);
