@@ -48,6 +48,23 @@ struct order order_any(const struct target *target, const struct scope_tenant *t
 
 bool order_is_any(const struct order *order) { return !order->keep; }
 
+/* FNV-1a. */
+static uint32_t hash_of(const char *text) {
+    uint32_t hash = UINT32_C(2166136261);
+    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * UINT32_C(16777619);
+    return hash ^ hash >> 16;
+}
+
+bool portion_has(const struct portion *portion, const char *tenant) {
+    if (!portion || portion->parts < 2) return true;
+    return (*tenant ? hash_of(tenant) % portion->parts : 0) == portion->part;
+}
+
+size_t portion_limit(const struct portion *portion, const struct order *order, size_t limit) {
+    size_t own = portion && portion->limits ? portion->limits[order->target->number] : limit;
+    return own < limit ? own : limit;
+}
+
 static const struct scope_tenant *find(const struct scope *scope, const char *tenant) {
     const struct scope_tenant key = {.id = tenant};
     return scope->n_tenants ? bsearch(&key, scope->tenants, scope->n_tenants, sizeof key, by_id) : NULL;

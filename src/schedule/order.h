@@ -65,6 +65,18 @@ struct order order_for(const struct order *order, const struct scope_tenant *ten
 struct order order_any(const struct target *target, const struct scope_tenant *tenants, size_t n_tenants);
 bool order_is_any(const struct order *order);
 
+/* What one of several connections does of the same orders at the same time. No tenant's records are in two parts; where a target has
+ * no tenants, all of them are in part 0. */
+struct portion {
+    unsigned part, parts;
+    /* By target.number: so many records a batch at most (more dependents, too, count as records). NULL: any number. */
+    const size_t *limits;
+};
+
+/* A portion that is NULL is the whole. tenant "": none. */
+bool portion_has(const struct portion *portion, const char *tenant);
+size_t portion_limit(const struct portion *portion, const struct order *order, size_t limit); /* the smaller of the two */
+
 /* The cutoff that holds for this tenant in this scope (TIME_NEVER: nothing is due). */
 int64_t scope_cutoff(const struct scope *scope, const char *tenant);
 /* The tenant's end that a listed tenant's cutoff stands for; TIME_FOREVER where it is not listed. */

@@ -27,6 +27,7 @@ struct pass {
     struct arena *arena; /* of the pass */
     const struct order **orders;
     size_t n_orders, current;
+    const struct portion *portion;
     struct excluded *excluded;
     size_t n_excluded;
 
@@ -51,7 +52,8 @@ struct pass {
 
 /* ---- begin, end ---- */
 
-int mongo_pass_begin(struct store *base, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err) {
+int mongo_pass_begin(struct store *base, const struct order *const *orders, size_t n_orders, const struct portion *portion, struct pass **ret_pass,
+                     struct err *err) {
     struct mongo_store *store = mongo_of(base);
     if (store->base.settings.read_only)
         return err_set(err, ERR_BUG, "store \"%s\": was opened to read only", store->base.settings.conf->name);
@@ -64,6 +66,7 @@ int mongo_pass_begin(struct store *base, const struct order *const *orders, size
     pass->orders = ARENA_ARRAY(pass->arena, const struct order *, n_orders);
     for (size_t i = 0; i < n_orders; i++) pass->orders[i] = orders[i];
     pass->n_orders = n_orders;
+    pass->portion = portion;
     *ret_pass = pass;
     return 0;
 }
@@ -146,7 +149,7 @@ static int start_order(struct mongo_store *store, struct pass *pass, struct err 
     pass->queue = ARENA_ARRAY(pass->order_arena, struct queued, pass->room);
     pass->window = ARENA_ARRAY(pass->order_arena, struct queued, pass->room);
     for (size_t i = 0; i < tally.n_tenants; i++)
-        if (!is_excluded(pass, tally.tenants[i].tenant))
+        if (portion_has(pass->portion, tally.tenants[i].tenant) && !is_excluded(pass, tally.tenants[i].tenant))
             push(pass, (struct queued){tally.tenants[i].tenant, tally.tenants[i].count, tally.tenants[i].oldest_us});
     if (pass->n_queue) qsort(pass->queue, pass->n_queue, sizeof *pass->queue, by_oldest);
     pass->by_key = mongo_is_walked(order);
@@ -290,7 +293,8 @@ static int prepare_window(struct mongo_store *store, struct pass *pass, size_t l
 }
 
 /* The next batch of the order whose turn it is; *ret_batch = NULL: it has none left. */
-static int prepare_order(struct mongo_store *store, struct pass *pass, size_t limit, struct arena *arena, struct batch **ret_batch, struct err *err) {
+static int prepare_order(struct mongo_store *store, struct pass *pass, size_t most, struct arena *arena, struct batch **ret_batch, struct err *err) {
+    size_t limit = portion_limit(pass->portion, pass->orders[pass->current], most);
     *ret_batch = NULL;
     if (!pass->bound && start_order(store, pass, err)) return -1;
     while (pass->n_queue || pass->n_window) {

@@ -18,6 +18,7 @@ struct pass {
     struct arena *run_arena;  /* of the run */
     const struct order *const *orders;
     size_t n_orders, order, leaf; /* whose turn it is */
+    const struct portion *portion;
     bool open;                /* run is */
     struct pg_run run;
     size_t parents;           /* how many records to begin with where dependents count, too; 0: as many as the limit */
@@ -120,7 +121,8 @@ static int make_batch(struct pass *pass, struct pg_making *making, const struct 
 
 /* ---- the pass ---- */
 
-int pg_pass_begin(struct store *base, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err) {
+int pg_pass_begin(struct store *base, const struct order *const *orders, size_t n_orders, const struct portion *portion, struct pass **ret_pass,
+                  struct err *err) {
     struct pg_store *store = (struct pg_store *)(void *)base;
     if (pg_connect(store, err) < 0) return -1;
     struct pass *pass = xcalloc(1, sizeof *pass);
@@ -128,6 +130,7 @@ int pg_pass_begin(struct store *base, const struct order *const *orders, size_t 
     pass->run_arena = arena_new();
     pass->orders = orders;
     pass->n_orders = n_orders;
+    pass->portion = portion;
     *ret_pass = pass;
     return 0;
 }
@@ -148,7 +151,7 @@ static int open_run(struct pg_store *store, struct pass *pass, const struct pg_b
     arena_clear(pass->run_arena);
     pass->parents = 0;
     if (pg_begin(store, false, err) < 0) return -1;
-    int result = pg_run_open(store, &pass->run, order, bound->table->leaves[pass->leaf], pass->run_arena, err);
+    int result = pg_run_open(store, &pass->run, order, bound->table->leaves[pass->leaf], pass->portion, pass->run_arena, err);
     struct err ignored;
     if (pg_rollback(store, result < 0 ? &ignored : err) < 0) return -1;
     if (result < 0) return -1;
@@ -189,7 +192,8 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
             close_run(pass);
             continue;
         }
-        struct pg_making making = {.store = store, .run = &pass->run, .parents = &pass->parents, .arena = arena, .limit = limit};
+        struct pg_making making = {.store = store, .run = &pass->run, .parents = &pass->parents, .arena = arena,
+                                   .limit = portion_limit(pass->portion, pass->orders[pass->order], limit)};
         if (make_batch(pass, &making, ret_batch, err) < 0) {
             pg_run_put_back(&pass->run);
             bool locked = !strcmp(err->detail, "55P03") && !pass->run.careful;

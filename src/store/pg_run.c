@@ -92,14 +92,22 @@ static enum pg_shape shape_of(const struct pg_due *due) {
     return PG_BY_BLOCK;
 }
 
-int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *order, const struct pg_table *leaf, struct arena *arena,
-                struct err *err) {
+static size_t keep_portion(const struct portion *portion, struct pg_candidate *candidates, size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (portion_has(portion, candidates[i].tenant)) candidates[kept++] = candidates[i];
+    return kept;
+}
+
+int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *order, const struct pg_table *leaf, const struct portion *portion,
+                struct arena *arena, struct err *err) {
     struct pg_candidate *candidates;
     size_t count;
     *run = (struct pg_run){.arena = arena};
     if (pg_due_of(store, arena, order, leaf, &run->due, err) < 0) return -1;
     run->order = *run->due.order;
     if (pg_candidates(store, &run->due, pg_blocked_of(order), arena, &candidates, &count, err) < 0) return -1;
+    count = keep_portion(portion, candidates, count);
     run->over = !count;
     run->window_size = FIRST_WINDOW;
     if (!count) return 0;

@@ -19,6 +19,7 @@ struct pass {
     struct arena *arena;
     const struct order *const *orders;
     size_t n_orders;
+    const struct portion *portion;
     struct redis_order *compiled;
     struct redis_scan scan;
     struct bucket *buckets; /* by order */
@@ -72,11 +73,12 @@ static bool is_excluded(const struct bucket *bucket, const char *tenant) { retur
 static int collect(void *context, size_t order_number, const struct redis_item *item, struct err *err) {
     (void)err;
     struct pass *pass = context;
-    if (!is_excluded(&pass->buckets[order_number], item->tenant)) bucket_add(&pass->buckets[order_number], item);
+    if (portion_has(pass->portion, item->tenant) && !is_excluded(&pass->buckets[order_number], item->tenant)) bucket_add(&pass->buckets[order_number], item);
     return 0;
 }
 
-int redis_pass_begin(struct store *base, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err) {
+int redis_pass_begin(struct store *base, const struct order *const *orders, size_t n_orders, const struct portion *portion, struct pass **ret_pass,
+                     struct err *err) {
     struct redis_store *store = redis_of(base);
     struct arena *arena = arena_new();
     struct redis_order *compiled;
@@ -86,7 +88,7 @@ int redis_pass_begin(struct store *base, const struct order *const *orders, size
         return -1;
     }
     struct pass *pass = ARENA_NEW(arena, struct pass);
-    *pass = (struct pass){.arena = arena, .orders = orders, .n_orders = n_orders, .compiled = compiled};
+    *pass = (struct pass){.arena = arena, .orders = orders, .n_orders = n_orders, .portion = portion, .compiled = compiled};
     pass->buckets = ARENA_ARRAY(arena, struct bucket, n_orders);
     for (size_t i = 0; i < n_orders; i++) bucket_clear(&pass->buckets[i]);
     redis_scan_begin(&pass->scan, store, arena, compiled, n_orders);
@@ -99,7 +101,7 @@ static size_t ready_bucket(const struct pass *pass, size_t limit) {
     size_t number = 0;
     while (number < pass->n_orders) {
         int64_t records = pass->buckets[number].records;
-        if (records > 0 && (pass->scan.over || records >= (int64_t)limit)) break;
+        if (records > 0 && (pass->scan.over || records >= (int64_t)portion_limit(pass->portion, pass->orders[number], limit))) break;
         number++;
     }
     return number;
@@ -201,7 +203,7 @@ int redis_pass_prepare(struct store *base, struct pass *pass, size_t limit, stru
         *ret_batch = NULL;
         return 0;
     }
-    take(pass, number, limit);
+    take(pass, number, portion_limit(pass->portion, pass->orders[number], limit));
     *ret_batch = batch_of(store, pass, arena);
     store->prepared = pass;
     return 0;

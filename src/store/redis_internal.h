@@ -248,7 +248,8 @@ int redis_probe(struct store *store, const struct order *const *orders, size_t n
 int redis_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
 int redis_undecidable(struct store *store, const struct target *target, int64_t now_us, struct arena *arena, const struct undecidable **ret_items,
                       size_t *ret_count, struct err *err);
-int redis_pass_begin(struct store *store, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err);
+int redis_pass_begin(struct store *store, const struct order *const *orders, size_t n_orders, const struct portion *portion, struct pass **ret_pass,
+                     struct err *err);
 int redis_pass_prepare(struct store *store, struct pass *pass, size_t limit, struct arena *arena, const struct batch **ret_batch,
                        const struct order **ret_failed, struct err *err);
 int redis_pass_finish(struct store *store, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err);

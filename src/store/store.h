@@ -155,9 +155,13 @@ struct store_driver {
     int (*undecidable)(struct store *store, const struct target *target, int64_t now_us, struct arena *arena,
                        const struct undecidable **ret_items, size_t *ret_count, struct err *err);
 
-    /* A pass over these orders, one after the other; it probes each when its turn comes. Orders must outlive it. */
-    int (*begin)(struct store *store, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err);
-    /* The next batch of at most `limit` records, dependents included, or *ret_batch = NULL when the pass is over. On an
+    /* A pass over a portion of these orders (NULL: all of it), one order after the other; it probes each when its turn comes. Orders and
+     * portion must outlive it. As far as the order of its index allows, tenants take turns: one with more than a batch's worth stands
+     * behind the others after each of its batches. Several passes with different parts of the same orders may be under way at a time,
+     * each on a store of its own. */
+    int (*begin)(struct store *store, const struct order *const *orders, size_t n_orders, const struct portion *portion, struct pass **ret_pass,
+                 struct err *err);
+    /* The next batch of at most `limit` records (and the portion's limits), dependents included, or *ret_batch = NULL when the pass is over. On an
      * error other than ERR_UNAVAILABLE the order at fault (*ret_failed, may be NULL) is left out and the pass may go on; with
      * ERR_UNAVAILABLE *ret_failed says which one it happened to, and the same comes next.
      * After a batch only finish may follow. */

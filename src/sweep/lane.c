@@ -525,7 +525,7 @@ static void prepare(struct lane *lane) {
 
 static int run_begin(struct job *job, struct store *store, struct err *err) {
     struct lane *lane = LANE_OF(job, job);
-    return store_driver(store)->begin(store, lane->orders, lane->n_orders, &lane->pass, err);
+    return store_driver(store)->begin(store, lane->orders, lane->n_orders, NULL, &lane->pass, err);
 }
 
 static void on_begun(struct job *job) {

@@ -202,26 +202,32 @@ static void add_batch(struct sums *sums, const struct batch *batch, size_t limit
     sums->batches++;
 }
 
-static const struct batch *next_batch(struct pass *pass, size_t limit) {
+static const struct batch *next_batch_of(struct store *of, struct pass *pass, size_t limit) {
     const struct batch *batch = NULL;
     const struct order *failed = NULL;
-    MUST(fixture->driver->prepare(store, pass, limit, arena, &batch, &failed, &err));
+    MUST(fixture->driver->prepare(of, pass, limit, arena, &batch, &failed, &err));
     ck_assert_ptr_null(failed);
     return batch;
 }
 
-static int64_t finish_batch(struct pass *pass, bool commit) {
+static const struct batch *next_batch(struct pass *pass, size_t limit) { return next_batch_of(store, pass, limit); }
+
+static int64_t finish_batch_of(struct store *of, struct pass *pass, bool commit) {
     struct outcome outcome = {-1, -1};
-    MUST(fixture->driver->finish(store, pass, commit, &outcome, &err));
+    MUST(fixture->driver->finish(of, pass, commit, &outcome, &err));
     return outcome.records;
 }
 
-static struct pass *begin_pass(const struct order *const *orders, size_t n_orders) {
+static int64_t finish_batch(struct pass *pass, bool commit) { return finish_batch_of(store, pass, commit); }
+
+static struct pass *begin_portion(struct store *of, const struct order *const *orders, size_t n_orders, const struct portion *portion) {
     struct pass *pass;
     ready();
-    MUST(fixture->driver->begin(store, orders, n_orders, &pass, &err));
+    MUST(fixture->driver->begin(of, orders, n_orders, portion, &pass, &err));
     return pass;
 }
+
+static struct pass *begin_pass(const struct order *const *orders, size_t n_orders) { return begin_portion(store, orders, n_orders, NULL); }
 
 /* One pass over the orders, all committed. */
 static struct sums run_pass(const struct order *const *orders, size_t n_orders, size_t limit) {
@@ -534,6 +540,56 @@ START_TEST(the_limit_holds_in_every_batch) {
 }
 END_TEST
 
+START_TEST(a_portion_has_limits_of_its_own) {
+    spread(20);
+    struct order order = rest_order(NOON_US, NULL, 0);
+    const struct order *orders[] = {&order};
+    const size_t limits[] = {3, 1000};
+    const struct portion whole = {.parts = 1, .limits = limits};
+    struct sums sums = {0};
+    struct pass *pass = begin_portion(store, orders, 1, &whole);
+    for (const struct batch *batch; (batch = next_batch(pass, 100));) {
+        add_batch(&sums, batch, 3);
+        (void)finish_batch(pass, true);
+    }
+    fixture->driver->end(store, pass);
+    ck_assert_int_eq(sums.records, 40);
+}
+END_TEST
+
+/* A batch of each is in hand at the same time, on two connections. */
+START_TEST(two_parts_at_a_time_destroy_each_record_once) {
+    for (int i = 0; i < 120; i++) put(i, NAMES[i % 6], NOON_US + (i % 4 ? -1 : 1) * HOUR_US);
+    struct scope_tenant own[] = {with_cutoff("b", NOON_US - 2 * HOUR_US)};
+    struct order order = rest_order(NOON_US, own, 1);
+    const struct order *orders[] = {&order};
+    int64_t due = count_order(store, &order).records;
+    const struct portion portions[] = {{.part = 0, .parts = 2}, {.part = 1, .parts = 2}};
+    struct store *stores[] = {store, open_store(fixture->url, false)};
+    check_targets(stores[1]);
+    struct pass *passes[2];
+    struct sums sums[2] = {{0}, {0}};
+    bool over[2] = {false, false};
+    for (size_t p = 0; p < 2; p++) passes[p] = begin_portion(stores[p], orders, 1, &portions[p]);
+    while (!over[0] || !over[1]) {
+        for (size_t p = 0; p < 2; p++) {
+            const struct batch *batch = over[p] ? NULL : next_batch_of(stores[p], passes[p], 4);
+            over[p] = !batch;
+            if (batch) add_batch(&sums[p], batch, 4);
+        }
+        for (size_t p = 0; p < 2; p++)
+            if (!over[p]) sums[p].gone += finish_batch_of(stores[p], passes[p], true);
+    }
+    for (size_t p = 0; p < 2; p++) fixture->driver->end(stores[p], passes[p]);
+    fixture->driver->close(stores[1]);
+    ck_assert_int_eq(sums[0].gone + sums[1].gone, due);
+    ck_assert(sums[0].gone && sums[1].gone);
+    for (size_t i = 0; i < sums[0].n_tenants; i++) ck_assert_int_eq(sum_of(&sums[1], sums[0].tenants[i]), 0);
+    for (int i = 0; i < 120; i++) ck_assert_int_eq(fixture->has(i, NAMES[i % 6]), i % 4 == 0 || i % 6 == 1);
+    leaves_expect_each_once((size_t)due);
+}
+END_TEST
+
 START_TEST(anything_left_of_a_tenant_is_seen) {
     put(1, "a", NOON_US + 100 * HOUR_US);
     put(2, "b", ANCHOR_MISSING);
@@ -714,6 +770,8 @@ int contract_run(const struct fixture *tested) {
         undecidable_records_are_never_due_and_are_told,
         an_order_for_a_tenant_that_has_nothing_destroys_nothing,
         the_limit_holds_in_every_batch,
+        a_portion_has_limits_of_its_own,
+        two_parts_at_a_time_destroy_each_record_once,
         anything_left_of_a_tenant_is_seen,
         a_read_only_session_counts_the_same,
         settle_knows_or_says_that_it_does_not,

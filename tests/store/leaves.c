@@ -38,3 +38,11 @@ void leaves_expect(const char *const *names) {
     }
     ck_assert_uint_eq(n_found, count);
 }
+
+static int by_bytes(const void *a, const void *b) { return memcmp(a, b, sizeof *found); }
+
+void leaves_expect_each_once(size_t count) {
+    ck_assert_uint_eq(n_found, count);
+    qsort(found, n_found, sizeof *found, by_bytes);
+    for (size_t i = 1; i < n_found; i++) ck_assert_msg(memcmp(&found[i - 1], &found[i], sizeof *found) != 0, "a leaf twice");
+}

@@ -12,5 +12,7 @@ void leaves_add(const struct batch *batch);
 void leaves_clear(void);
 /* The leaves since leaves_clear are those of these names (JSON arrays, NULL at the end) and no others. */
 void leaves_expect(const char *const *names);
+/* They are so many, and no two are the same. */
+void leaves_expect_each_once(size_t count);
 
 #endif

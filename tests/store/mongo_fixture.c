@@ -135,7 +135,7 @@ struct outcome fixture_sweep(struct fixture *fixture, const struct order *order,
     struct pass *pass;
     const struct batch *batch;
     leaves_clear();
-    ck_assert_msg(!mongo_driver.begin(fixture->store, &order, 1, &pass, &fixture->err), "%s", fixture->err.text);
+    ck_assert_msg(!mongo_driver.begin(fixture->store, &order, 1, NULL, &pass, &fixture->err), "%s", fixture->err.text);
     for (;;) {
         ck_assert_msg(!mongo_driver.prepare(fixture->store, pass, limit, fixture->arena, &batch, NULL, &fixture->err), "%s", fixture->err.text);
         if (!batch) break;

@@ -131,7 +131,7 @@ struct sum acts_pass(struct acts *acts, const struct order *order, size_t limit)
     struct pass *pass;
     leaves_clear();
     struct err err;
-    ck_assert_msg(pg_driver.begin(acts->store, &order, 1, &pass, &err) == 0, "%s", err.text);
+    ck_assert_msg(pg_driver.begin(acts->store, &order, 1, NULL, &pass, &err) == 0, "%s", err.text);
     for (;;) {
         const struct batch *batch;
         const struct order *failed = NULL;

@@ -152,7 +152,7 @@ int64_t world_count(const struct order *order) {
 struct pass *world_prepare(const struct order *const *order, size_t limit, const struct batch **ret_batch) {
     struct pass *pass;
     const struct order *failed;
-    ck_assert_msg(redis_driver.begin(world.store, order, 1, &pass, &world.err) == 0, "%s", world.err.text);
+    ck_assert_msg(redis_driver.begin(world.store, order, 1, NULL, &pass, &world.err) == 0, "%s", world.err.text);
     ck_assert_msg(redis_driver.prepare(world.store, pass, limit, world.arena, ret_batch, &failed, &world.err) == 0, "%s", world.err.text);
     return pass;
 }

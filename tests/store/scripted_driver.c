@@ -22,6 +22,7 @@ struct pass {
     struct arena *arena;
     const struct order *const *orders;
     size_t n_orders, at;
+    const struct portion *portion;
     struct exclusion *excluded;
     size_t n_excluded;
     size_t *chosen; /* numbers of records; between prepare and finish */
@@ -228,12 +229,13 @@ static int scripted_undecidable(struct store *store, const struct target *target
 
 /* --- passes -------------------------------------------------------------------------------------------------------- */
 
-static int scripted_begin(struct store *store, const struct order *const *orders, size_t n_orders, struct pass **ret_pass, struct err *err) {
+static int scripted_begin(struct store *store, const struct order *const *orders, size_t n_orders, const struct portion *portion, struct pass **ret_pass,
+                          struct err *err) {
     bool applied;
     if (enter(store, SCRIPTED_BEGIN, &applied, err) < 0) return leave(store, -1);
     struct arena *arena = arena_new();
     struct pass *pass = ARENA_NEW(arena, struct pass);
-    *pass = (struct pass){.arena = arena, .orders = orders, .n_orders = n_orders};
+    *pass = (struct pass){.arena = arena, .orders = orders, .n_orders = n_orders, .portion = portion};
     for (size_t i = 0; i < n_orders; i++) assert(!order_is_any(orders[i]));
     *ret_pass = pass;
     return leave(store, 0);
@@ -261,14 +263,17 @@ static struct evidence evidence_of(struct store *store, const struct pass *pass,
 }
 
 /* Chooses, and locks where a transaction would; what another session has locked is left alone. */
-static void choose(struct store *store, struct pass *pass, const struct order *order, size_t limit, struct arena *arena, struct batch *batch,
+static void choose(struct store *store, struct pass *pass, const struct order *order, size_t most, struct arena *arena, struct batch *batch,
                    struct tenant_count **tenants) {
     struct scripted_server *server = scripted_server();
+    size_t limit = portion_limit(pass->portion, order, most);
     pass->chosen = ARENA_ARRAY(arena, size_t, limit);
     pass->n_chosen = 0;
     for (size_t i = 0; i < server->n_records && pass->n_chosen < limit; i++) {
         struct scripted_record *record = &server->records[i];
-        if (record->locked || !is_due(order, record) || !is_free(order, record) || is_excluded(pass, order, record->tenant)) continue;
+        if (record->locked || !is_due(order, record) || !is_free(order, record) || is_excluded(pass, order, record->tenant) ||
+            !portion_has(pass->portion, record->tenant))
+            continue;
         if (!server->irrevocable) record->locked = store;
         pass->chosen[pass->n_chosen++] = i;
         add_record(arena, order, record, tenants, &batch->n_tenants);

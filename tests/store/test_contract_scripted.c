@@ -94,7 +94,7 @@ static enum settled commit_that_fails(enum err_code code, bool applied) {
     enum settled settled;
     scripted_put("records", 1, "a", 1);
     scripted_fail(NULL, SCRIPTED_COMMIT, 1, code, applied);
-    ck_assert_int_eq(scripted_driver.begin(store, orders, 1, &pass, &err), 0);
+    ck_assert_int_eq(scripted_driver.begin(store, orders, 1, NULL, &pass, &err), 0);
     ck_assert_int_eq(scripted_driver.prepare(store, pass, 10, arena, &batch, &failed, &err), 0);
     ck_assert_int_eq(scripted_driver.finish(store, pass, true, &outcome, &err), -1);
     ck_assert_int_eq(err.code, code);

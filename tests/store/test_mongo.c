@@ -210,7 +210,7 @@ START_TEST(an_updated_document_survives_and_the_batch_is_tried_again) {
     struct pass *pass;
     const struct batch *batch;
     struct outcome outcome;
-    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, &pass, &fixture.err));
+    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, NULL, &pass, &fixture.err));
     ck_assert(!mongo_driver.prepare(fixture.store, pass, 10, fixture.arena, &batch, NULL, &fixture.err));
     ck_assert(!batch->irrevocable);
     ck_assert_int_eq(batch->records, 5);
@@ -243,7 +243,7 @@ START_TEST(tenants_share_the_batches) {
     const struct batch *batch;
     struct outcome outcome;
     int large = 0, small = 0, batches = 0, last_small = 0, last_large = 0;
-    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, &pass, &fixture.err));
+    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, NULL, &pass, &fixture.err));
     for (;; batches++) {
         ck_assert(!mongo_driver.prepare(fixture.store, pass, 10, fixture.arena, &batch, NULL, &fixture.err));
         if (!batch) break;
@@ -277,7 +277,7 @@ START_TEST(an_excluded_tenant_is_left_alone) {
     struct pass *pass;
     const struct batch *batch;
     struct outcome outcome;
-    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, &pass, &fixture.err));
+    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, NULL, &pass, &fixture.err));
     ck_assert(!mongo_driver.prepare(fixture.store, pass, 10, fixture.arena, &batch, NULL, &fixture.err));
     ck_assert_int_eq(batch->records, 2);
     ck_assert_int_eq(batch->tenants[0].cutoff_us, TIME_FOREVER);

@@ -205,7 +205,7 @@ START_TEST(a_tenants_own_collection_is_dropped_whole) {
     struct pass *pass;
     const struct batch *batch;
     struct outcome outcome;
-    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, &pass, &fixture.err));
+    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, NULL, &pass, &fixture.err));
     ck_assert(!mongo_driver.prepare(fixture.store, pass, 1, fixture.arena, &batch, NULL, &fixture.err));
     ck_assert(batch->irrevocable && batch->range);
     ck_assert_int_eq(batch->records, 2);

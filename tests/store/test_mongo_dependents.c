@@ -63,7 +63,7 @@ START_TEST(a_document_with_more_dependents_than_a_batch_is_drained_first) {
     const struct batch *batch;
     struct outcome outcome;
     int64_t records = 0, dependents = 0;
-    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, &pass, &fixture.err));
+    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, NULL, &pass, &fixture.err));
     for (int batches = 0;; batches++) {
         ck_assert_int_lt(batches, 20);
         ck_assert(!mongo_driver.prepare(fixture.store, pass, 10, fixture.arena, &batch, NULL, &fixture.err));

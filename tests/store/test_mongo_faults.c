@@ -41,7 +41,7 @@ struct running {
 static void prepare(struct fixture *fixture, struct running *running, const struct target *target) {
     running->order = fixture_purge(fixture, target, fixture_listed(fixture, "at", NEW_YEAR_US, anna));
     running->orders[0] = &running->order;
-    ck_assert(!mongo_driver.begin(fixture->store, running->orders, 1, &running->pass, &fixture->err));
+    ck_assert(!mongo_driver.begin(fixture->store, running->orders, 1, NULL, &running->pass, &fixture->err));
     ck_assert_msg(!mongo_driver.prepare(fixture->store, running->pass, 100, fixture->arena, &running->batch, NULL, &fixture->err), "%s", fixture->err.text);
 }
 
@@ -123,7 +123,7 @@ START_TEST(a_conflict_applies_nothing_and_is_tried_again) {
     bson_t *options = bson_new(), *one = BCON_NEW("_id", BCON_INT32(1)), *later = BCON_NEW("$set", "{", "at", BCON_DATE_TIME(DAY(1) / 1000), "}");
     ck_assert(mongoc_client_session_append(session, options, &error));
     ck_assert_msg(mongoc_collection_update_one(collection, one, later, options, NULL, &error), "%s", error.message);
-    ck_assert(!mongo_driver.begin(fixture.store, running.orders, 1, &running.pass, &fixture.err));
+    ck_assert(!mongo_driver.begin(fixture.store, running.orders, 1, NULL, &running.pass, &fixture.err));
     ck_assert(mongo_driver.prepare(fixture.store, running.pass, 100, fixture.arena, &running.batch, NULL, &fixture.err));
     ck_assert_msg(fixture.err.code == ERR_UNAVAILABLE, "%s", fixture.err.text);
     ck_assert_str_eq(fixture.err.detail, "112");
@@ -153,7 +153,7 @@ START_TEST(a_reader_cannot_begin) {
     struct order order = fixture_purge(&fixture, target, fixture_listed(&fixture, "at", NEW_YEAR_US, anna));
     const struct order *orders[] = {&order};
     struct pass *pass;
-    ck_assert(mongo_driver.begin(fixture.store, orders, 1, &pass, &fixture.err));
+    ck_assert(mongo_driver.begin(fixture.store, orders, 1, NULL, &pass, &fixture.err));
     ck_assert_int_eq(fixture_tally(&fixture, &order).dependents, 1);
     fixture_close(&fixture);
 }
@@ -208,7 +208,7 @@ START_TEST(without_transactions_a_changed_document_is_not_overwritten) {
     fixture_start(&fixture);
     running.order = order_make(target, ACTION_ANONYMIZE, &fixture.keep, fixture_listed(&fixture, "at", NEW_YEAR_US, anna));
     running.orders[0] = &running.order;
-    ck_assert(!mongo_driver.begin(fixture.store, running.orders, 1, &running.pass, &fixture.err));
+    ck_assert(!mongo_driver.begin(fixture.store, running.orders, 1, NULL, &running.pass, &fixture.err));
     ck_assert(!mongo_driver.prepare(fixture.store, running.pass, 10, fixture.arena, &running.batch, NULL, &fixture.err));
     ck_assert_int_eq(running.batch->records, 2);
     fixture_command(&fixture, "{'update': 'people', 'updates': [{'q': {'_id': 2}, 'u': {'$set': {'at': " YOUNG ", 'name.last': 'L'}}}]}");
@@ -233,7 +233,7 @@ START_TEST(a_question_that_takes_too_long_says_which_order_it_was) {
     fixture_start(&fixture);
     struct order order = fixture_purge(&fixture, target, fixture_listed(&fixture, "at", NEW_YEAR_US, anna));
     const struct order *orders[] = {&order};
-    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, &pass, &fixture.err));
+    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, NULL, &pass, &fixture.err));
     fail_next(&fixture, "'mode': {'times': 1}, 'data': {'failCommands': ['aggregate'], 'errorCode': 50}");
     int result = mongo_driver.prepare(fixture.store, pass, 10, fixture.arena, &batch, &failed, &fixture.err);
     fail_next(&fixture, "'mode': 'off'");

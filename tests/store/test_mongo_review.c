@@ -27,7 +27,7 @@ struct running {
 
 static void prepare(struct fixture *fixture, struct running *running, const struct order *order, size_t limit) {
     running->orders[0] = order;
-    ck_assert(!mongo_driver.begin(fixture->store, running->orders, 1, &running->pass, &fixture->err));
+    ck_assert(!mongo_driver.begin(fixture->store, running->orders, 1, NULL, &running->pass, &fixture->err));
     ck_assert_msg(!mongo_driver.prepare(fixture->store, running->pass, limit, fixture->arena, &running->batch, NULL, &fixture->err), "%s", fixture->err.text);
     ck_assert_ptr_nonnull(running->batch);
 }

@@ -51,7 +51,7 @@ START_TEST(rows_without_an_identity_make_a_range) {
     struct pass *pass;
     const struct batch *batch;
     struct err err;
-    ck_assert(!pg_driver.begin(acts.store, orders, 1, &pass, &err) && !pg_driver.prepare(acts.store, pass, 100, acts.arena, &batch, NULL, &err));
+    ck_assert(!pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err) && !pg_driver.prepare(acts.store, pass, 100, acts.arena, &batch, NULL, &err));
     leaves_clear();
     leaves_add(batch);
     ck_assert(batch->range && batch->dependents == 2);

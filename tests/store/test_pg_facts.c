@@ -66,7 +66,7 @@ static int64_t carry_out(struct world *world, const struct plan *plan) {
         ck_assert_msg(!driver->probe(base(world), &order, 1, world->arena, &tally, &err), "probe %s: %s", order->target->name, err.text);
         ck_assert_msg(!driver->count(base(world), &order, 1, world->arena, &tally, &err), "count %s: %s", order->target->name, err.text);
         struct pass *pass;
-        ck_assert_msg(!driver->begin(base(world), &order, 1, &pass, &err), "begin %s: %s", order->target->name, err.text);
+        ck_assert_msg(!driver->begin(base(world), &order, 1, NULL, &pass, &err), "begin %s: %s", order->target->name, err.text);
         for (;;) {
             const struct batch *batch = NULL;
             const struct order *failed = NULL;

@@ -22,7 +22,7 @@ START_TEST(large_and_small_tenants_take_turns) {
     const struct order *orders[] = {&order};
     struct pass *pass;
     struct err err;
-    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, &pass, &err), 0);
+    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), 0);
     size_t small_gone_after = 0, batches = 0;
     for (;;) {
         const struct batch *batch;

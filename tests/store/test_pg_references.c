@@ -118,7 +118,7 @@ END_TEST
 
 static int first_batch(struct acts *acts, const struct order *const *orders, struct pass **pass, const struct batch **batch, struct err *err) {
     const struct order *failed = NULL;
-    ck_assert_msg(pg_driver.begin(acts->store, orders, 1, pass, err) == 0, "%s", err->text);
+    ck_assert_msg(pg_driver.begin(acts->store, orders, 1, NULL, pass, err) == 0, "%s", err->text);
     return pg_driver.prepare(acts->store, *pass, 100, acts->arena, batch, &failed, err);
 }
 

@@ -131,7 +131,7 @@ START_TEST(a_trigger_that_writes_values_back_is_refused) {
     const struct batch *batch;
     struct pass *pass;
     struct err err;
-    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, &pass, &err), 0);
+    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), 0);
     ck_assert_int_eq(pg_driver.prepare(acts.store, pass, 10, acts.arena, &batch, &failed, &err), -1);
     ck_assert_int_eq(err.code, ERR_REFUSED);
     ck_assert_ptr_eq(failed, &order);
@@ -160,7 +160,7 @@ static void never_ends(const char *schema, const char *rule) {
     struct pass *pass;
     struct err err;
     int result;
-    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, &pass, &err), 0);
+    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), 0);
     for (size_t batches = 0; (result = pg_driver.prepare(acts.store, pass, 400, acts.arena, &batch, &failed, &err)) == 0 && batch; batches++) {
         ck_assert_uint_lt(batches, 200);
         ck_assert_msg(pg_driver.finish(acts.store, pass, true, &outcome, &err) == 0, "%s", err.text);
