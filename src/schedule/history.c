@@ -171,14 +171,25 @@ int history_save(const struct history *history, const char *state_folder, struct
 
 /* ---- what is in force ---- */
 
+/* The one that was in force when this key was noted last. */
+static struct in_force *latest(struct in_force *run, size_t count) {
+    struct in_force *found = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (!found || run[i].last_us > found->last_us) found = &run[i];
+    return found;
+}
+
 /* Notes one period; only entries that were there before this note are looked at. `before`: what held until now where this key
- * is new (NULL: nothing did). */
-static void note(struct history *history, struct in_force key, const char *before, int64_t previous_us) {
+ * is new (NULL: nothing did). Notice runs from here, not from when the other one was noted last: nobody looked in between. */
+static void note(struct history *history, struct in_force key, const char *before) {
     size_t count;
-    struct in_force *run = find(history, &key, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(run[i].period, key.period) != 0) continue;
-        run[i].last_us = key.last_us;
+    struct in_force *run = find(history, &key, &count), *other = latest(run, count), *known = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(run[i].period, key.period)) known = &run[i];
+    int64_t until_us = key.last_us - 1;
+    if (other && other != known && (!known || known->last_us < other->last_us) && other->last_us < until_us) other->last_us = until_us;
+    if (known) {
+        known->last_us = key.last_us;
         return;
     }
     struct arena *arena = history->arena;
@@ -189,7 +200,7 @@ static void note(struct history *history, struct in_force key, const char *befor
     *ARENA_APPEND(arena, history->items, history->count) = key;
     if (count || !before) return;
     key.period = arena_strdup(arena, before);
-    key.last_us = previous_us;
+    key.last_us = until_us;
     *ARENA_APPEND(arena, history->items, history->count) = key;
 }
 
@@ -207,7 +218,7 @@ static void note_slot(struct history *history, const struct rule *rule, enum kee
     for (size_t i = 0; i < n_keeps; i++) {
         struct in_force key = {.rule = rule->data, .slot = slot, .anchor = anchor_of(&keeps[i]), .tenant = "",
                                .period = text_of(history->arena, &keeps[i]), .last_us = now_us};
-        note(history, key, previous_us == TIME_NEVER ? NULL : "forever", previous_us);
+        note(history, key, previous_us == TIME_NEVER ? NULL : "forever");
     }
 }
 
@@ -240,7 +251,7 @@ static void note_tenants(struct history *history, const struct schedule *schedul
         (void)find(history, &key, &count);
         /* A tenant that never had one of its own needs no entry. */
         if (!count && !strcmp(key.period, general)) continue;
-        note(history, key, previous_us == TIME_NEVER ? NULL : before, previous_us);
+        note(history, key, previous_us == TIME_NEVER ? NULL : before);
     }
 }
 
@@ -286,6 +297,27 @@ bool history_period(const struct history *history, const struct schedule *schedu
     for (size_t i = 0; i < count; i++)
         if (run[i].last_us >= now_us - schedule->settings.notice_us && !lengthen(&longest, &any, run[i].period, now_us)) return false;
     *ret_period = longest;
+    return true;
+}
+
+bool history_shortened(const struct history *history, const struct schedule *schedule, const struct rule *rule, enum keep_slot slot,
+                       const struct keep *keep, int64_t now_us, struct shortened *ret_shortened) {
+    if (keep->kind == KEEP_FOREVER) return false;
+    const struct in_force key = {.rule = rule->data, .slot = slot, .anchor = anchor_of(keep), .tenant = ""};
+    size_t count;
+    const struct in_force *run = find(history, &key, &count), *longest = NULL;
+    struct period most = keep->period;
+    for (size_t i = 0; i < count; i++) {
+        struct period period = {0};
+        if (run[i].last_us < now_us - schedule->settings.notice_us) continue;
+        bool forever = !period_of(run[i].period, &period), longer = !forever && period.count && (!most.count || period_compare(now_us, period, most) > 0);
+        if (!forever && !longer) continue;
+        longest = &run[i];
+        if (forever) break;
+        most = period;
+    }
+    if (!longest) return false;
+    *ret_shortened = (struct shortened){.from = longest->period, .on_us = longest->last_us + 1, .until_us = longest->last_us + 1 + schedule->settings.notice_us};
     return true;
 }
 

@@ -23,6 +23,13 @@ int history_save(const struct history *history, const char *state_folder, struct
  * the longest that was in force within `notice`. Returns false if that is "forever": nothing is due. */
 bool history_period(const struct history *history, const struct schedule *schedule, const struct rule *rule,
                     enum keep_slot slot, const struct keep *keep, int64_t now_us, struct period *ret_period);
+/* A longer period that still counts beside the one that is written now. */
+struct shortened {
+    const char *from; /* "12 months", "forever"; the history's */
+    int64_t on_us, until_us;
+};
+bool history_shortened(const struct history *history, const struct schedule *schedule, const struct rule *rule, enum keep_slot slot,
+                       const struct keep *keep, int64_t now_us, struct shortened *ret_shortened);
 enum own_history { OWN_HISTORY_NONE, OWN_HISTORY_PERIOD, OWN_HISTORY_FOREVER };
 
 /* The longest of a tenant's own periods that still counts for this rule (rule.per_tenant, which replaces the KEEP_AGE

@@ -139,6 +139,33 @@ static void load_batch(struct loader *loader, const config_setting_t *root) {
         loader->schedule->settings.batch_rows = (size_t)config_setting_get_int(rows);
 }
 
+/* A number without quotes, or the default. */
+static int64_t load_number(const struct loader *loader, const config_setting_t *group, const char *name, int standard, int most) {
+    const config_setting_t *setting = group ? config_setting_get_member(group, name) : NULL;
+    if (!setting) return standard;
+    if (config_setting_type(setting) == CONFIG_TYPE_INT && config_setting_get_int(setting) >= 0 && config_setting_get_int(setting) <= most)
+        return config_setting_get_int(setting);
+    load_fault(loader, setting, "%s is not a number from 0 to %d; write one without quotes, such as %s = %d", name, most, name, standard);
+    return standard;
+}
+
+static void load_brakes(struct loader *loader, const config_setting_t *root) {
+    struct brake_limits *brakes = &loader->schedule->settings.brakes;
+    const config_setting_t *group = load_group(loader, root, "brakes");
+    if (group) load_known(loader, group, (const char *const[]){"first_run", "records", "tenants", "share", "growth", "shrink", NULL});
+    const config_setting_t *first_run = group ? config_setting_get_member(group, "first_run") : NULL;
+    brakes->first_run = true;
+    if (first_run && config_setting_type(first_run) != CONFIG_TYPE_BOOL)
+        load_fault(loader, first_run, "first_run is neither true nor false; write first_run = true");
+    else if (first_run)
+        brakes->first_run = config_setting_get_bool(first_run) != 0;
+    brakes->records = load_number(loader, group, "records", 1000, INT32_MAX);
+    brakes->tenants = load_number(loader, group, "tenants", 10, INT32_MAX);
+    brakes->share = load_number(loader, group, "share", 50, 100);
+    brakes->growth = load_number(loader, group, "growth", 3, 1000000);
+    brakes->shrink = load_number(loader, group, "shrink", 20, 100);
+}
+
 const char *load_path(const struct loader *loader, const char *path) {
     const char *base = loader->schedule->path, *slash = strrchr(base, '/');
     if (*path == '/' || !slash) return path;
@@ -168,6 +195,7 @@ void load_settings(struct loader *loader, const config_setting_t *root) {
     }
     load_sweep(loader, root);
     load_batch(loader, root);
+    load_brakes(loader, root);
     for (size_t i = 0; i < sizeof amounts / sizeof *amounts; i++) load_amount(loader, root, &amounts[i]);
     const config_setting_t *journal = config_setting_get_member(root, "journal");
     if (journal && !config_setting_is_group(journal)) journal = NULL;

@@ -156,8 +156,18 @@ struct tenants_conf {
 
 enum load { LOAD_GENTLE, LOAD_NORMAL, LOAD_FULL };
 
+/* Beyond what a rule may not go without an approval (brake.h). 0: nothing goes without one. */
+struct brake_limits {
+    bool first_run;  /* a rule, or a changed one, waits before its first run */
+    int64_t records; /* so many a sweep need no history */
+    int64_t tenants; /* likewise */
+    int64_t share;   /* likewise: percent of a place's records */
+    int64_t growth;  /* beyond those: times what the last runs were */
+    int64_t shrink;  /* percent that the list of tenants may lose from one sweep to the next */
+};
+
 /* What may be asked of the daemon: bits of principal.may. */
-enum { MAY_HOLD = 1, MAY_RELEASE = 2, MAY_PAUSE = 4, MAY_RESUME = 8 };
+enum { MAY_HOLD = 1, MAY_RELEASE = 2, MAY_PAUSE = 4, MAY_RESUME = 8, MAY_APPROVE = 16 };
 
 /* Who may ask for what, beside root and the daemon's own user, who may ask for everything. */
 struct principal {
@@ -181,6 +191,7 @@ struct settings {
     int64_t lock_timeout_us;
     int64_t survey_every_us;     /* how often undecidable records are counted */
     int64_t cooling_off_us;      /* for how long a released hold still counts */
+    struct brake_limits brakes;
     const struct principal *principals;
     size_t n_principals;
 };

@@ -98,6 +98,37 @@ START_TEST(a_tenant_that_is_gone_keeps_its_last_period) {
 }
 END_TEST
 
+START_TEST(notice_runs_from_when_the_shorter_one_is_seen) {
+    struct history *history = fresh();
+    sweep(history, "2026-09-01", "12 months", true, "7 years", "12 months", "7 years");
+    /* Nobody looked for two months; and then back and forth, with a gap. */
+    sweep(history, "2026-11-02", "6 months", true, NULL, "12 months", "7 years");
+    sweep(history, "2026-11-30", "6 months", true, NULL, "12 months", "7 years");
+    sweep(history, "2026-12-01", "12 months", true, NULL, "12 months", "7 years");
+    sweep(history, "2027-03-01", "6 months", true, NULL, "12 months", "12 months");
+    sweep(history, "2027-03-30", "6 months", true, NULL, "12 months", "12 months");
+    sweep(history, "2027-03-31", "6 months", true, NULL, "6 months", "6 months");
+    history_free(history);
+}
+END_TEST
+
+START_TEST(a_shortened_period_is_told_until_it_counts) {
+    struct history *history = fresh();
+    sweep(history, "2026-11-20", "12 months", true, NULL, "12 months", "none");
+    sweep(history, "2026-11-23", "6 months", true, NULL, "12 months", NULL);
+    struct schedule *schedule = schedule_with("keep = \"6 months\";");
+    struct shortened shortened = {0};
+    const struct rule *rule = &schedule->rules[0];
+    ck_assert(history_shortened(history, schedule, rule, SLOT_KEEP, &rule->keep[0], at("2026-12-22"), &shortened));
+    ck_assert_str_eq(shortened.from, "12 months");
+    ck_assert_int_eq(shortened.on_us, at("2026-11-23"));
+    ck_assert_int_eq(shortened.until_us, at("2026-12-23"));
+    ck_assert(!history_shortened(history, schedule, rule, SLOT_KEEP, &rule->keep[0], at("2026-12-23"), &shortened));
+    schedule_free(schedule);
+    history_free(history);
+}
+END_TEST
+
 START_TEST(the_history_outlives_the_daemon) {
     char folder[] = "/tmp/lapsed-test-XXXXXX", path[64];
     ck_assert_ptr_nonnull(mkdtemp(folder));
@@ -123,4 +154,5 @@ END_TEST
 
 UNIT_MAIN("history", a_shortened_rule_waits_for_notice, a_rule_that_was_forever_waits_too,
           a_tenant_that_loses_its_longer_period_keeps_it_for_notice, a_tenant_that_gains_a_shorter_period_waits,
-          a_tenant_that_is_gone_keeps_its_last_period, the_history_outlives_the_daemon)
+          a_tenant_that_is_gone_keeps_its_last_period, notice_runs_from_when_the_shorter_one_is_seen,
+          a_shortened_period_is_told_until_it_counts, the_history_outlives_the_daemon)

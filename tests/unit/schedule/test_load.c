@@ -111,6 +111,12 @@ START_TEST(settings_have_defaults) {
     ck_assert_int_eq(settings->statement_timeout_us, 30 * TIME_SECOND_US);
     ck_assert_int_eq(settings->lock_timeout_us, 2 * TIME_SECOND_US);
     ck_assert_int_eq(settings->survey_every_us, TIME_DAY_US);
+    ck_assert(settings->brakes.first_run);
+    ck_assert_int_eq(settings->brakes.records, 1000);
+    ck_assert_int_eq(settings->brakes.tenants, 10);
+    ck_assert_int_eq(settings->brakes.share, 50);
+    ck_assert_int_eq(settings->brakes.growth, 3);
+    ck_assert_int_eq(settings->brakes.shrink, 20);
     loading_end(&loading);
 }
 END_TEST
