@@ -26,7 +26,7 @@ static bool has_lag(const json_t *status) {
     size_t i;
     json_t *rule;
     json_array_foreach(json_object_get(status, "rules"), i, rule) {
-        if (json_number(rule, "lag_seconds", 0) > 0 || json_number(rule, "left", 0) != 0) return true;
+        if (json_number(rule, "lag_seconds", 0) > 0 || json_number(rule, "left", 0) != 0 || json_is_true(json_object_get(rule, "late"))) return true;
     }
     return false;
 }
@@ -36,6 +36,18 @@ static bool has_store_down(const json_t *status) {
     json_t *store;
     json_array_foreach(json_object_get(status, "stores"), i, store) {
         if (!text_equal(json_text(store, "state", "up"), "up")) return true;
+    }
+    return false;
+}
+
+/* "alarms" is the time from which it is one, null: never. Without it, it is. */
+static bool has_alarm(const json_t *findings, int64_t now_us) {
+    size_t i;
+    json_t *finding;
+    json_array_foreach(findings, i, finding) {
+        int64_t alarms_us;
+        if (json_is_null(json_object_get(finding, "alarms"))) continue;
+        if (!field_time(finding, "alarms", &alarms_us) || alarms_us <= now_us) return true;
     }
     return false;
 }
@@ -53,7 +65,7 @@ enum status_verdict status_verdict(const struct daemon_state *state, int64_t now
     const char *doing = json_text(status, "state", "");
     if (text_equal(doing, "stopping") || text_equal(doing, "paused")) return STATUS_STOPPED;
     bool attention = text_equal(doing, "waiting") || has_lag(status) || has_store_down(status) || is_late(status, now_us) ||
-                     json_array_size(state->findings);
+                     has_alarm(state->findings, now_us);
     return attention ? STATUS_ATTENTION : STATUS_WELL;
 }
 
@@ -111,7 +123,7 @@ static void print_rules(struct arena *arena, const json_t *rules, FILE *to, bool
     static const struct table_column columns[] = {
         {"RULE", ALIGN_LEFT, 0}, {"PURGED", ALIGN_RIGHT, 0},      {"ANONYMIZED", ALIGN_RIGHT, 0},
         {"BLOCKED", ALIGN_RIGHT, 0}, {"UNDECIDABLE", ALIGN_RIGHT, 0}, {"LEFT", ALIGN_RIGHT, 0},
-        {"LAG", ALIGN_RIGHT, 0}, {"LAST SUCCESS", ALIGN_LEFT, 0},
+        {"LAG", ALIGN_RIGHT, 0}, {"OLDEST DUE", ALIGN_LEFT, 0}, {"LAST SUCCESS", ALIGN_LEFT, 0},
     };
     struct table *table = table_new(arena, columns, sizeof columns / sizeof *columns);
     size_t i;
@@ -126,10 +138,33 @@ static void print_rules(struct arena *arena, const json_t *rules, FILE *to, bool
         number_cell(table, rule, "undecidable", STYLE_WARNING);
         number_cell(table, rule, "left", STYLE_WARNING);
         table_cell(table, lag_seconds > 0 ? STYLE_WARNING : STYLE_PLAIN, span_text(arena, lag_seconds));
-        table_cell(table, STYLE_PLAIN, time_or(arena, rule, "last_success", "never"));
+        table_cell(table, STYLE_PLAIN, arena_printf(arena, "%.10s", time_or(arena, rule, "oldest_due", "-")));
+        table_cell(table, json_is_true(json_object_get(rule, "late")) ? STYLE_BAD : STYLE_PLAIN, time_or(arena, rule, "last_success", "never"));
     }
     (void)fputc('\n', to);
     table_print(table, to, colour);
+}
+
+static void print_waits(struct arena *arena, const json_t *rules, FILE *to, bool colour) {
+    size_t i, j;
+    json_t *rule, *wait;
+    const char *before = "\n";
+    json_array_foreach(rules, i, rule) {
+        const char *name = text_printable(arena, json_text(rule, "rule", ""));
+        if (json_is_true(json_object_get(rule, "late"))) {
+            (void)fputs(before, to);
+            style_print(to, colour, STYLE_BAD, "late");
+            (void)fprintf(to, ": \"%s\" has not succeeded for longer than two sweeps\n", name);
+            before = "";
+        }
+        json_array_foreach(json_object_get(rule, "waits"), j, wait) {
+            int64_t records = json_number(wait, "records", -1);
+            (void)fprintf(to, "%s\"%s\": %s due and still there: %s\n", before, name,
+                          records < 0 ? "unknown how many are" : arena_printf(arena, "%s %s", text_number(records).text, records == 1 ? "is" : "are"),
+                          text_printable(arena, json_text(wait, "why", "")));
+            before = "";
+        }
+    }
 }
 
 static void print_stores(struct arena *arena, const json_t *stores, FILE *to, bool colour) {
@@ -155,6 +190,7 @@ void status_print(struct arena *arena, const struct daemon_state *state, int64_t
         print_stores(arena, json_object_get(status, "stores"), to, colour);
     }
     print_rules(arena, json_object_get(status, "rules"), to, colour);
+    print_waits(arena, json_object_get(status, "rules"), to, colour);
     int64_t n_holds = json_number(status, "holds", 0);
     if (n_holds) (void)fprintf(to, "\n%s hold%s: lapsectl hold list\n", text_number(n_holds).text, n_holds == 1 ? "" : "s");
     size_t n_findings = json_array_size(state->findings);
@@ -204,6 +240,8 @@ void findings_print(struct arena *arena, const json_t *findings, FILE *to, bool 
         if (*where) (void)fprintf(to, "  %s", text_printable(arena, where));
         if (rule) (void)fprintf(to, "  under \"%s\"", text_printable(arena, rule));
         if (count > 1) (void)fprintf(to, "  %s times", text_number(count).text);
+        int64_t seen_us;
+        if (field_time(finding, "first_seen", &seen_us)) (void)fprintf(to, "  since %s", time_format_seconds(seen_us).text);
         (void)fprintf(to, "\n    %s\n", text_printable(arena, json_text(finding, "text", "")));
     }
 }

@@ -62,6 +62,8 @@ static const struct amount amounts[] = {
     DURATION("timeout", "statement", "30 s", 100000, 3600 * TIME_SECOND_US, statement_timeout_us),
     DURATION("timeout", "lock", "2 s", 1000, 3600 * TIME_SECOND_US, lock_timeout_us),
     DURATION("survey", "every", "1 day", TIME_SECOND_US, 366 * TIME_DAY_US, survey_every_us),
+    DURATION("survey", "budget", "5 minutes", TIME_SECOND_US, TIME_DAY_US, survey_budget_us),
+    DURATION("survey", "alarm_after", "7 days", 0, 3660 * TIME_DAY_US, survey_alarm_after_us),
     DURATION("holds", "cooling_off", "1 day", 0, 3660 * TIME_DAY_US, cooling_off_us),
 };
 
@@ -188,7 +190,7 @@ void load_settings(struct loader *loader, const config_setting_t *root) {
     struct settings *settings = &loader->schedule->settings;
     static const struct {
         const char *name, *known[6]; /* ends with NULL */
-    } groups[] = {{"journal", {"folder", "segment", "segment_age", "keep", "keep_evidence"}}, {"clock", {"tolerance"}}, {"timeout", {"statement", "lock"}}, {"survey", {"every"}}, {"holds", {"cooling_off"}}};
+    } groups[] = {{"journal", {"folder", "segment", "segment_age", "keep", "keep_evidence"}}, {"clock", {"tolerance"}}, {"timeout", {"statement", "lock"}}, {"survey", {"every", "budget", "alarm_after"}}, {"holds", {"cooling_off"}}};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         const config_setting_t *group = load_group(loader, root, groups[i].name);
         if (group) load_known(loader, group, groups[i].known);

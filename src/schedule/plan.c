@@ -62,7 +62,7 @@ size_t plan_bound_targets(const struct schedule *schedule, const char *const *ow
 
 static struct finding *add_finding(struct making *making, const char *code, const struct rule *rule, int64_t count) {
     struct finding *finding = ARENA_APPEND(making->arena, making->findings, making->n_findings);
-    *finding = (struct finding){.code = code, .rule = rule ? rule->data : NULL, .count = count};
+    *finding = (struct finding){.code = code, .grade = text_starts_with(code, "hold-") ? FINDING_ALARM : FINDING_PATIENT, .rule = rule ? rule->data : NULL, .count = count};
     return finding;
 }
 
@@ -444,8 +444,40 @@ static const struct target **sequence(const struct making *making) {
 
 /* ---- tenants that cannot be decided ---- */
 
+/* How many tenants are their own parent, at any distance: each is walked up from once. */
+static int64_t count_circular(const struct making *making) {
+    enum { UNSEEN, ON_THE_WAY, DONE };
+    size_t n_tenants = tenants_count(making->tenants);
+    unsigned char *marks = ARENA_ARRAY(making->arena, unsigned char, n_tenants);
+    size_t *way = ARENA_ARRAY(making->arena, size_t, n_tenants);
+    int64_t circular = 0;
+    for (size_t i = 0; i < n_tenants; i++) {
+        size_t length = 0, at = i;
+        while (at < n_tenants && marks[at] == UNSEEN) {
+            marks[at] = ON_THE_WAY;
+            way[length++] = at;
+            const struct tenant *tenant = tenants_at(making->tenants, at);
+            const struct tenant *parent = tenant->parent ? tenants_find(making->tenants, tenant->parent) : NULL;
+            at = parent ? (size_t)(parent - tenants_at(making->tenants, 0)) : n_tenants;
+        }
+        bool in_circle = at < n_tenants && marks[at] == ON_THE_WAY;
+        for (size_t j = length; j-- > 0;) {
+            marks[way[j]] = DONE;
+            circular += in_circle;
+            in_circle = in_circle && way[j] != at;
+        }
+    }
+    return circular;
+}
+
 static void find_undecidable_tenants(struct making *making) {
     if (!making->schedule->has_tenants) return;
+    int64_t circular = count_circular(making);
+    if (circular) {
+        struct finding *finding = add_finding(making, "parents-circular", NULL, circular);
+        finding->place = "parent";
+        finding->text = "tenants are their own parent, at some distance; a hold on a subtree ends there";
+    }
     const struct tenants_conf *conf = &making->schedule->tenants;
     int64_t parents = 0, ends[MOST_ENDS] = {0};
     for (size_t i = 0; i < tenants_count(making->tenants); i++) {

@@ -8,8 +8,17 @@
 #include "schedule/order.h"
 #include "schedule/tenants.h"
 
+/* When a finding is an alarm: in the exit status of lapsectl status, and as an error in the log. */
+enum finding_grade {
+    FINDING_ALARM,   /* at once */
+    FINDING_PATIENT, /* when it has stood for survey.alarm_after: what is undecidable may yet be put right */
+    FINDING_NOTE,    /* never: known and listed, because what the database does by itself is in no plan */
+    FINDING_ADVICE,  /* never: it is told by lapsectl check alone, and kept nowhere */
+};
+
 /* Something a person should look at: kept in status and findings, and a journal entry. No personal data in it. */
 struct finding {
+    enum finding_grade grade;
     const char *code;  /* "tenant-undecidable", "period-unreadable", "period-below-min", "since-empty", … */
     const char *rule;  /* NULL: no rule's */
     const char *store; /* NULL: no store's */

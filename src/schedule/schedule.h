@@ -189,7 +189,9 @@ struct settings {
     int64_t clock_tolerance_us;
     int64_t statement_timeout_us; /* the deadline of every wait for a store */
     int64_t lock_timeout_us;
-    int64_t survey_every_us;     /* how often undecidable records are counted */
+    int64_t survey_every_us;     /* how often undecidable records are counted and the catalogs looked at */
+    int64_t survey_budget_us;    /* for how long a store is asked in one sweep */
+    int64_t survey_alarm_after_us; /* what is undecidable for so long is an alarm */
     int64_t cooling_off_us;      /* for how long a released hold still counts */
     struct brake_limits brakes;
     const struct principal *principals;

@@ -20,7 +20,7 @@ static void add(struct advice *advice, const struct target *target, const char *
     const char *text = arena_vprintf(advice->arena, format, arguments);
     va_end(arguments);
     *ARENA_APPEND(advice->arena, advice->items, advice->count) =
-        (struct finding){.code = code, .rule = target->rule->data, .store = target->store->name, .place = target->name, .count = 1, .text = text};
+        (struct finding){.code = code, .grade = strcmp(code, "ttl-index") ? FINDING_ADVICE : FINDING_ALARM, .rule = target->rule->data, .store = target->store->name, .place = target->name, .count = 1, .text = text};
 }
 
 /* ---- indexes ---- */

@@ -14,6 +14,10 @@ struct advice {
     size_t count;
 };
 
+static enum finding_grade grade_of(const char *code) {
+    return !strcmp(code, "trigger") || !strcmp(code, "rewrite-rule") ? FINDING_NOTE : FINDING_ADVICE;
+}
+
 static void add(struct advice *advice, const struct target *target, const char *code, const char *place, const char *format, ...) PRINTF_LIKE(5, 6);
 static void add(struct advice *advice, const struct target *target, const char *code, const char *place, const char *format, ...) {
     va_list arguments;
@@ -23,7 +27,7 @@ static void add(struct advice *advice, const struct target *target, const char *
     for (size_t i = 0; i < advice->count; i++)
         if (!strcmp(advice->items[i].text, text)) return; /* several targets may say the same */
     *ARENA_APPEND(advice->arena, advice->items, advice->count) =
-        (struct finding){.code = code, .rule = target ? target->rule->data : NULL,
+        (struct finding){.code = code, .grade = grade_of(code), .rule = target ? target->rule->data : NULL,
                          .store = advice->binding->store->base.settings.conf->name, .place = place, .count = 1, .text = text};
 }
 

@@ -139,7 +139,7 @@ int redis_advise(struct store *base, struct arena *arena, const struct finding *
     int64_t n_expiring = expires ? strtoll(expires + strlen("expires="), NULL, 10) : 0;
     if (n_expiring > 0)
         *ARENA_APPEND(arena, findings, n_findings) = (struct finding){
-            .code = "expiry", .store = name, .count = n_expiring,
+            .code = "expiry", .grade = FINDING_NOTE, .store = name, .count = n_expiring,
             .text = arena_printf(arena, "%s keys of the database have a time to live: the server drops them by itself, also under a hold",
                                  text_number(n_expiring).text)};
     *ret_findings = findings;

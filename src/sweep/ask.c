@@ -151,20 +151,15 @@ void lane_gate(struct lane *lane, const struct order **orders, size_t n_orders) 
     lane_submit(lane, run_probe, on_answer);
 }
 
-/* ---- verify: is anything due left, and what cannot be decided? ---- */
+/* ---- verify: is anything due left? ---- */
 
 static int run_verify(struct job *job, struct store *store, struct err *err) {
     struct lane *lane = LANE_OF(job, job);
-    const struct sweep *sweep = lane->sweep;
-    const struct store_driver *driver = store_driver(store);
-    if (ask_all(lane, store, driver->count, err)) return -1;
-    for (size_t i = 0; sweep->survey && i < sweep->schedule->n_targets; i++) {
-        const struct target *target = sweep->schedule->targets[i];
-        if (target->store != lane->conf || sweep->bad[target->number]) continue;
-        if (driver->undecidable(store, target, sweep->plan->now_us, lane->arena, &lane->undecidable[i], &lane->n_undecidable[i], err)) {
-            if (!is_of_order(err)) return -1;
-            note_unanswered(lane, target, err);
-        }
+    if (ask_all(lane, store, store_driver(store)->count, err)) return -1;
+    /* A figure for people: a store that refuses it has not failed. */
+    if (lane->n_held && store_driver(store)->count(store, lane->held, lane->n_held, lane->arena, lane->held_tallies, err)) {
+        lane->n_held = 0;
+        return is_of_order(err) ? 0 : -1;
     }
     return 0;
 }
@@ -190,7 +185,11 @@ void lane_verify(struct lane *lane) {
     }
     for (size_t i = 0; i < lane->n_own_orders; i++) orders[n_orders++] = lane->own_orders[i];
     ask(lane, orders, n_orders);
-    lane->undecidable = ARENA_ARRAY(lane->arena, const struct undecidable *, sweep->schedule->n_targets);
-    lane->n_undecidable = ARENA_ARRAY(lane->arena, size_t, sweep->schedule->n_targets);
+    lane->held = ARENA_ARRAY(lane->arena, const struct order *, sweep->plan->n_held);
+    for (size_t i = 0; i < sweep->plan->n_held; i++) {
+        const struct target *target = sweep->plan->held[i].target;
+        if (target->store == lane->conf && !sweep->bad[target->number]) lane->held[lane->n_held++] = &sweep->plan->held[i];
+    }
+    lane->held_tallies = ARENA_ARRAY(lane->arena, struct tally, lane->n_held);
     lane_submit(lane, run_verify, on_verified);
 }

@@ -271,11 +271,11 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
     daemon->finished = daemon->sweep;
     daemon->sweep = NULL;
     say_result(report);
-    status_note(&daemon->status, report);
+    status_note(&daemon->status, &daemon->schedule->settings, report);
     plan_retry(daemon, report);
     if (daemon->once) daemon->status_code = once_status(report);
     struct err err;
-    if (!report->ended_early && status_write_findings(&daemon->status, daemon->schedule->settings.state_folder, &err)) log_warning("%s", err.text);
+    if (status_keep(&daemon->status, daemon->schedule, &err)) log_warning("%s", err.text);
     char reason[512] = "";
     for (size_t i = 0; i < report->n_stores; i++)
         if (report->stores[i].down) (void)text_copy(reason, sizeof reason, report->stores[i].err.text);

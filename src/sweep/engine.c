@@ -21,6 +21,7 @@ static int start_worker(struct engine *engine, const struct store_conf *conf, st
 
 int engine_start(struct engine *engine, struct schedule *schedule, struct err *err) {
     engine->schedule = schedule;
+    survey_open(&engine->survey, schedule);
     engine->workers = xcalloc(schedule->n_stores, sizeof *engine->workers);
     engine->tenants_worker = NULL;
     for (size_t i = 0; i < schedule->n_stores; i++) {
@@ -38,6 +39,7 @@ void engine_stop(struct engine *engine) {
     if (!engine->schedule) return;
     for (size_t i = 0; i < engine->schedule->n_stores; i++) worker_stop(engine->workers[i]);
     worker_stop(engine->tenants_worker);
+    survey_close(&engine->survey, engine->schedule);
     free(engine->workers);
     engine->workers = NULL;
     engine->tenants_worker = NULL;

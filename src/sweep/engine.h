@@ -8,6 +8,7 @@
 #include "schedule/holds.h"
 #include "schedule/schedule.h"
 #include "store/worker.h"
+#include "sweep/survey.h"
 #include "sweep/tenant_name.h"
 #include "sweep/veto.h"
 
@@ -33,7 +34,7 @@ struct engine {
     unsigned char pseudonym_key[32], evidence_key[32]; /* this calendar month's; renewed between sweeps only */
     struct tenant_names tenant_names; /* read with the tenants, before a sweep enters any */
     struct unsettled *unsettled;
-    int64_t last_survey_us;
+    struct survey survey;       /* what surveys found that still stands */
     const struct holds *holds;  /* in force now; NULL: none. A plan was made with those of its time, a batch is judged by these */
     unsigned holds_version;     /* changes with them */
     struct vetoes vetoes;       /* why no batch may be begun now */

@@ -19,71 +19,81 @@ void report_finding(struct sweep *sweep, struct finding finding) {
     *ARENA_APPEND(sweep->arena, sweep->findings, sweep->n_findings) = finding;
 }
 
-static const char *undecidable_text(const char *code) {
-    static const struct { const char *code, *text; } texts[] = {
-        {"since-empty", "records have no point in time to count from; they are kept"},
-        {"since-future", "records have a point in time in the future; they are kept"},
-        {"since-type", "records have something else than a point in time there; they are kept"},
-        {"tenant-empty", "records belong to no tenant; they are kept"},
-        {"tenant-unknown", "records belong to a tenant that the tenants query does not know; they are kept"},
-        {"tenant-ambiguous", "records could belong to two tenants; they are kept"},
-        {"field-unlisted", "records have a field that columns does not list; they are not anonymized"},
-    };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (text_equal(texts[i].code, code)) return texts[i].text;
-    return "records cannot be decided; they are kept";
+void report_wait(struct sweep *sweep, const struct rule *rule, const char *why, int64_t records) {
+    struct rule_report *report = &sweep->rules[rule->number];
+    struct wait *waits = (struct wait *)(uintptr_t)report->waits; /* ours; only readers see them as const */
+    for (size_t i = 0; i < report->n_waits; i++) {
+        if (!text_equal(waits[i].why, why)) continue;
+        waits[i].records = records < 0 || waits[i].records < 0 ? -1 : waits[i].records + records;
+        return;
+    }
+    *ARENA_APPEND(sweep->arena, waits, report->n_waits) = (struct wait){.why = why, .records = records};
+    report->waits = waits;
 }
 
 /* ---- what verification found ---- */
 
-/* How long the oldest of what is left has been due. */
-static int64_t lag(const struct sweep *sweep, const struct order *order, const struct tenant_count *tenant) {
-    int64_t now_us = sweep->plan->now_us, due_us;
-    if (order->due.anchor) {
-        if (tenant->oldest_us == TIME_FOREVER) return 0; /* the store did not say */
-        due_us = now_us - (tenant->cutoff_us - tenant->oldest_us);
-    } else {
-        int64_t end_us = scope_end(&order->due, tenant->tenant);
-        due_us = order->keep->period.count ? period_after(end_us, order->keep->period) : end_us;
+/* How long the oldest of these has been due, and since when at the latest the rule's oldest. */
+static int64_t note_oldest(struct sweep *sweep, const struct order *order, const struct tenant_count *tenants, size_t n_tenants) {
+    struct rule_report *rule = &sweep->rules[order->target->rule->number];
+    int64_t now_us = sweep->plan->now_us, longest_us = 0;
+    for (size_t i = 0; i < n_tenants; i++) {
+        int64_t due_us;
+        if (order->due.anchor) {
+            if (tenants[i].oldest_us == TIME_FOREVER) continue; /* the store did not say */
+            due_us = now_us - (tenants[i].cutoff_us - tenants[i].oldest_us);
+        } else {
+            int64_t end_us = scope_end(&order->due, tenants[i].tenant);
+            if (end_us == TIME_FOREVER) continue;
+            due_us = order->keep->period.count ? period_after(end_us, order->keep->period) : end_us;
+        }
+        if (now_us <= due_us) continue;
+        if (now_us - due_us > longest_us) longest_us = now_us - due_us;
+        if (!rule->oldest_us || due_us < rule->oldest_us) rule->oldest_us = due_us;
     }
-    return now_us > due_us ? now_us - due_us : 0;
+    return longest_us;
 }
 
 static void note_left(struct sweep *sweep, const struct order *order, const struct tally *tally) {
     struct rule_report *rule = &sweep->rules[order->target->rule->number];
     if (order->blocked_only) return; /* its records are the blocked ones of the purge beside it */
     rule->blocked += tally->n_blocked_records;
+    for (size_t i = 0; i < tally->n_blocked; i++)
+        report_wait(sweep, rule->rule, arena_printf(sweep->arena, "%s still refers to them", tally->blocked[i].by), tally->blocked[i].count);
+    (void)note_oldest(sweep, order, tally->blocked_tenants, tally->n_blocked_tenants);
     if (!tally->records) return;
     if (rule->left >= 0) rule->left += tally->records;
     sweep->report.waits = true;
-    for (size_t i = 0; i < tally->n_tenants; i++) {
-        int64_t lag_us = lag(sweep, order, &tally->tenants[i]);
-        if (lag_us > rule->lag_us) rule->lag_us = lag_us;
-    }
+    report_wait(sweep, rule->rule, sweep->stopping ? "the sweep ended before their turn" : "they are in use, or became due meanwhile", tally->records);
+    int64_t lag_us = note_oldest(sweep, order, tally->tenants, tally->n_tenants);
+    if (lag_us > rule->lag_us) rule->lag_us = lag_us;
+}
+
+static void note_held(struct sweep *sweep, const struct order *order, const struct tally *tally) {
+    int64_t records = tally->records + tally->n_blocked_records;
+    if (order->blocked_only || !records) return;
+    report_wait(sweep, order->target->rule, "held", records);
+    (void)note_oldest(sweep, order, tally->tenants, tally->n_tenants);
 }
 
 void report_tallies(struct sweep *sweep, const struct lane *lane) {
     for (size_t i = 0; i < lane->n_asked; i++) note_left(sweep, lane->asked[i], &lane->tallies[i]);
-    for (size_t t = 0; t < sweep->schedule->n_targets; t++) {
-        const struct target *target = sweep->schedule->targets[t];
-        for (size_t i = 0; i < lane->n_undecidable[t]; i++) {
-            const struct undecidable *item = &lane->undecidable[t][i];
-            if (!item->count) continue;
-            sweep->rules[target->rule->number].undecidable += item->count;
-            report_finding(sweep, (struct finding){.code = item->code, .rule = target->rule->data, .store = lane->conf->name,
-                                                   .place = item->column ? arena_printf(sweep->arena, "%s.%s", target->name, item->column)
-                                                                         : target->name,
-                                                   .count = item->count, .text = undecidable_text(item->code)});
-        }
-    }
+    for (size_t i = 0; i < lane->n_held; i++) note_held(sweep, lane->held[i], &lane->held_tallies[i]);
 }
 
 /* Of a rule with a target that nobody could ask, nobody knows what is left. */
 static void report_unasked(struct sweep *sweep) {
     for (size_t i = 0; i < sweep->schedule->n_targets; i++) {
         const struct target *target = sweep->schedule->targets[i];
-        if (!sweep->verified || sweep->lanes[engine_store_index(sweep->engine, target->store)].down || sweep->bad[target->number])
-            sweep->rules[target->rule->number].left = -1;
+        const struct lane *lane = &sweep->lanes[engine_store_index(sweep->engine, target->store)];
+        if (sweep->verified && !lane->down && !sweep->bad[target->number]) continue;
+        sweep->rules[target->rule->number].left = -1;
+        report_wait(sweep, target->rule,
+                    lane->down                ? arena_printf(sweep->arena, "store \"%s\" could not be asked", lane->conf->name)
+                    : sweep->bad[target->number] ? "the schedule and the catalog disagree: lapsectl check"
+                    : sweep->tenants_failed   ? "the tenants could not be read"
+                                              : "the sweep ended early",
+                    -1);
     }
 }
 
@@ -96,8 +106,8 @@ void report_begin(struct sweep *sweep) {
     journal_append(sweep->engine->journal, &entry, NULL);
 }
 
-static void enter_findings(struct sweep *sweep) {
-    for (size_t i = 0; i < sweep->n_findings; i++) {
+static void enter_findings(struct sweep *sweep, size_t n_findings) {
+    for (size_t i = 0; i < n_findings; i++) {
         const struct finding *finding = &sweep->findings[i];
         const struct entry entry = {.event = ENTRY_FINDING, .sweep = sweep->report.number, .code = finding->code, .rule = finding->rule,
                                     .store = finding->store, .target = finding->place, .tenant = finding->tenant, .count = finding->count};
@@ -118,6 +128,9 @@ void report_end(struct sweep *sweep) {
     struct sweep_report *report = &sweep->report;
     size_t n_rules = sweep->schedule->n_rules;
     report_unasked(sweep);
+    survey_report(sweep, true);
+    size_t n_entered = sweep->n_findings;
+    survey_report(sweep, false);
     report->rules = sweep->rules;
     report->n_rules = n_rules;
     report->findings = sweep->findings;
@@ -135,7 +148,7 @@ void report_end(struct sweep *sweep) {
                                            .left = rule->left, .lag_us = rule->lag_us};
     }
     if (!sweep->begun) report_begin(sweep); /* it was stopped before it knew its tenants */
-    enter_findings(sweep);
+    enter_findings(sweep, n_entered); /* what stands since an earlier sweep was entered by that one */
     report->ended_us = time_now_us();
     report->ended_early = sweep->stopping;
     report->verified = sweep->verified;

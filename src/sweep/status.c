@@ -1,5 +1,6 @@
 #include "sweep/status.h"
 
+#include "base/log.h"
 #include "base/time.h"
 
 #include <inttypes.h>
@@ -8,20 +9,29 @@
 #include <string.h>
 #include <unistd.h>
 
-void status_free(struct status *status) {
+static void free_rules(struct status *status) {
+    for (size_t i = 0; i < status->n_rules; i++) free(status->rules[i].waits);
     free(status->rules);
+}
+
+void status_free(struct status *status) {
+    free_rules(status);
     free(status->stores);
     free(status->findings);
+    seen_free(status->seen);
     *status = (struct status){0};
 }
 
 void status_reset(struct status *status, const struct schedule *schedule, int64_t now_us) {
-    free(status->rules);
+    free_rules(status);
     free(status->stores);
+    if (!status->seen) status->seen = seen_load(schedule->settings.state_folder);
     status->schedule_sha256 = schedule->sha256;
     status->n_rules = schedule->n_rules;
     status->rules = xcalloc(schedule->n_rules, sizeof *status->rules);
-    for (size_t i = 0; i < schedule->n_rules; i++) status->rules[i].data = schedule->rules[i].data;
+    for (size_t i = 0; i < schedule->n_rules; i++)
+        status->rules[i] = (struct status_rule){.data = schedule->rules[i].data,
+                                                .last_success_us = seen_rule(status->seen, schedule->rules[i].data, now_us)->success_us};
     status->n_stores = schedule->n_stores;
     status->stores = xcalloc(schedule->n_stores, sizeof *status->stores);
     for (size_t i = 0; i < schedule->n_stores; i++)
@@ -38,30 +48,94 @@ static void add_time_or_null(struct buf *to, int64_t us) {
     else buf_add(to, "null");
 }
 
-static char *findings_json(const struct sweep_report *report) {
+/* ---- findings ---- */
+
+/* From when on it is an alarm; TIME_FOREVER: never. */
+static int64_t alarms_us(const struct finding *finding, const struct settings *settings, int64_t first_seen_us) {
+    if (finding->grade == FINDING_NOTE) return TIME_FOREVER;
+    return finding->grade == FINDING_PATIENT ? first_seen_us + settings->survey_alarm_after_us : first_seen_us;
+}
+
+/* No tenant in the log: its id may be personal. */
+static void say_alarm(const struct finding *finding, int64_t first_seen_us) {
+    __attribute__((cleanup(buf_free))) struct buf text = {0};
+    if (finding->store) buf_printf(&text, "store \"%s\": ", finding->store);
+    if (finding->place) buf_printf(&text, "%s: ", finding->place);
+    if (finding->rule) buf_printf(&text, "\"%s\": ", finding->rule);
+    log_error("%sfinding %s since %s: %s; lapsectl findings", buf_text(&text), finding->code, time_format_seconds(first_seen_us).text, finding->text);
+}
+
+static void add_finding(struct buf *to, const struct finding *finding, int64_t first_seen_us, int64_t alarm_us) {
+    buf_add(to, "{\"code\":");
+    buf_add_json(to, finding->code);
+    buf_add(to, ",\"rule\":");
+    add_text_or_null(to, finding->rule);
+    buf_add(to, ",\"store\":");
+    add_text_or_null(to, finding->store);
+    buf_add(to, ",\"place\":");
+    add_text_or_null(to, finding->place);
+    buf_add(to, ",\"tenant\":");
+    add_text_or_null(to, finding->tenant);
+    buf_printf(to, ",\"count\":%" PRId64 ",\"first_seen\":\"%s\",\"alarms\":", finding->count, time_format(first_seen_us).text);
+    add_time_or_null(to, alarm_us == TIME_FOREVER ? 0 : alarm_us);
+    buf_add(to, ",\"text\":");
+    add_text_or_null(to, finding->text);
+    buf_add_char(to, '}');
+}
+
+static void note_findings(struct status *status, const struct settings *settings, const struct sweep_report *report, int64_t previous_us) {
     struct buf to = {0};
+    int64_t now_us = report->ended_us;
+    status->n_alarms = 0;
     buf_add_char(&to, '[');
     for (size_t i = 0; i < report->n_findings; i++) {
         const struct finding *finding = &report->findings[i];
-        buf_add(&to, i ? ",\n{\"code\":" : "\n{\"code\":");
-        buf_add_json(&to, finding->code);
-        buf_add(&to, ",\"rule\":");
-        add_text_or_null(&to, finding->rule);
-        buf_add(&to, ",\"store\":");
-        add_text_or_null(&to, finding->store);
-        buf_add(&to, ",\"place\":");
-        add_text_or_null(&to, finding->place);
-        buf_add(&to, ",\"tenant\":");
-        add_text_or_null(&to, finding->tenant);
-        buf_printf(&to, ",\"count\":%" PRId64 ",\"text\":", finding->count);
-        add_text_or_null(&to, finding->text);
-        buf_add_char(&to, '}');
+        int64_t seen_us = seen_finding(status->seen, finding), first_us = seen_us < now_us ? seen_us : now_us;
+        int64_t alarm_us = alarms_us(finding, settings, first_us);
+        bool is_new = seen_us == TIME_FOREVER;
+        status->n_alarms += alarm_us <= now_us;
+        if (alarm_us <= now_us && (is_new || alarm_us > previous_us)) say_alarm(finding, first_us);
+        buf_add(&to, i ? ",\n" : "\n");
+        add_finding(&to, finding, first_us, alarm_us);
+    }
+    buf_add_char(&to, ']');
+    free(status->findings);
+    status->findings = to.text;
+    status->n_findings = (int64_t)report->n_findings;
+    seen_findings(status->seen, to.text);
+}
+
+/* ---- rules ---- */
+
+static char *waits_json(const struct rule_report *rule) {
+    struct buf to = {0};
+    buf_add_char(&to, '[');
+    for (size_t i = 0; i < rule->n_waits; i++) {
+        buf_add(&to, i ? ",{\"why\":" : "{\"why\":");
+        buf_add_json(&to, rule->waits[i].why);
+        buf_printf(&to, ",\"records\":%" PRId64 "}", rule->waits[i].records);
     }
     buf_add_char(&to, ']');
     return to.text;
 }
 
-void status_note(struct status *status, const struct sweep_report *report) {
+/* Retries follow each other fast: it is late by the clock, and by two sweeps in which it failed. */
+static void judge(struct status_rule *rule, struct seen_rule *seen, const struct settings *settings, const struct sweep_report *report) {
+    int64_t now_us = report->ended_us, from_us = seen->success_us ? seen->success_us : seen->since_us;
+    if (!report->ended_early && !rule->left) {
+        seen->success_us = rule->last_success_us = now_us;
+        seen->failures = 0;
+    } else if (!report->ended_early) {
+        seen->failures++;
+    }
+    rule->late = seen->failures >= 2 && now_us - from_us > 2 * settings->sweep_every_us;
+    if (rule->late)
+        log_error("rule \"%s\" has not succeeded since %s, for longer than two sweeps; lapsectl status says what waits", rule->data,
+                  time_format_seconds(from_us).text);
+}
+
+void status_note(struct status *status, const struct settings *settings, const struct sweep_report *report) {
+    int64_t previous_us = status->last_ended_us;
     status->last_sweep = report->number;
     status->last_began_us = report->began_us;
     status->last_ended_us = report->ended_us;
@@ -69,10 +143,12 @@ void status_note(struct status *status, const struct sweep_report *report) {
     for (size_t i = 0; i < report->n_rules; i++) {
         const struct rule_report *from = &report->rules[i];
         struct status_rule *to = &status->rules[i];
+        free(to->waits);
         *to = (struct status_rule){.data = to->data, .purged = from->purged, .anonymized = from->anonymized,
                                    .dependents = from->dependents, .blocked = from->blocked, .undecidable = from->undecidable,
-                                   .left = from->left, .lag_us = from->lag_us, .last_success_us = to->last_success_us};
-        if (!report->ended_early && !from->left) to->last_success_us = report->ended_us;
+                                   .left = from->left, .lag_us = from->lag_us, .oldest_due_us = from->oldest_us,
+                                   .last_success_us = to->last_success_us, .waits = waits_json(from)};
+        judge(to, seen_rule(status->seen, to->data, report->began_us), settings, report);
     }
     for (size_t i = 0; i < report->n_stores; i++) {
         struct status_store *store = &status->stores[i];
@@ -81,10 +157,7 @@ void status_note(struct status *status, const struct sweep_report *report) {
         (void)text_copy(store->error, sizeof store->error, report->stores[i].err.text);
     }
     /* A sweep that was cut short has not seen everything: what the last whole one found still stands. */
-    if (report->ended_early && status->findings) return;
-    free(status->findings);
-    status->findings = findings_json(report);
-    status->n_findings = (int64_t)report->n_findings;
+    if (!report->ended_early) note_findings(status, settings, report, previous_us);
 }
 
 static void add_rules(struct buf *to, const struct status *status) {
@@ -94,11 +167,13 @@ static void add_rules(struct buf *to, const struct status *status) {
         buf_add_json(to, rule->data);
         buf_printf(to,
                    ",\"purged\":%" PRId64 ",\"anonymized\":%" PRId64 ",\"dependents\":%" PRId64 ",\"blocked\":%" PRId64
-                   ",\"undecidable\":%" PRId64 ",\"left\":%" PRId64 ",\"lag_seconds\":%" PRId64 ",\"last_success\":",
+                   ",\"undecidable\":%" PRId64 ",\"left\":%" PRId64 ",\"lag_seconds\":%" PRId64 ",\"oldest_due\":",
                    rule->purged, rule->anonymized, rule->dependents, rule->blocked, rule->undecidable, rule->left,
                    rule->lag_us / TIME_SECOND_US);
+        add_time_or_null(to, rule->oldest_due_us);
+        buf_add(to, ",\"last_success\":");
         add_time_or_null(to, rule->last_success_us);
-        buf_add_char(to, '}');
+        buf_printf(to, ",\"late\":%s,\"waits\":%s}", rule->late ? "true" : "false", rule->waits ? rule->waits : "[]");
     }
 }
 
@@ -150,10 +225,16 @@ static void add_metric(struct buf *to, const struct status *status, const char *
     }
 }
 
+static void add_single(struct buf *to, const char *name, const char *help, int64_t value) {
+    buf_printf(to, "# HELP %s %s\n# TYPE %s gauge\n%s %" PRId64 "\n", name, help, name, name, value);
+}
+
 static int64_t value_left(const struct status_rule *rule) { return rule->left; }
 static int64_t value_lag(const struct status_rule *rule) { return rule->lag_us / TIME_SECOND_US; }
 static int64_t value_blocked(const struct status_rule *rule) { return rule->blocked; }
 static int64_t value_undecidable(const struct status_rule *rule) { return rule->undecidable; }
+static int64_t value_oldest(const struct status_rule *rule) { return rule->oldest_due_us / TIME_SECOND_US; }
+static int64_t value_late(const struct status_rule *rule) { return rule->late; }
 static int64_t value_success(const struct status_rule *rule) { return rule->last_success_us / TIME_SECOND_US; }
 
 static void add_prometheus(struct buf *to, const struct status *status) {
@@ -161,9 +242,13 @@ static void add_prometheus(struct buf *to, const struct status *status) {
     add_metric(to, status, "lapsed_rule_lag_seconds", "gauge", "How long the oldest of them has been due.", value_lag);
     add_metric(to, status, "lapsed_rule_blocked_records", "gauge", "Due records that others still refer to.", value_blocked);
     add_metric(to, status, "lapsed_rule_undecidable_records", "gauge", "Records that no rule can decide.", value_undecidable);
-    add_metric(to, status, "lapsed_rule_last_success_timestamp_seconds", "gauge", "When a sweep last left nothing due; 0 = not since the start.", value_success);
-    buf_printf(to, "# HELP lapsed_findings What a person should look at.\n# TYPE lapsed_findings gauge\nlapsed_findings %" PRId64 "\n", status->n_findings);
-    buf_printf(to, "# HELP lapsed_holds Holds in force.\n# TYPE lapsed_holds gauge\nlapsed_holds %" PRId64 "\n", status->n_holds);
+    add_metric(to, status, "lapsed_rule_last_success_timestamp_seconds", "gauge", "When a sweep last left nothing due; 0 = never.", value_success);
+    add_metric(to, status, "lapsed_rule_oldest_due_timestamp_seconds", "gauge", "Since when the oldest record has been due that is still there, blocked or held; 0 = none is known.", value_oldest);
+    add_metric(to, status, "lapsed_rule_late", "gauge", "Whether the rule has not succeeded for longer than two sweeps.", value_late);
+    add_single(to, "lapsed_findings", "What a person should look at.", status->n_findings);
+    add_single(to, "lapsed_alarms", "Findings that are alarms: at once, or after survey.alarm_after.", status->n_alarms);
+    add_single(to, "lapsed_last_sweep_end_timestamp_seconds", "When the last sweep ended; 0 = none since the start.", status->last_ended_us / TIME_SECOND_US);
+    add_single(to, "lapsed_holds", "Holds in force.", status->n_holds);
     buf_add(to, "# HELP lapsed_store_up Whether the last sweep could ask the store.\n# TYPE lapsed_store_up gauge\n");
     for (size_t i = 0; i < status->n_stores; i++)
         buf_printf(to, "lapsed_store_up{store=\"%s\"} %d\n", status->stores[i].name, !status->stores[i].down);
@@ -182,9 +267,12 @@ int status_write(const struct status *status, const char *run_folder, struct err
     return write_file(run_folder, "status.json", &json, err) || write_file(run_folder, "lapsed.prom", &prometheus, err) ? -1 : 0;
 }
 
-int status_write_findings(const struct status *status, const char *state_folder, struct err *err) {
+int status_keep(const struct status *status, const struct schedule *schedule, struct err *err) {
     __attribute__((cleanup(buf_free))) struct buf json = {0};
-    buf_add(&json, status->findings ? status->findings : "[]");
+    const char *folder = schedule->settings.state_folder;
+    if (seen_save(status->seen, schedule, folder, err)) return -1;
+    if (!status->findings) return 0;
+    buf_add(&json, status->findings);
     buf_add_char(&json, '\n');
-    return write_file(state_folder, "findings.json", &json, err);
+    return write_file(folder, "findings.json", &json, err);
 }

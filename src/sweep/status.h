@@ -1,16 +1,20 @@
 /* What the daemon does, for people and machines: <run>/status.json and beside it <run>/lapsed.prom (Prometheus textfile), and
- * the findings of the last sweep in <state>/findings.json, which are there while the daemon is not. Written whole and
+ * in the state folder what sweeps have seen (seen.h), which is there while the daemon is not. Written whole and
  * renamed, never synced: nothing depends on them. */
 #ifndef LAPSED_SWEEP_STATUS_H
 #define LAPSED_SWEEP_STATUS_H
 
+#include "sweep/seen.h"
 #include "sweep/sweep.h"
 
 /* A rule's figures after its last sweep. */
 struct status_rule {
     const char *data; /* the schedule's */
     int64_t purged, anonymized, dependents, blocked, undecidable, left, lag_us;
-    int64_t last_success_us; /* a sweep that left nothing due: 0 = none since the start */
+    int64_t oldest_due_us;   /* since when the oldest record has been due that is still there; 0: none is known */
+    int64_t last_success_us; /* a sweep that left nothing due: 0 = none yet */
+    bool late;               /* no success for longer than two sweeps */
+    char *waits;             /* what is due and still there, and why: a JSON array, malloc'ed; NULL: never swept */
 };
 
 struct status_store {
@@ -32,15 +36,19 @@ struct status {
     struct status_store *stores;
     size_t n_stores;
     char *findings; /* a JSON array, malloc'ed; NULL: never swept */
-    int64_t n_findings;
+    int64_t n_findings, n_alarms; /* alarms: as of the last sweep's end */
     int64_t n_holds;
+    struct seen *seen; /* what outlives a restart */
 };
 
-void status_reset(struct status *status, const struct schedule *schedule, int64_t now_us); /* a schedule came into force */
+/* A schedule came into force; what is in its state folder is read the first time. */
+void status_reset(struct status *status, const struct schedule *schedule, int64_t now_us);
 void status_free(struct status *status);
-void status_note(struct status *status, const struct sweep_report *report);
+/* Logs what became an alarm: findings that are new or have stood for survey.alarm_after, rules without success. */
+void status_note(struct status *status, const struct settings *settings, const struct sweep_report *report);
 /* Writes status.json and lapsed.prom. */
 int status_write(const struct status *status, const char *run_folder, struct err *err) MUST_CHECK;
-int status_write_findings(const struct status *status, const char *state_folder, struct err *err) MUST_CHECK;
+/* Writes findings.json and rules.json. */
+int status_keep(const struct status *status, const struct schedule *schedule, struct err *err) MUST_CHECK;
 
 #endif

@@ -194,6 +194,11 @@ static bool start_verify(struct lane *lane) {
     return true;
 }
 
+static bool start_survey(struct lane *lane) {
+    survey_lane(lane);
+    return true;
+}
+
 /* ---- the tenants stage ---- */
 
 static int take_tenant(void *context, const struct tenant_row *row, struct err *err) { return tenants_add(context, row, err); }
@@ -295,6 +300,7 @@ static void enter(struct sweep *sweep, enum stage stage) {
         sweep->verified = true;
         on_lanes(sweep, start_verify);
         return;
+    case STAGE_SURVEY: on_lanes(sweep, start_survey); return;
     case STAGE_END: break;
     }
     report_end(sweep);
@@ -307,6 +313,7 @@ static void next_stage(struct sweep *sweep) {
         return;
     }
     enum stage next = sweep->stage + 1;
+    if (next == STAGE_SURVEY && !sweep->surveys) next = STAGE_END;
     if (sweep->stopping && next < STAGE_END) next = STAGE_END;
     if (next == STAGE_GATE && !has_own_orders(sweep)) next = STAGE_VERIFY;
     if (next == STAGE_OWN && !all_could_be_asked(sweep)) next = STAGE_VERIFY;
@@ -333,8 +340,7 @@ struct sweep *sweep_start(struct engine *engine, const char *trigger, int64_t no
     for (size_t i = 0; i < schedule->n_stores; i++) start_lane(sweep, i);
     sweep->rules = ARENA_ARRAY(arena, struct rule_report, schedule->n_rules);
     for (size_t i = 0; i < schedule->n_rules; i++) sweep->rules[i].rule = &schedule->rules[i];
-    sweep->survey = now_us - engine->last_survey_us >= schedule->settings.survey_every_us || now_us < engine->last_survey_us;
-    if (sweep->survey) engine->last_survey_us = now_us;
+    sweep->surveys = survey_is_due(&engine->survey, schedule, now_us);
     enter(sweep, STAGE_TENANTS);
     return sweep;
 }
@@ -363,7 +369,7 @@ bool sweep_is_committing(const struct sweep *sweep, const struct hold *hold) {
 
 bool sweep_progress(const struct sweep *sweep, struct buf *to) {
     static const char *const stages[] = {"reading the tenants", "checking the stores", "MongoDB", "PostgreSQL", "Redis",
-                                         "looking what is left of former tenants", "the tenants' own records", "verifying", "ending"};
+                                         "looking what is left of former tenants", "the tenants' own records", "verifying", "looking for what cannot be decided", "ending"};
     int64_t records = 0;
     for (size_t i = 0; i < sweep->schedule->n_rules; i++) records += sweep->rules[i].purged + sweep->rules[i].anonymized;
     size_t before = to->length;

@@ -8,6 +8,12 @@
 
 struct sweep;
 
+/* Due records that are still there. */
+struct wait {
+    const char *why; /* for people: "held", "invoices still refer to them" */
+    int64_t records; /* -1: not known */
+};
+
 /* What a sweep did for one rule. */
 struct rule_report {
     const struct rule *rule;
@@ -15,6 +21,9 @@ struct rule_report {
     int64_t blocked, undecidable;
     int64_t left;   /* due and free to go, but still there: -1 if a store could not be asked */
     int64_t lag_us; /* how long the oldest of those has been due */
+    int64_t oldest_us; /* since when the oldest record has been due that is still there for whatever reason; 0: none is known */
+    const struct wait *waits; /* what of it waits, and why */
+    size_t n_waits;
 };
 
 struct store_report {

@@ -17,6 +17,7 @@ enum stage {
     STAGE_GATE,  /* whose tenants have nothing left but their own records? */
     STAGE_OWN,
     STAGE_VERIFY,
+    STAGE_SURVEY, /* what do the catalogs show, and what can no rule decide? */
     STAGE_END,
 };
 
@@ -57,12 +58,19 @@ struct lane {
     const struct order **asked;
     size_t n_asked;
     struct tally *tallies;
+    const struct order **held; /* what is due but held, with its tallies */
+    size_t n_held;
+    struct tally *held_tallies;
     struct unanswered *unanswered; /* what could not be asked; nothing else is known of it */
     size_t n_unanswered;
-    const struct undecidable **undecidable; /* by position in schedule->targets */
-    size_t *n_undecidable;
     const struct order **own_orders; /* for the tenants that have nothing else left */
     size_t n_own_orders;
+    /* survey */
+    const struct target *surveyed;
+    const struct undecidable *undecidable; /* of that target */
+    size_t n_undecidable;
+    struct standing answer; /* while it is made */
+    int64_t survey_until_us; /* monotonic: no further target is asked */
     /* batches */
     const struct order **orders;
     size_t n_orders;
@@ -117,7 +125,7 @@ struct sweep {
     struct rule_report *rules;
     struct finding *findings;
     size_t n_findings;
-    bool survey; /* undecidable records are counted in this sweep */
+    bool surveys; /* the survey is due in this sweep */
     struct sweep_report report;
     void (*done)(void *context, const struct sweep_report *report);
     void *context;
@@ -149,6 +157,8 @@ void enter_settled(struct sweep *sweep, const struct settling *settling); /* its
 
 /* report.c */
 void report_finding(struct sweep *sweep, struct finding finding);
+/* Records of this rule are due and stay for now; those with the same reason are added up (-1: how many is not known). */
+void report_wait(struct sweep *sweep, const struct rule *rule, const char *why, int64_t records);
 void report_begin(struct sweep *sweep);
 void report_tallies(struct sweep *sweep, const struct lane *lane);
 void report_end(struct sweep *sweep); /* enters findings and the sweep's end, then calls done */

@@ -100,8 +100,8 @@ START_TEST(a_daemon_that_is_well) {
                    "last sweep: 7, began 2026-11-23 01:00:00 UTC, done after 12 min 4 s\n"
                    "next sweep: 2026-11-24 01:00:00 UTC\n"
                    "\n"
-                   "RULE             PURGED  ANONYMIZED  BLOCKED  UNDECIDABLE  LEFT  LAG  LAST SUCCESS\n"
-                   "Billing Records   1,000           0       31            4     0    -  2026-11-23 01:12:04 UTC\n",
+                   "RULE             PURGED  ANONYMIZED  BLOCKED  UNDECIDABLE  LEFT  LAG  OLDEST DUE  LAST SUCCESS\n"
+                   "Billing Records   1,000           0       31            4     0    -  -           2026-11-23 01:12:04 UTC\n",
                    (int)getpid());
     ck_assert_str_eq(text, expected);
     free(text);
@@ -158,7 +158,9 @@ START_TEST(what_needs_attention) {
         {"state", "\"waiting\""},
         {"rules", "[{\"rule\":\"Billing Records\",\"lag_seconds\":60}]"},
         {"rules", "[{\"rule\":\"Billing Records\",\"left\":1}]"},
+        {"rules", "[{\"rule\":\"Billing Records\",\"left\":0,\"late\":true}]"},
         {"stores", "[{\"store\":\"main\",\"state\":\"down\",\"error\":\"\"}]"},
+        {NULL, "[{\"code\":\"since-empty\",\"count\":1,\"text\":\"\",\"alarms\":\"2026-11-23T09:00:00Z\"}]"},
         {NULL, "[{\"code\":\"since-empty\",\"count\":1,\"text\":\"\"}]"},
         {"next_sweep", "\"2026-11-23T08:00:00Z\""},
     };
@@ -178,6 +180,33 @@ START_TEST(what_needs_attention) {
         ck_assert_msg(status_verdict(&state, now_us) == STATUS_ATTENTION, "change %zu", i);
         daemon_state_free(&state);
     }
+}
+END_TEST
+
+/* What is undecidable for less than survey.alarm_after is listed, and no alarm. */
+START_TEST(a_young_finding_is_no_alarm) {
+    make_folder();
+    int lock = hold_lock(getpid());
+    char text[4096];
+    const char *end = strstr(well, "\"rules\"");
+    (void)snprintf(text, sizeof text, "%.*s%s", (int)(end - well), well,
+                   "\"rules\":[{\"rule\":\"Logs\",\"left\":0,\"late\":true,\"waits\":[{\"why\":\"held\",\"records\":2},{\"why\":\"store x\",\"records\":-1}]}],"
+                   "\"findings\":[{\"code\":\"since-empty\",\"count\":1,\"text\":\"\",\"alarms\":\"2026-11-23T09:00:00.000001Z\"}]}");
+    write_status(text, getpid());
+    struct daemon_state state = read_state();
+    int64_t now_us = at("2026-11-23T09:00:00Z");
+    char *shown = printed(&state, now_us);
+    ck_assert_ptr_nonnull(strstr(shown, "\nlate: \"Logs\" has not succeeded for longer than two sweeps\n"
+                                        "\"Logs\": 2 are due and still there: held\n"
+                                        "\"Logs\": unknown how many are due and still there: store x\n"));
+    ck_assert_ptr_nonnull(strstr(shown, "1 finding: lapsectl findings\n"));
+    json_object_set_new(state.status, "rules", json_array());
+    ck_assert_int_eq(status_verdict(&state, now_us), STATUS_WELL);
+    ck_assert_int_eq(status_verdict(&state, now_us + 1), STATUS_ATTENTION);
+    free(shown);
+    daemon_state_free(&state);
+    (void)close(lock);
+    remove_folder();
 }
 END_TEST
 
@@ -233,5 +262,5 @@ START_TEST(a_new_daemon_does_not_hide_findings) {
 END_TEST
 
 UNIT_MAIN("status", a_daemon_that_is_well, without_the_lock_it_is_not_running, a_daemon_that_never_ran_is_no_error,
-          the_status_of_another_process_is_not_the_present_one, what_needs_attention, a_damaged_status_is_said,
+          the_status_of_another_process_is_not_the_present_one, what_needs_attention, a_young_finding_is_no_alarm, a_damaged_status_is_said,
           findings_are_those_of_the_last_sweep, a_new_daemon_does_not_hide_findings)

@@ -117,6 +117,8 @@ START_TEST(settings_have_defaults) {
     ck_assert_int_eq(settings->brakes.share, 50);
     ck_assert_int_eq(settings->brakes.growth, 3);
     ck_assert_int_eq(settings->brakes.shrink, 20);
+    ck_assert_int_eq(settings->survey_budget_us, 300 * TIME_SECOND_US);
+    ck_assert_int_eq(settings->survey_alarm_after_us, 7 * TIME_DAY_US);
     loading_end(&loading);
 }
 END_TEST
@@ -127,7 +129,7 @@ START_TEST(settings_are_taken) {
                  GOOD_MAIN "sweep = { every = \"90 minutes\"; window = \"22:30-24:00\"; load = \"full\"; }; notice = \"1 week\";\n"
                            "batch = { time = \"250 ms\"; rows = 100; }; journal = { folder = \"/j\"; segment = \"1 GiB\"; segment_age = \"7 days\"; };\n"
                            "state = \"here/state\"; run = \"/r\"; clock = { tolerance = \"1 second\"; }; timeout = { statement = \"5s\"; lock = \"100 milliseconds\"; };\n"
-                           "survey = { every = \"2 days\"; };\n",
+                           "survey = { every = \"2 days\"; budget = \"1 minute\"; alarm_after = \"0 days\"; };\n",
                  ONE_RULE("keep = \"1 day\";", ONE_TABLE));
     ck_assert_msg(loading.schedule, "%s", loading_print(&loading));
     const struct settings *settings = &loading.schedule->settings;
@@ -149,6 +151,7 @@ START_TEST(settings_are_taken) {
     ck_assert_int_eq(settings->statement_timeout_us, 5 * TIME_SECOND_US);
     ck_assert_int_eq(settings->lock_timeout_us, 100000);
     ck_assert_int_eq(settings->survey_every_us, 2 * TIME_DAY_US);
+    ck_assert(settings->survey_budget_us == 60 * TIME_SECOND_US && !settings->survey_alarm_after_us);
     loading_end(&loading);
 }
 END_TEST

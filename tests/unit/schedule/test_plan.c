@@ -96,6 +96,46 @@ START_TEST(an_end_that_cannot_be_decided_keeps_everything) {
 }
 END_TEST
 
+START_TEST(circles_of_parents_are_counted) {
+    struct made made = begin(STORES "schedule = ( { data = \"Content\"; keep = \"until account\"; basis = \"b\";"
+                                    " targets = ( { table = \"content\"; tenant = \"t\"; } ); } );");
+    /* c and d in a circle, e its own parent; b and a lead into the circle, f to nobody known. */
+    static const char *const lines[][2] = {{"a", "b"}, {"b", "c"}, {"c", "d"}, {"d", "c"}, {"e", "e"}, {"f", "gone"}, {"h", "f"}, {"i", NULL}};
+    struct err err;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const struct tenant_row row = {.id = lines[i][0], .parent = lines[i][1], .ends = {TIME_FOREVER, TIME_FOREVER}};
+        ck_assert_int_eq(tenants_add(made.tenants, &row, &err), 0);
+    }
+    make(&made, "2026-11-23");
+    ck_assert_uint_eq(made.plan->n_findings, 1);
+    ck_assert_str_eq(made.plan->findings[0].code, "parents-circular");
+    ck_assert_int_eq(made.plan->findings[0].count, 3);
+    ck_assert_int_eq(made.plan->findings[0].grade, FINDING_PATIENT);
+    end(&made);
+}
+END_TEST
+
+/* A reseller's end is its own; a client without a subscription of its own is as the tenants query says. */
+START_TEST(the_end_of_a_reseller_is_not_its_clients) {
+    struct made made = begin(STORES "schedule = ( { data = \"Content\"; keep = \"subscription + 30 days\"; basis = \"b\";"
+                                    " targets = ( { table = \"content\"; tenant = \"t\"; } ); } );");
+    static const struct { const char *id, *parent, *end; } lines[] = {
+        {"reseller", NULL, "2026-01-01"}, {"client-that-runs", "reseller", NULL}, {"client-that-ended", "reseller", "2026-02-01"},
+        {"client-with-the-resellers-end", "reseller", "2026-01-01"}};
+    struct err err;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const struct tenant_row row = {.id = lines[i].id, .parent = lines[i].parent,
+                                       .ends = {lines[i].end ? at(lines[i].end) : TIME_FOREVER, TIME_FOREVER}};
+        ck_assert_int_eq(tenants_add(made.tenants, &row, &err), 0);
+    }
+    make(&made, "2026-11-23");
+    const struct scope *due = &order_on(&made, "content", ACTION_PURGE, 0)->due;
+    ck_assert_uint_eq(due->n_tenants, 3);
+    for (size_t i = 0; i < due->n_tenants; i++) ck_assert_str_ne(due->tenants[i].id, "client-that-runs");
+    end(&made);
+}
+END_TEST
+
 START_TEST(own_periods_are_bounded_and_unreadable_ones_keep_everything) {
     struct made made = begin(STORES "schedule = ( { data = \"Logs\"; keep = \"12 months\"; basis = \"b\";"
                                     " per_tenant = { column = \"months\"; min = \"6 months\"; max = \"7 years\"; };"
@@ -191,7 +231,7 @@ START_TEST(stores_in_sequence_and_own_records_last) {
 }
 END_TEST
 
-UNIT_MAIN("plan", who_has_ended_is_due_and_nobody_else, an_end_that_cannot_be_decided_keeps_everything,
+UNIT_MAIN("plan", who_has_ended_is_due_and_nobody_else, an_end_that_cannot_be_decided_keeps_everything, circles_of_parents_are_counted, the_end_of_a_reseller_is_not_its_clients,
           own_periods_are_bounded_and_unreadable_ones_keep_everything, alternatives_and_stages_share_a_target_without_overlap,
           stages_of_anonymization_do_not_take_each_others_records,
           at_least_is_a_floor_under_every_order_on_its_table, stores_in_sequence_and_own_records_last)
