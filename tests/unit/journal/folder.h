@@ -81,7 +81,7 @@ static inline void wake_up(void *context) {
 }
 
 static inline struct journal_conf folder_conf(void) {
-    return (struct journal_conf){.folder = folder, .segment_bytes = 1 << 20, .segment_age_us = TIME_DAY_US, .wake = wake_up};
+    return (struct journal_conf){.folder = folder, .segment_bytes = 1 << 20, .segment_age_us = INT64_MAX, .wake = wake_up};
 }
 
 static inline struct journal *journal_opened(const struct journal_conf *conf) {
