@@ -50,7 +50,11 @@ void buf_add_n(struct buf *buf, const char *text, size_t length) {
 
 void buf_add(struct buf *buf, const char *text) { buf_add_n(buf, text, strlen(text)); }
 
-void buf_add_char(struct buf *buf, char c) { buf_add_n(buf, &c, 1); }
+void buf_add_char(struct buf *buf, char c) {
+    if (!buf_reserve(buf, 1)) return;
+    buf->text[buf->length++] = c;
+    buf->text[buf->length] = '\0';
+}
 
 void buf_printf(struct buf *buf, const char *format, ...) {
     va_list arguments, again;
@@ -81,13 +85,26 @@ static size_t utf8_sequence(const unsigned char *s, size_t left) {
     return length;
 }
 
+/* Eight bytes at a time, where a byte's top bit comes up in one of the differences when it is a control character, a quote,
+ * a backslash, 0x7f or none of ASCII, and in no other case first. */
+size_t text_plain_length(const char *bytes, size_t length) {
+    const uint64_t each = UINT64_C(0x0101010101010101);
+    size_t at = 0;
+    for (uint64_t eight; length - at >= 8; at += 8) {
+        memcpy(&eight, bytes + at, sizeof eight);
+        uint64_t odd = eight | (eight - each * 0x20) | ((eight ^ each * '"') - each) | ((eight ^ each * '\\') - each) | ((eight ^ each * 0x7f) - each);
+        if (odd & each * 0x80) break;
+    }
+    while (at < length && (unsigned char)bytes[at] >= 0x20 && (unsigned char)bytes[at] < 0x7f && bytes[at] != '"' && bytes[at] != '\\') at++;
+    return at;
+}
+
 void buf_add_json(struct buf *buf, const char *text) {
     const unsigned char *s = (const unsigned char *)text;
     size_t left = strlen(text);
     buf_add_char(buf, '"');
     while (left) {
-        size_t plain = 0; /* most text is, and goes as it is */
-        while (plain < left && s[plain] >= 0x20 && s[plain] < 0x7f && s[plain] != '"' && s[plain] != '\\') plain++;
+        size_t plain = text_plain_length((const char *)s, left); /* most text is, and goes as it is */
         buf_add_n(buf, (const char *)s, plain);
         s += plain;
         left -= plain;

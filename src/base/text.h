@@ -28,6 +28,8 @@ void buf_add_json(struct buf *buf, const char *text);
 const char *buf_text(const struct buf *buf);
 
 bool text_is_utf8(const char *bytes, size_t length);
+/* How many bytes from the first on are printable ASCII that JSON needs no escape for. */
+size_t text_plain_length(const char *bytes, size_t length);
 bool text_equal(const char *a, const char *b);          /* NULL equals NULL only */
 bool text_starts_with(const char *text, const char *prefix);
 /* 1234567 -> "1,234,567". */

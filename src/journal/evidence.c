@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Longer names than any key of a store can make. */
-enum { HMAC_BLOCK = 64, MOST_NAME = 8 << 20 };
+enum { HMAC_BLOCK = 64 };
+
+/* Longer names than any key of a store can make: in Redis one can have 512 MiB, of which each byte may take six. */
+static const size_t most_name = (size_t)4 << 30;
 
 /* ---- HMAC (RFC 2104) ---- */
 
@@ -39,13 +41,17 @@ void evidence_r(const struct evidence_key *key, const char *name, size_t length,
 
 /* ---- names, leaves, the root ---- */
 
-void evidence_name_begin(struct buf *name, const char *store, const char *target) {
-    name->maximum = MOST_NAME;
-    buf_clear(name);
+static void add_name_begin(struct buf *name, const char *store, const char *target) {
+    name->maximum = most_name;
     buf_add_char(name, '[');
     buf_add_json(name, store);
     buf_add_char(name, ',');
     buf_add_json(name, target);
+}
+
+void evidence_name_begin(struct buf *name, const char *store, const char *target) {
+    buf_clear(name);
+    add_name_begin(name, store, target);
 }
 
 static void add_hex(struct buf *to, const char *bytes, size_t length) {
@@ -86,26 +92,36 @@ struct merkle_hash evidence_leaf(const char r[EVIDENCE_HEX + 1], const char *nam
     return leaf;
 }
 
+/* Level by level: two neighbours make a node, a last one that has none goes up as it is. */
 struct merkle_hash evidence_root(const struct merkle_hash *leaves, size_t n_leaves) {
-    struct merkle_tree tree = {.size = 0};
-    for (size_t i = 0; i < n_leaves; i++) merkle_append(&tree, &leaves[i]);
-    return merkle_root(&tree);
+    if (n_leaves < 2) return n_leaves ? *leaves : merkle_root(&(struct merkle_tree){.size = 0});
+    struct merkle_hash *level = xmalloc((n_leaves + 1) / 2 * sizeof *level), root;
+    const struct merkle_hash *below = leaves;
+    for (size_t n = n_leaves; n > 1; n = (n + 1) / 2, below = level)
+        for (size_t i = 0; i < n; i += 2) level[i / 2] = i + 1 < n ? merkle_node(&below[i], &below[i + 1]) : below[i];
+    root = *level;
+    free(level);
+    return root;
 }
 
 /* ---- a batch ---- */
 
 void evidence_begin(struct evidence_batch *batch, struct arena *arena, const unsigned char *key, const char *store) {
-    *batch = (struct evidence_batch){.arena = arena, .off = !key, .store = store};
+    *batch = (struct evidence_batch){.arena = arena, .off = !key, .store = store, .name = {.maximum = most_name}};
     if (key) batch->key = evidence_key(key);
 }
 
+/* What stands before the name in a leaf: 0x00, r in hex, a space. */
+enum { OPENING = 1 + EVIDENCE_HEX + 1 };
+
 void evidence_record(struct evidence_batch *batch, const char *target) {
+    static const char opening[OPENING] = {'\0'};
     if (batch->off) return;
-    if (batch->target == target) {
-        batch->name.length = batch->n_prefix;
-        return;
-    }
-    evidence_name_begin(&batch->name, batch->store, target);
+    batch->name.length = batch->n_prefix;
+    if (batch->target == target) return;
+    batch->name.length = 0;
+    buf_add_n(&batch->name, opening, sizeof opening);
+    add_name_begin(&batch->name, batch->store, target);
     batch->target = target;
     batch->n_prefix = batch->name.length;
 }
@@ -127,15 +143,49 @@ void evidence_json(struct evidence_batch *batch, const char *json) {
     buf_add(&batch->name, json);
 }
 
+/* As evidence_r and evidence_leaf, with each message hashed where it stands: the name, the inner hash, the whole leaf. */
+static void hash_leaf(const struct evidence_key *key, unsigned char *opening, size_t n_name, struct merkle_hash *ret_leaf) {
+    struct sha256 nothing;
+    unsigned char inner[SHA256_BYTES + SHA256_ROOM] = {0}, r[SHA256_BYTES];
+    char hex[EVIDENCE_HEX + 1];
+    sha256_at_once(&key->inner, opening + OPENING, n_name, inner);
+    sha256_at_once(&key->outer, inner, SHA256_BYTES, r);
+    text_hex(hex, r);
+    opening[0] = 0;
+    memcpy(opening + 1, hex, EVIDENCE_HEX);
+    opening[1 + EVIDENCE_HEX] = ' ';
+    sha256_start(&nothing);
+    sha256_at_once(&nothing, opening, OPENING + n_name, ret_leaf->bytes);
+}
+
 void evidence_add(struct evidence_batch *batch) {
+    static const char end[1 + SHA256_ROOM] = "]";
     if (batch->off) return;
-    char r[EVIDENCE_HEX + 1];
-    evidence_name_end(&batch->name);
-    evidence_r(&batch->key, buf_text(&batch->name), batch->name.length, r);
-    *ARENA_APPEND(batch->arena, batch->leaves, batch->n_leaves) = evidence_leaf(r, buf_text(&batch->name), batch->name.length);
+    if (batch->n_leaves == batch->n_room) {
+        batch->n_room = batch->n_room ? batch->n_room * 2 : 64;
+        batch->leaves = xrealloc(batch->leaves, batch->n_room * sizeof *batch->leaves);
+    }
+    buf_add_n(&batch->name, end, sizeof end);
+    if (batch->name.overflow) abort();
+    hash_leaf(&batch->key, (unsigned char *)batch->name.text, batch->name.length - SHA256_ROOM - OPENING, &batch->leaves[batch->n_leaves++]);
 }
 
 static int by_bytes(const void *a, const void *b) { return memcmp(a, b, sizeof(struct merkle_hash)); }
+
+/* Few as they are, and already nearly in order. */
+static void sort_few(struct merkle_hash *leaves, size_t count) {
+    enum { FEW = 16 };
+    if (count > FEW) {
+        qsort(leaves, count, sizeof *leaves, by_bytes);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        struct merkle_hash leaf = leaves[i];
+        size_t at = i;
+        for (; at && by_bytes(&leaves[at - 1], &leaf) > 0; at--) leaves[at] = leaves[at - 1];
+        leaves[at] = leaf;
+    }
+}
 
 enum { SORT_BITS = 12, SORT_SHARES = 1 << SORT_BITS };
 
@@ -148,8 +198,7 @@ static struct merkle_hash *sorted(struct arena *arena, const struct merkle_hash 
     for (size_t i = 0; i < count; i++) ends[share_of(&leaves[i]) + 1]++;
     for (size_t i = 0; i < SORT_SHARES; i++) ends[i + 1] += ends[i];
     for (size_t i = 0; i < count; i++) result[ends[share_of(&leaves[i])]++] = leaves[i];
-    for (size_t i = 0, start = 0; i < SORT_SHARES; start = ends[i++])
-        if (ends[i] - start > 1) qsort(result + start, ends[i] - start, sizeof *result, by_bytes);
+    for (size_t i = 0, start = 0; i < SORT_SHARES; start = ends[i++]) sort_few(result + start, ends[i] - start);
     free(ends);
     return result;
 }
@@ -166,5 +215,8 @@ struct evidence evidence_end(struct evidence_batch *batch) {
 void evidence_free(struct evidence_batch *batch) {
     if (batch->name.text) explicit_bzero(batch->name.text, batch->name.room);
     buf_free(&batch->name);
+    free(batch->leaves);
+    batch->leaves = NULL;
+    batch->n_leaves = batch->n_room = 0;
     explicit_bzero(&batch->key, sizeof batch->key);
 }

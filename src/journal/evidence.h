@@ -30,16 +30,16 @@ struct evidence_key {
 struct evidence_key evidence_key(const unsigned char bytes[EVIDENCE_KEY_BYTES]);
 
 /* Gathers the leaves of a batch, on the thread that destroys it. For each record: evidence_record, its values in order,
- * evidence_add. The leaves live in the arena; evidence_free frees the rest (zero-initialised it is fine, too). */
+ * evidence_add. What evidence_end gives lives in the arena; evidence_free frees the rest (zero-initialised it is fine, too). */
 struct evidence_batch {
     struct arena *arena;
     bool off; /* no key: nothing is gathered */
     struct evidence_key key;
     const char *store, *target; /* of the last record */
-    struct buf name;
-    size_t n_prefix; /* what its name begins with: store and target */
+    struct buf name; /* behind room for what a leaf begins with */
+    size_t n_prefix; /* what it begins with: that room, store and target */
     struct merkle_hash *leaves;
-    size_t n_leaves;
+    size_t n_leaves, n_room;
 };
 /* key NULL: nothing is gathered (read-only use). */
 void evidence_begin(struct evidence_batch *batch, struct arena *arena, const unsigned char *key, const char *store);

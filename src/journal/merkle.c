@@ -16,12 +16,11 @@ struct merkle_hash merkle_leaf(const void *data, size_t length) {
 struct merkle_hash merkle_node(const struct merkle_hash *left, const struct merkle_hash *right) {
     struct sha256 sha256;
     struct merkle_hash hash;
-    unsigned char data[1 + 2 * SHA256_BYTES] = {1};
+    unsigned char data[1 + 2 * SHA256_BYTES + SHA256_ROOM] = {1};
     memcpy(data + 1, left->bytes, SHA256_BYTES);
     memcpy(data + 1 + SHA256_BYTES, right->bytes, SHA256_BYTES);
     sha256_start(&sha256);
-    sha256_add(&sha256, data, sizeof data);
-    sha256_end(&sha256, hash.bytes);
+    sha256_at_once(&sha256, data, 1 + 2 * SHA256_BYTES, hash.bytes);
     return hash;
 }
 

@@ -85,18 +85,8 @@ static const char *closing_quote(const struct cursor *cursor) {
     return at < cursor->end ? at : NULL;
 }
 
-/* Behind the bytes that are printable ASCII and need no escape: eight at a time, where a byte's top bit comes up in one of
- * the differences when it is a control character, a quote, a backslash, 0x7f or none of ASCII, and in no other case first. */
-static const char *plain_end(const char *at, const char *end) {
-    const uint64_t each = UINT64_C(0x0101010101010101);
-    for (uint64_t eight; end - at >= 8; at += 8) {
-        memcpy(&eight, at, sizeof eight);
-        uint64_t odd = eight | (eight - each * 0x20) | ((eight ^ each * '"') - each) | ((eight ^ each * '\\') - each) | ((eight ^ each * 0x7f) - each);
-        if (odd & each * 0x80) break;
-    }
-    while (at < end && (unsigned char)*at >= 0x20 && (unsigned char)*at < 0x7f && *at != '"' && *at != '\\') at++;
-    return at;
-}
+/* Behind the bytes that are printable ASCII and no escape. */
+static const char *plain_end(const char *at, const char *end) { return at + text_plain_length(at, (size_t)(end - at)); }
 
 /* Most texts hold nothing else: NULL, and nothing taken, where this one does. */
 static const char *take_plain(struct cursor *cursor) {

@@ -15,4 +15,9 @@ void sha256_start(struct sha256 *sha256);
 void sha256_add(struct sha256 *sha256, const void *bytes, size_t length);
 void sha256_end(struct sha256 *sha256, unsigned char ret_bytes[SHA256_BYTES]);
 
+/* The same in one go, for short messages: what `start` has taken, a whole number of blocks, and then `length` bytes of the
+ * message, behind which there are SHA256_ROOM zero bytes, which are zero again afterwards. */
+enum { SHA256_BLOCK = 64, SHA256_ROOM = SHA256_BLOCK + 8 };
+void sha256_at_once(const struct sha256 *start, unsigned char *message, size_t length, unsigned char ret_bytes[SHA256_BYTES]);
+
 #endif

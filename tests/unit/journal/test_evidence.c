@@ -3,6 +3,8 @@
 #include "journal/evidence.h"
 #include "unit.h"
 
+#include <stdio.h>
+
 static const char *const expected[] = {"c3ca8d6f7a69a2f473215095fb0b4b6039b478e680f54955a1a2121bbfa55030",
                                        "0cfd785be496b8c3de47403539f965c3809c2954e7e45ceeb1ca358a0843beee",
                                        "ea00fef31cea298afc6eb4428690ac2c12900ea38684927721c848e65e7cbd8b",
@@ -89,6 +91,68 @@ START_TEST(r_is_an_hmac) {
 }
 END_TEST
 
+/* A name that is hashed where it stands, for every place of its end in a block, and one that is very long. */
+START_TEST(names_of_every_length_have_their_leaf) {
+    struct evidence_batch batch;
+    struct arena *arena = set_up(&batch, "main");
+    enum { MOST = 300, HUGE = 9 << 20 };
+    struct buf name = {.maximum = 2 * HUGE};
+    char *text = xcalloc(HUGE + 1, 1), r[EVIDENCE_HEX + 1];
+    memset(text, 'x', HUGE);
+    for (size_t length = 0; length <= MOST + 1; length++) {
+        const char *key_text = text + HUGE - (length > MOST ? HUGE : length);
+        evidence_record(&batch, "t");
+        evidence_text(&batch, key_text);
+        evidence_add(&batch);
+        evidence_name_begin(&name, "main", "t");
+        evidence_name_bytes(&name, key_text, strlen(key_text));
+        evidence_name_end(&name);
+        evidence_r(&batch.key, name.text, name.length, r);
+        struct merkle_hash leaf = evidence_leaf(r, name.text, name.length);
+        ck_assert_msg(merkle_equal(&leaf, &batch.leaves[length]), "%zu", length);
+    }
+    free(text);
+    buf_free(&name);
+    evidence_free(&batch);
+    arena_free(arena);
+}
+END_TEST
+
+START_TEST(the_root_is_that_of_the_tree) {
+    enum { MOST = 70 };
+    struct merkle_hash leaves[MOST];
+    struct merkle_tree tree = {.size = 0};
+    for (size_t n = 0; n <= MOST; n++) {
+        struct merkle_hash root = merkle_root(&tree), own = evidence_root(leaves, n);
+        ck_assert_msg(merkle_equal(&root, &own), "%zu leaves", n);
+        if (n == MOST) break;
+        leaves[n] = merkle_leaf(&n, sizeof n);
+        merkle_append(&tree, &leaves[n]);
+    }
+}
+END_TEST
+
+START_TEST(leaves_are_sorted_however_they_come) {
+    static const size_t counts[] = {1, 2, 17, 500, 60000};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct evidence_batch batch;
+        struct arena *arena = set_up(&batch, "main");
+        char text[24];
+        for (size_t n = 0; n < counts[i]; n++) {
+            (void)snprintf(text, sizeof text, "%zu", n % 7 ? n : 7); /* some of them several times */
+            evidence_record(&batch, "t");
+            evidence_text(&batch, text);
+            evidence_add(&batch);
+        }
+        struct evidence evidence = evidence_end(&batch);
+        ck_assert_uint_eq(evidence.n_leaves, counts[i]);
+        for (size_t n = 1; n < counts[i]; n++) ck_assert_int_le(memcmp(&evidence.leaves[n - 1], &evidence.leaves[n], sizeof *evidence.leaves), 0);
+        evidence_free(&batch);
+        arena_free(arena);
+    }
+}
+END_TEST
+
 START_TEST(without_a_key_or_a_record_there_is_none) {
     struct evidence_batch batch;
     struct arena *arena = set_up(&batch, "main");
@@ -106,4 +170,5 @@ START_TEST(without_a_key_or_a_record_there_is_none) {
 }
 END_TEST
 
-UNIT_MAIN("evidence", leaves_are_what_python_makes_of_them, bytes_that_are_text_are_texts, r_is_an_hmac, without_a_key_or_a_record_there_is_none)
+UNIT_MAIN("evidence", leaves_are_what_python_makes_of_them, bytes_that_are_text_are_texts, r_is_an_hmac, names_of_every_length_have_their_leaf,
+          the_root_is_that_of_the_tree, leaves_are_sorted_however_they_come, without_a_key_or_a_record_there_is_none)
