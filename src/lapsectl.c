@@ -8,7 +8,7 @@
 
 int main(int argc, char **argv) {
     static const struct verb *const verbs[] = {&verb_check,  &verb_grants,   &verb_policy,       &verb_plan,          &verb_explain,
-                                               &verb_status, &verb_findings, &verb_hold_list, &verb_hold, &verb_release,
+                                               &verb_status, &verb_findings, &verb_approve, &verb_hold_list, &verb_hold, &verb_release,
                                                &verb_pause,  &verb_resume,   &verb_journal_show, &verb_journal_verify,
                                                &verb_journal_prove, &verb_journal_checkpoint, &verb_keygen};
     store_register(&pg_driver);

@@ -256,7 +256,7 @@ static int read_arguments(struct invocation *invocation, struct reader *reader) 
 
 static int run_verb(const struct invocation *invocation) {
     const struct verb *verb = invocation->verb;
-    if (invocation->n_operands < verb->n_operands)
+    if (invocation->n_operands < verb->n_operands && !(verb->operands_optional && !invocation->n_operands))
         return command_fail(invocation, EXIT_USAGE, "something is missing; usage: lapsectl %s [OPTION]... %s", verb->name, verb->operands);
     int status = verb->run(invocation);
     terminal_progress(NULL);

@@ -31,6 +31,7 @@ struct verb {
     const char *summary;  /* one line */
     const char *operands; /* "TARGET KEY"; "": none */
     size_t n_operands;    /* how many there must be */
+    bool operands_optional; /* none may be given, too */
     const char *notes;    /* more for its --help, lines of at most 80 columns; NULL: none */
     const struct option *options; /* its own, beside --config, --json and --help */
     size_t n_options;

@@ -11,6 +11,7 @@ extern const struct verb verb_plan;
 extern const struct verb verb_explain;
 extern const struct verb verb_status;
 extern const struct verb verb_findings;
+extern const struct verb verb_approve;
 extern const struct verb verb_hold;
 extern const struct verb verb_hold_list;
 extern const struct verb verb_release;

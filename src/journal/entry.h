@@ -30,6 +30,7 @@ enum entry_event {
     ENTRY_RESUME,
     ENTRY_REFUSE,
     ENTRY_WAIT,
+    ENTRY_APPROVE,
     ENTRY_EVENTS /* how many */
 };
 
@@ -73,7 +74,7 @@ struct entry {
     const char *schedule;        /* SCHEDULE, INTENT: its SHA-256 in hex */
     const struct entry_rule *rules;
     size_t n_rules;
-    const char *rule, *store, *target; /* INTENT, FINDING (NULL: null); HOLD: the rule (NULL: null); WAIT: the store (NULL: all) */
+    const char *rule, *store, *target; /* INTENT, FINDING (NULL: null); HOLD: the rule (NULL: null); WAIT: the store (NULL: all); APPROVE: the rule (NULL: the list of tenants) */
     const char *action;          /* INTENT: "purge", "anonymize" */
     const char *from;            /* INTENT: the anchor's column, or the tenant's end by name; NULL: null */
     const struct entry_tenant *tenants; /* INTENT */
@@ -85,10 +86,10 @@ struct entry {
     size_t n_evidence_leaves;
     const char *transaction, *server; /* INTENT: "" = left out */
     const char *outcome;         /* OUTCOME: "committed", "rolled-back", "unknown", "settled", "unresolved"; SWEEP_END: "done", "ended-early"; HOLD: "placed",
-                                  * "stands" (said again), "widened" (by the members listed); PAUSE: "placed", "stands" */
+                                  * "stands" (said again), "widened" (by the members listed); PAUSE: "placed", "stands"; APPROVE: "placed", "stands", "spent", "void" */
     const char *result;          /* OUTCOME "settled": "committed" or "rolled-back", else NULL */
     const char *code, *detail;   /* OUTCOME: err_code_name and SQLSTATE or number (NULL: none); FINDING, REFUSE, WAIT: its code */
-    const char *tenant;          /* FINDING, HOLD; NULL: null */
+    const char *tenant;          /* FINDING, HOLD, APPROVE; NULL: null */
     int64_t count;               /* FINDING */
     const struct entry_result *results; /* SWEEP_END */
     size_t n_results;
@@ -104,12 +105,13 @@ struct entry {
     size_t n_signatures;
     const struct entry_removed *removed; /* PRUNE */
     size_t n_removed;
-    const char *id;              /* HOLD, RELEASE, PAUSE, RESUME, REFUSE: of the request; REFUSE: NULL = null */
+    const char *id;              /* HOLD, RELEASE, PAUSE, RESUME, APPROVE, REFUSE: of the request; REFUSE: NULL = null */
     int64_t author;              /* the same: the user id that asked; -1: nobody can tell */
     const char *request;         /* the same: SHA-256 of the request in hex; REFUSE: NULL = null */
     const char *scope;           /* HOLD: "tenant", "subtree", "rule", "all" */
     const char *ground;          /* HOLD, PAUSE: a code */
-    int64_t placed_us;           /* HOLD, PAUSE; WAIT: when it began */
+    const char *digest;          /* APPROVE: SHA-256 of what it is for, in hex */
+    int64_t placed_us;           /* HOLD, PAUSE, APPROVE; WAIT: when it began */
     int64_t released_us;         /* HOLD: TIME_FOREVER (null): not released */
     const char *hold;            /* RELEASE: the hold's id */
     const char *const *members;  /* HOLD of a subtree: who belongs to it beside the tenant */

@@ -101,6 +101,11 @@ static const struct event_fields events[ENTRY_EVENTS] = {
                     {FIELD(sweep, FIELD_INTEGER), FIELD(store, FIELD_NULLABLE), FIELD(code, FIELD_TEXT),
                      NAMED("since", FIELD_CUTOFF, placed_us)},
                     4},
+    [ENTRY_APPROVE] = {"approve",
+                       {FIELD(id, FIELD_TEXT), FIELD(outcome, FIELD_TEXT), FIELD(author, FIELD_INTEGER), FIELD(rule, FIELD_NULLABLE),
+                        FIELD(tenant, FIELD_NULLABLE), FIELD(digest, FIELD_TEXT), NAMED("since", FIELD_CUTOFF, placed_us),
+                        FIELD(request, FIELD_TEXT)},
+                       8},
 };
 
 const struct event_fields *fields_of(enum entry_event event) {

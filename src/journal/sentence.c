@@ -222,8 +222,21 @@ static void tell_refuse(const struct entry *entry, struct buf *to) {
     buf_printf(to, " refused (%s)", entry->code);
 }
 
+static void tell_approve(const struct entry *entry, struct buf *to) {
+    if (entry->rule) buf_printf(to, "what was due under \"%s\"", entry->rule);
+    else buf_add(to, "a shorter list of tenants");
+    if (entry->tenant) buf_printf(to, " of tenant %s", entry->tenant);
+    if (entry->rule && strcmp(entry->outcome, "placed") != 0) buf_printf(to, " on %s", time_format_day(entry->placed_us).text);
+    if (!strcmp(entry->outcome, "placed")) buf_printf(to, " was approved by user %" PRId64, entry->author);
+    else if (!strcmp(entry->outcome, "stands")) buf_add(to, " is still approved");
+    else if (!strcmp(entry->outcome, "spent")) buf_add(to, " was approved and is dealt with");
+    else buf_add(to, " is not approved any more: it reads otherwise now");
+    buf_printf(to, " (%.8s)", entry->digest);
+}
+
 static void tell_request(const struct entry *entry, struct buf *to) {
     if (entry->event == ENTRY_HOLD) tell_hold(entry, to);
+    else if (entry->event == ENTRY_APPROVE) tell_approve(entry, to);
     else if (entry->event == ENTRY_REFUSE) tell_refuse(entry, to);
     else if (entry->event == ENTRY_RELEASE) buf_printf(to, "hold \"%s\" released by user %" PRId64, entry->hold, entry->author);
     else if (entry->event == ENTRY_RESUME) buf_printf(to, "resumed by user %" PRId64, entry->author);
@@ -263,6 +276,7 @@ void sentence_tell(const struct entry *entry, struct buf *to) {
     case ENTRY_RELEASE:
     case ENTRY_PAUSE:
     case ENTRY_RESUME:
+    case ENTRY_APPROVE:
     case ENTRY_REFUSE: tell_request(entry, to); break;
     case ENTRY_WAIT: tell_wait(entry, to); break;
     case ENTRY_INTENT: /* told by batch_story_tell */

@@ -24,6 +24,8 @@ struct ledger {
     size_t n_kept;
     struct used *used;
     size_t n_used;
+    struct approval *approvals; /* open */
+    struct approvals open;
     bool paused;
     struct pause pause;
     struct holds holds;
@@ -110,11 +112,31 @@ static void note_pause(struct ledger *ledger, const struct entry *entry) {
                                    .request = arena_strdup(arena, entry->request), .since_us = entry->placed_us, .author = (uint32_t)entry->author};
 }
 
+static struct approval *find_approval(struct ledger *ledger, const char *id) {
+    for (size_t i = 0; i < ledger->open.count; i++)
+        if (!strcmp(ledger->approvals[i].id, id)) return &ledger->approvals[i];
+    return NULL;
+}
+
+static void note_approve(struct ledger *ledger, const struct entry *entry) {
+    struct arena *arena = ledger->arena;
+    struct approval *known = find_approval(ledger, entry->id);
+    bool open = !strcmp(entry->outcome, "placed") || !strcmp(entry->outcome, "stands");
+    if (open && !known)
+        *ARENA_APPEND(arena, ledger->approvals, ledger->open.count) = (struct approval){
+            .id = arena_strdup(arena, entry->id), .digest = arena_strdup(arena, entry->digest), .tenant = arena_strdup(arena, entry->tenant),
+            .rule = arena_strdup(arena, entry->rule), .request = arena_strdup(arena, entry->request), .at_us = entry->placed_us, .author = (uint32_t)entry->author};
+    else if (!open && known)
+        memmove(known, known + 1, (size_t)(ledger->approvals + ledger->open.count-- - (known + 1)) * sizeof *known);
+    ledger->open.items = ledger->approvals;
+}
+
 void ledger_note(struct ledger *ledger, const struct entry *entry) {
     if (entry->event == ENTRY_HOLD) note_hold(ledger, entry);
     else if (entry->event == ENTRY_RELEASE) note_release(ledger, entry);
     else if (entry->event == ENTRY_PAUSE) note_pause(ledger, entry);
     else if (entry->event == ENTRY_RESUME) ledger->paused = false;
+    else if (entry->event == ENTRY_APPROVE) note_approve(ledger, entry);
     else return;
     note_used(ledger, entry);
 }
@@ -144,6 +166,8 @@ const char *ledger_hold_request(const struct ledger *ledger, const char *id) {
     const struct kept *kept = find(ledger, id);
     return kept ? kept->request : NULL;
 }
+
+const struct approvals *ledger_approvals(const struct ledger *ledger) { return &ledger->open; }
 
 const struct pause *ledger_pause(const struct ledger *ledger) { return ledger->paused ? &ledger->pause : NULL; }
 

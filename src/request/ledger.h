@@ -1,4 +1,4 @@
-/* What the journal says of requests: which holds stand, whether all is paused, which ids were used for what. It is made anew
+/* What the journal says of requests: which holds stand, what is approved, whether all is paused, which ids were used for what. It is made anew
  * at each start from the journal's entries, in their order, and follows each further one when it is on disk: the journal is
  * the authority, there is no other state to lose. Entries that say it again ("stands") keep it alive when old segments are
  * pruned.
@@ -8,6 +8,7 @@
 #define LAPSED_REQUEST_LEDGER_H
 
 #include "journal/entry.h"
+#include "schedule/brake.h"
 #include "schedule/holds.h"
 
 struct ledger;
@@ -28,6 +29,8 @@ const struct holds *ledger_holds(struct ledger *ledger, int64_t now_us, int64_t 
 /* The hold of this id, also one that was released; NULL: there is none. */
 const struct hold *ledger_hold(const struct ledger *ledger, const char *id);
 const char *ledger_hold_request(const struct ledger *ledger, const char *id); /* SHA-256 of the request that placed it */
+/* The approvals that are neither spent nor void. Valid until the next ledger_note. */
+const struct approvals *ledger_approvals(const struct ledger *ledger);
 const struct pause *ledger_pause(const struct ledger *ledger); /* NULL: not paused */
 /* The SHA-256 of the accepted request with this id; NULL: not used. */
 const char *ledger_request(const struct ledger *ledger, const char *id);
@@ -38,6 +41,7 @@ void ledger_json(struct ledger *ledger, int64_t now_us, int64_t cooling_off_us, 
 struct ledger_copy {
     struct holds holds;
     const int64_t *until_us; /* by hold: when it stops to count; TIME_FOREVER: it was not released */
+    struct approvals approvals;
     bool paused;
     const char *paused_ground;
     int64_t paused_since_us;

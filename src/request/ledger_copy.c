@@ -42,6 +42,16 @@ static void add_hold(struct buf *to, const struct hold *hold, int64_t cooling_of
     buf_add(to, "]}");
 }
 
+static void add_approval(struct buf *to, const struct approval *approval) {
+    buf_add(to, "{\"id\":");
+    buf_add_json(to, approval->id);
+    add_text(to, "digest", approval->digest);
+    add_text(to, "tenant", approval->tenant);
+    add_text(to, "rule", approval->rule);
+    add_time(to, "at", approval->at_us);
+    buf_printf(to, ",\"author\":%" PRIu32 "}", approval->author);
+}
+
 void ledger_json(struct ledger *ledger, int64_t now_us, int64_t cooling_off_us, struct buf *to) {
     const struct pause *pause = ledger_pause(ledger);
     buf_add(to, "{\"v\":1,\"paused\":");
@@ -54,7 +64,13 @@ void ledger_json(struct ledger *ledger, int64_t now_us, int64_t cooling_off_us, 
     } else {
         buf_add(to, "null");
     }
-    buf_add(to, ",\n\"holds\":[");
+    const struct approvals *approvals = ledger_approvals(ledger);
+    buf_add(to, ",\n\"approvals\":[");
+    for (size_t i = 0; i < approvals->count; i++) {
+        buf_add(to, i ? ",\n" : "\n");
+        add_approval(to, &approvals->items[i]);
+    }
+    buf_add(to, "],\n\"holds\":[");
     const struct holds *holds = ledger_holds(ledger, now_us, cooling_off_us);
     for (size_t i = 0; i < holds->count; i++) {
         buf_add(to, i ? ",\n" : "\n");
@@ -104,6 +120,19 @@ static bool read_hold(struct arena *arena, const json_t *object, struct hold *re
     return true;
 }
 
+static bool read_approvals(struct arena *arena, const json_t *list, struct approvals *ret_approvals) {
+    struct approval *approvals = ARENA_ARRAY(arena, struct approval, json_array_size(list));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *object = json_array_get(list, i);
+        approvals[i] = (struct approval){.id = text_of(arena, object, "id"), .digest = text_of(arena, object, "digest"), .tenant = text_of(arena, object, "tenant"),
+                                         .rule = text_of(arena, object, "rule"), .at_us = time_of(object, "at"),
+                                         .author = (uint32_t)json_integer_value(json_object_get(object, "author"))};
+        if (!approvals[i].id || !approvals[i].digest || approvals[i].at_us == TIME_FOREVER) return false;
+    }
+    *ret_approvals = (struct approvals){.items = approvals, .count = json_array_size(list)};
+    return true;
+}
+
 static bool read_copy(struct arena *arena, const json_t *root, struct ledger_copy *copy) {
     const json_t *list = json_object_get(root, "holds"), *paused = json_object_get(root, "paused");
     if (json_integer_value(json_object_get(root, "v")) != 1 || !json_is_array(list) || !paused) return false;
@@ -115,6 +144,7 @@ static bool read_copy(struct arena *arena, const json_t *root, struct ledger_cop
     }
     copy->holds = (struct holds){.items = holds, .count = json_array_size(list)};
     copy->until_us = until_us;
+    if (!read_approvals(arena, json_object_get(root, "approvals"), &copy->approvals)) return false;
     copy->paused = json_is_object(paused);
     if (copy->paused) {
         copy->paused_ground = text_of(arena, paused, "ground");

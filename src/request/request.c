@@ -7,7 +7,8 @@
 
 enum { MOST_TENANT = 255, MOST_GROUND = 32 };
 
-static const char *const kind_names[] = {[REQUEST_HOLD] = "hold", [REQUEST_RELEASE] = "release", [REQUEST_PAUSE] = "pause", [REQUEST_RESUME] = "resume"};
+static const char *const kind_names[] = {[REQUEST_HOLD] = "hold", [REQUEST_RELEASE] = "release", [REQUEST_PAUSE] = "pause", [REQUEST_RESUME] = "resume",
+                                         [REQUEST_APPROVE] = "approve"};
 
 const char *request_kind_name(enum request_kind kind) { return kind_names[kind]; }
 
@@ -82,9 +83,19 @@ static void take_hold(struct fields *fields, struct request *request) {
     take_ground(fields, request);
 }
 
+static bool is_digest(const char *text) { return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64; }
+
+static void take_approve(struct fields *fields, struct request *request) {
+    request->digest = take(fields, "digest");
+    fields->bad |= !is_digest(request->digest);
+    if (!json_object_get(fields->object, "tenant")) return;
+    request->tenant = take(fields, "tenant");
+    fields->bad |= !is_plain(request->tenant, MOST_TENANT);
+}
+
 static bool take_kind(struct fields *fields, struct request *request) {
     const char *name = take(fields, "request");
-    for (enum request_kind kind = REQUEST_HOLD; kind <= REQUEST_RESUME; kind++) {
+    for (enum request_kind kind = REQUEST_HOLD; kind <= REQUEST_APPROVE; kind++) {
         if (strcmp(name, kind_names[kind]) != 0) continue;
         request->kind = kind;
         return true;
@@ -102,6 +113,7 @@ const char *request_read(struct arena *arena, const char *bytes, size_t length, 
     if (!take_kind(&fields, &request)) return "field";
     if (request.kind == REQUEST_HOLD) take_hold(&fields, &request);
     if (request.kind == REQUEST_PAUSE) take_ground(&fields, &request);
+    if (request.kind == REQUEST_APPROVE) take_approve(&fields, &request);
     if (request.kind == REQUEST_RELEASE) {
         request.hold = take(&fields, "hold");
         fields.bad |= !request_is_id(request.hold);
@@ -125,6 +137,7 @@ void request_write(const struct request *request, struct buf *to) {
     add_field(to, "tenant", request->tenant);
     add_field(to, "rule", request->rule);
     add_field(to, "hold", request->hold);
+    add_field(to, "digest", request->digest);
     add_field(to, "ground", request->ground);
     buf_add(to, "}\n");
 }
@@ -132,7 +145,8 @@ void request_write(const struct request *request, struct buf *to) {
 /* ---- judging ---- */
 
 bool request_is_permitted(const struct settings *settings, enum request_kind kind, uint32_t author, uint32_t own_user) {
-    static const unsigned bits[] = {[REQUEST_HOLD] = MAY_HOLD, [REQUEST_RELEASE] = MAY_RELEASE, [REQUEST_PAUSE] = MAY_PAUSE, [REQUEST_RESUME] = MAY_RESUME};
+    static const unsigned bits[] = {[REQUEST_HOLD] = MAY_HOLD, [REQUEST_RELEASE] = MAY_RELEASE, [REQUEST_PAUSE] = MAY_PAUSE, [REQUEST_RESUME] = MAY_RESUME,
+                                    [REQUEST_APPROVE] = MAY_APPROVE};
     if (author == 0 || author == own_user) return true;
     for (size_t i = 0; i < settings->n_principals; i++)
         if (settings->principals[i].uid == author && settings->principals[i].may & bits[kind]) return true;
@@ -161,8 +175,9 @@ const char *request_refusal_text(const char *code) {
         {"not-permitted", "its author may not ask for this; see principals in lapsed.conf(5)"},
         {"conflict", "this id was used for something else; choose another"},
         {"rule-unknown", "the schedule has no rule of this name; lapsectl policy lists them"},
-        {"tenants-none", "the schedule knows no tenants; hold a rule, or all"},
-        {"tenants-personal", "the tenants' ids are personal data (tenants.personal), which the journal must not hold; hold a rule, or all"},
+        {"tenants-none", "the schedule knows no tenants; name a rule, or all"},
+        {"tenants-personal", "the tenants' ids are personal data (tenants.personal), which the journal must not hold; name a rule, or all"},
+        {"digest-unknown", "nothing waits under this digest: the rule reads otherwise by now, or lapsed has not loaded it yet; lapsectl approve lists what waits"},
         {"hold-unknown", "there is no hold of this id; lapsectl hold list names them"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

@@ -5,6 +5,7 @@
  *   {"v":1,"request":"release","hold":"ID"}
  *   {"v":1,"request":"pause","ground":"incident"}
  *   {"v":1,"request":"resume"}
+ *   {"v":1,"request":"approve","digest":"SHA-256 of a rule as it is written, or of a list of tenants","tenant":"1042"}   tenant may be left out
  *
  * Read strictly: no unknown field, no field twice, no empty text, no free text (a ground is a code). */
 #ifndef LAPSED_REQUEST_REQUEST_H
@@ -15,14 +16,15 @@
 
 enum { REQUEST_MOST_BYTES = 65536, REQUEST_MOST_ID = 64 };
 
-enum request_kind { REQUEST_HOLD, REQUEST_RELEASE, REQUEST_PAUSE, REQUEST_RESUME };
+enum request_kind { REQUEST_HOLD, REQUEST_RELEASE, REQUEST_PAUSE, REQUEST_RESUME, REQUEST_APPROVE };
 
 struct request {
     enum request_kind kind;
     enum hold_scope scope;      /* REQUEST_HOLD */
-    const char *tenant, *rule;  /* REQUEST_HOLD, by its scope */
+    const char *tenant, *rule;  /* REQUEST_HOLD, by its scope; REQUEST_APPROVE: tenant NULL = all */
     const char *ground;         /* REQUEST_HOLD, REQUEST_PAUSE */
     const char *hold;           /* REQUEST_RELEASE: its id */
+    const char *digest;         /* REQUEST_APPROVE: 64 hex digits */
 };
 
 const char *request_kind_name(enum request_kind kind); /* "hold" */

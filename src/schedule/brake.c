@@ -22,6 +22,11 @@ static const struct brake_rule *find(const struct brakes *brakes, const char *ru
     return NULL;
 }
 
+bool brakes_ran(const struct brakes *brakes, const struct rule *rule, const char *reach) {
+    const struct brake_rule *known = find(brakes, rule->data);
+    return known && !strcmp(known->reach, reach);
+}
+
 /* ---- limits ---- */
 
 /* The time in which what is due now became due: since the rule last had leave, at least one period of sweeps. */

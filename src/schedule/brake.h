@@ -66,6 +66,8 @@ int brakes_load(const char *state_folder, struct brakes **ret_brakes, struct err
 int brakes_save(const struct brakes *brakes, const char *state_folder, struct err *err) MUST_CHECK;
 void brakes_free(struct brakes *brakes); /* NULL is fine */
 
+/* Whether the rule had leave to run with this reach (rule_digest). */
+bool brakes_ran(const struct brakes *brakes, const struct rule *rule, const char *reach);
 /* Texts and lists are taken from `arena`; approvals may be NULL. */
 struct leave brakes_judge(const struct brakes *brakes, struct arena *arena, const struct schedule *schedule, const struct rule *rule,
                           const struct brake_figures *figures, const struct approvals *approvals, int64_t now_us);

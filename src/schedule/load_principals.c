@@ -23,7 +23,7 @@ static bool find_user(const struct loader *loader, const char *user, uint32_t *r
 
 static unsigned load_may(const struct loader *loader, const config_setting_t *group) {
     static const struct { const char *name; unsigned bit; } known[] = {
-        {"hold", MAY_HOLD}, {"release", MAY_RELEASE}, {"pause", MAY_PAUSE}, {"resume", MAY_RESUME}};
+        {"hold", MAY_HOLD}, {"release", MAY_RELEASE}, {"pause", MAY_PAUSE}, {"resume", MAY_RESUME}, {"approve", MAY_APPROVE}};
     size_t count;
     const struct load_text *texts = load_texts(loader, group, "may", &count);
     unsigned may = 0;
@@ -32,7 +32,7 @@ static unsigned load_may(const struct loader *loader, const config_setting_t *gr
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             if (!strcmp(texts[i].text, known[k].name)) bit = known[k].bit;
         if (!bit)
-            load_fault(loader, texts[i].setting, "may = \"%s\" is unknown; write \"hold\", \"release\", \"pause\" or \"resume\"", texts[i].text);
+            load_fault(loader, texts[i].setting, "may = \"%s\" is unknown; write \"hold\", \"release\", \"pause\", \"resume\" or \"approve\"", texts[i].text);
         may |= bit;
     }
     if (!config_setting_get_member(group, "may"))

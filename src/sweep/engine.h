@@ -5,6 +5,7 @@
 #define LAPSED_SWEEP_ENGINE_H
 
 #include "journal/journal.h"
+#include "schedule/brake.h"
 #include "schedule/holds.h"
 #include "schedule/schedule.h"
 #include "store/worker.h"
@@ -37,6 +38,8 @@ struct engine {
     struct survey survey;       /* what surveys found that still stands */
     const struct holds *holds;  /* in force now; NULL: none. A plan was made with those of its time, a batch is judged by these */
     unsigned holds_version;     /* changes with them */
+    const struct approvals *approvals; /* open now; NULL: none */
+    char list_digest[65];       /* of the list of tenants that waits for an approval; "": none does */
     struct vetoes vetoes;       /* why no batch may be begun now */
     /* NULL, or called when a sweep has read its tenants, before it plans. */
     void (*tenants_read)(void *context, const struct tenants *tenants);

@@ -62,6 +62,7 @@ static void write_copy(struct requests *requests) {
 
 static void refresh(struct requests *requests) {
     write_copy(requests);
+    requests->engine->approvals = ledger_approvals(requests->ledger);
     requests->engine->holds = ledger_holds(requests->ledger, time_now_us(), settings_of(requests)->cooling_off_us);
     requests->engine->holds_version++;
 }
@@ -72,7 +73,53 @@ static struct entry hold_entry(const struct requests *requests, const struct hol
                           .released_us = hold->released_us, .request = ledger_hold_request(requests->ledger, hold->id)};
 }
 
+static struct entry approve_entry(const struct approval *approval, const char *outcome) {
+    return (struct entry){.event = ENTRY_APPROVE, .outcome = outcome, .id = approval->id, .author = approval->author, .rule = approval->rule,
+                          .tenant = approval->tenant, .digest = approval->digest, .placed_us = approval->at_us, .request = approval->request};
+}
+
+/* What a digest is of: *ret_rule NULL = the list of tenants. */
+static bool find_digest(const struct requests *requests, const char *digest, const char **ret_rule) {
+    const struct schedule *schedule = requests->engine->schedule;
+    *ret_rule = NULL;
+    if (!strcmp(requests->engine->list_digest, digest)) return true;
+    for (size_t i = 0; i < schedule->n_rules; i++) {
+        *ret_rule = schedule->rules[i].data;
+        if (!strcmp(rule_digest(schedule, &schedule->rules[i]).text, digest)) return true;
+    }
+    *ret_rule = NULL;
+    return false;
+}
+
+static void close_approval(struct requests *requests, const struct approval *approval, const char *outcome) {
+    const struct entry entry = approve_entry(approval, outcome);
+    journal_append(requests->engine->journal, &entry, NULL);
+    ledger_note(requests->ledger, &entry);
+}
+
+void requests_spend(struct requests *requests, const char *approval_id) {
+    const struct approvals *open = ledger_approvals(requests->ledger);
+    for (size_t i = open->count; i-- > 0;)
+        if (!strcmp(open->items[i].id, approval_id)) close_approval(requests, &open->items[i], "spent");
+    refresh(requests);
+}
+
+/* What nobody can find any more is void; the rest is said again. */
+static void approvals_stand(struct requests *requests) {
+    const struct approvals *open = ledger_approvals(requests->ledger);
+    const char *ignored;
+    for (size_t i = open->count; i-- > 0;) {
+        if (!find_digest(requests, open->items[i].digest, &ignored)) {
+            close_approval(requests, &open->items[i], "void");
+            continue;
+        }
+        const struct entry entry = approve_entry(&open->items[i], "stands");
+        journal_append(requests->engine->journal, &entry, NULL);
+    }
+}
+
 void requests_stand(struct requests *requests) {
+    approvals_stand(requests);
     refresh(requests);
     requests->stood_us = time_now_us();
     for (size_t i = 0; i < requests->engine->holds->count; i++) {
@@ -143,6 +190,7 @@ static void tell_accepted(const struct asked *asked, struct buf *to) {
     const struct requests *requests = asked->requests;
     int64_t cooling_off_us = settings_of(requests)->cooling_off_us;
     const struct hold *hold;
+    const char *rule = NULL;
     switch (asked->request.kind) {
     case REQUEST_HOLD:
         hold = ledger_hold(requests->ledger, asked->name);
@@ -156,6 +204,12 @@ static void tell_accepted(const struct asked *asked, struct buf *to) {
         return;
     case REQUEST_PAUSE: buf_add(to, "lapsed is paused: nothing is destroyed until \"lapsectl resume\""); return;
     case REQUEST_RESUME: buf_add(to, "lapsed goes on"); return;
+    case REQUEST_APPROVE:
+        (void)find_digest(requests, asked->request.digest, &rule);
+        if (!rule) buf_add(to, "the list of tenants is taken as it is; the next sweep goes by it");
+        else buf_printf(to, "approved: what is due now under \"%s\"%s%s goes with the next sweep", rule, asked->request.tenant ? " of tenant " : "",
+                        asked->request.tenant ? asked->request.tenant : "");
+        return;
     }
 }
 
@@ -232,12 +286,15 @@ static void on_journaled(struct journal_ticket *ticket, const struct err *err) {
 
 static struct entry entry_of(const struct asked *asked, int64_t author) {
     const struct request *request = &asked->request;
-    static const enum entry_event events[] = {[REQUEST_HOLD] = ENTRY_HOLD, [REQUEST_RELEASE] = ENTRY_RELEASE, [REQUEST_PAUSE] = ENTRY_PAUSE, [REQUEST_RESUME] = ENTRY_RESUME};
+    static const enum entry_event events[] = {[REQUEST_HOLD] = ENTRY_HOLD, [REQUEST_RELEASE] = ENTRY_RELEASE, [REQUEST_PAUSE] = ENTRY_PAUSE, [REQUEST_RESUME] = ENTRY_RESUME,
+                                              [REQUEST_APPROVE] = ENTRY_APPROVE};
     struct entry entry = {.event = asked->code ? ENTRY_REFUSE : events[request->kind], .time_us = time_now_us(),
                           .id = asked->known_id ? asked->name : NULL, .author = author, .request = asked->request_sha256, .code = asked->code,
                           .outcome = "placed", .scope = hold_scope_name(request->scope), .tenant = request->tenant, .rule = request->rule,
-                          .ground = request->ground, .hold = request->hold, .released_us = TIME_FOREVER};
+                          .ground = request->ground, .hold = request->hold, .digest = request->digest, .released_us = TIME_FOREVER};
     entry.placed_us = entry.time_us;
+    if (request->kind == REQUEST_APPROVE && !asked->code) (void)find_digest(asked->requests, request->digest, &entry.rule);
+    if (request->kind == REQUEST_APPROVE) entry.rule = arena_strdup(asked->arena, entry.rule); /* a reload may come before it is on disk */
     return entry;
 }
 
@@ -253,6 +310,8 @@ static const char *judge(struct asked *asked, const struct spool_item *item, boo
     *ret_repeated = before != NULL;
     if (before) return NULL;
     if (asked->request.kind == REQUEST_RELEASE && !ledger_hold(requests->ledger, asked->request.hold)) return "hold-unknown";
+    const char *ignored;
+    if (asked->request.kind == REQUEST_APPROVE && !find_digest(requests, asked->request.digest, &ignored)) return "digest-unknown";
     return request_misfit(&asked->request, requests->engine->schedule);
 }
 
@@ -358,6 +417,7 @@ void requests_free(struct requests *requests) {
     if (!requests) return;
     while (requests->asked) drop(requests, requests->asked);
     requests->engine->holds = NULL;
+    requests->engine->approvals = NULL;
     spool_close(requests->spool);
     ledger_free(requests->ledger);
     free(requests->state_folder);

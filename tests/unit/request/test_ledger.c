@@ -58,6 +58,28 @@ START_TEST(what_stands_is_enough_when_the_rest_is_pruned) {
 }
 END_TEST
 
+START_TEST(an_approval_is_open_until_it_is_spent) {
+    struct ledger *ledger = ledger_new();
+    struct entry entry = {.event = ENTRY_APPROVE, .id = "a", .outcome = "placed", .rule = "Logs", .digest = "d1", .placed_us = 1000, .request = "x", .author = 7};
+    note(ledger, entry);
+    entry.outcome = "stands";
+    note(ledger, entry);
+    entry.id = "b", entry.tenant = "42", entry.placed_us = 2000;
+    note(ledger, entry); /* its "placed" was pruned */
+    const struct approvals *open = ledger_approvals(ledger);
+    ck_assert_uint_eq(open->count, 2);
+    ck_assert(!open->items[0].tenant && open->items[0].at_us == 1000 && !strcmp(open->items[0].digest, "d1"));
+    ck_assert(!strcmp(open->items[1].tenant, "42") && open->items[1].at_us == 2000 && open->items[1].author == 7);
+    note(ledger, (struct entry){.event = ENTRY_APPROVE, .id = "a", .outcome = "spent", .digest = "d1", .request = "x"});
+    ck_assert_uint_eq(ledger_approvals(ledger)->count, 1);
+    ck_assert_str_eq(ledger_approvals(ledger)->items[0].id, "b");
+    note(ledger, (struct entry){.event = ENTRY_APPROVE, .id = "b", .outcome = "void", .digest = "d1", .request = "x"});
+    ck_assert_uint_eq(ledger_approvals(ledger)->count, 0);
+    ck_assert_str_eq(ledger_request(ledger, "a"), "x");
+    ledger_free(ledger);
+}
+END_TEST
+
 START_TEST(a_scope_that_cannot_be_read_holds_everything) {
     struct ledger *ledger = ledger_new();
     struct entry entry = hold_entry("h", "placed", 1000);
@@ -84,6 +106,8 @@ START_TEST(the_copy_says_the_same) {
     note(ledger, entry);
     note(ledger, (struct entry){.event = ENTRY_RELEASE, .time_us = 2 * HOUR * TIME_SECOND_US, .id = "r", .hold = "h", .request = "d"});
     note(ledger, (struct entry){.event = ENTRY_PAUSE, .outcome = "placed", .id = "p", .ground = "incident", .placed_us = 5 * TIME_SECOND_US, .request = "x"});
+    note(ledger, (struct entry){.event = ENTRY_APPROVE, .id = "a", .outcome = "placed", .tenant = "42", .rule = "Logs", .digest = "d1",
+                                .placed_us = 6 * TIME_SECOND_US, .request = "x"});
     struct buf json = {0};
     ledger_json(ledger, 2 * HOUR * TIME_SECOND_US, HOUR * TIME_SECOND_US, &json);
     (void)snprintf(path, sizeof path, "%s/" LEDGER_COPY, folder);
@@ -93,6 +117,8 @@ START_TEST(the_copy_says_the_same) {
     const struct hold *hold = &copy.holds.items[0];
     ck_assert(hold->scope == HOLD_SUBTREE && hold->n_members == 2 && text_equal(hold->members[0], "c\"1") && text_equal(hold->tenant, "r"));
     ck_assert(hold->since_us == HOUR * TIME_SECOND_US && copy.until_us[0] == 3 * HOUR * TIME_SECOND_US && hold->author == 7);
+    ck_assert(copy.approvals.count == 1 && copy.approvals.items[0].at_us == 6 * TIME_SECOND_US && text_equal(copy.approvals.items[0].tenant, "42") &&
+              text_equal(copy.approvals.items[0].digest, "d1"));
     ck_assert(copy.paused && text_equal(copy.paused_ground, "incident") && copy.paused_since_us == 5 * TIME_SECOND_US);
     ck_assert_int_eq(text_replace_file(path, "{}", 2, 0640, &err), 0);
     ck_assert_int_ne(ledger_copy_read(folder, arena, &copy, &err), 0);
@@ -105,4 +131,4 @@ START_TEST(the_copy_says_the_same) {
 END_TEST
 
 UNIT_MAIN("ledger", a_hold_counts_until_its_cooling_off_is_over, what_stands_is_enough_when_the_rest_is_pruned,
-          a_scope_that_cannot_be_read_holds_everything, the_copy_says_the_same)
+          an_approval_is_open_until_it_is_spent, a_scope_that_cannot_be_read_holds_everything, the_copy_says_the_same)
