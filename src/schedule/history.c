@@ -228,6 +228,20 @@ static const struct keep *keep_by_age(const struct rule *rule) {
     return NULL;
 }
 
+/* A tenant that the last sweep did not see: what it left counted until now, and so did the rule's own period, `before`. Its id may
+ * have been given to another. */
+static void note_return(struct history *history, const struct in_force *key, const char *before, int64_t previous_us) {
+    size_t count;
+    struct in_force *run = find(history, key, &count);
+    for (size_t i = 0; i < count; i++)
+        if (run[i].last_us >= previous_us) return;
+    for (size_t i = 0; i < count; i++) run[i].last_us = key->last_us - 1;
+    if (!count) return;
+    struct in_force general = *run;
+    general.period = before;
+    *ARENA_APPEND(history->arena, history->items, history->count) = general;
+}
+
 static void note_tenants(struct history *history, const struct schedule *schedule, const struct rule *rule,
                          const struct tenants *tenants, int64_t previous_us, int64_t now_us) {
     const struct keep *by_age = keep_by_age(rule);
@@ -251,6 +265,7 @@ static void note_tenants(struct history *history, const struct schedule *schedul
         (void)find(history, &key, &count);
         /* A tenant that never had one of its own needs no entry. */
         if (!count && !strcmp(key.period, general)) continue;
+        note_return(history, &key, before, previous_us);
         note(history, key, previous_us == TIME_NEVER ? NULL : before);
     }
 }

@@ -129,6 +129,22 @@ START_TEST(a_shortened_period_is_told_until_it_counts) {
 }
 END_TEST
 
+/* What counted for the records of a former tenant until now does not end at once because its id is given to another. */
+START_TEST(a_tenant_that_comes_back_with_a_shorter_period_waits) {
+    struct history *history = fresh();
+    sweep(history, "2026-11-01", "12 months", true, "7 years", "12 months", "7 years");
+    sweep(history, "2027-11-01", "12 months", false, NULL, "12 months", "7 years");
+    sweep(history, "2027-11-02", "12 months", true, "2 months", "12 months", "7 years");
+    sweep(history, "2027-11-30", "12 months", true, "2 months", "12 months", "7 years");
+    sweep(history, "2027-12-02", "12 months", true, "2 months", "12 months", "2 months");
+    sweep(history, "2028-11-01", "24 months", false, NULL, "24 months", "2 months"); /* the rule's is the longer, and counts */
+    sweep(history, "2028-11-02", "24 months", true, "2 months", "24 months", "24 months");
+    sweep(history, "2028-11-30", "24 months", true, "3 months", "24 months", "24 months");
+    sweep(history, "2028-12-02", "24 months", true, "3 months", "24 months", "3 months");
+    history_free(history);
+}
+END_TEST
+
 START_TEST(the_history_outlives_the_daemon) {
     char folder[] = "/tmp/lapsed-test-XXXXXX", path[64];
     ck_assert_ptr_nonnull(mkdtemp(folder));
@@ -155,4 +171,5 @@ END_TEST
 UNIT_MAIN("history", a_shortened_rule_waits_for_notice, a_rule_that_was_forever_waits_too,
           a_tenant_that_loses_its_longer_period_keeps_it_for_notice, a_tenant_that_gains_a_shorter_period_waits,
           a_tenant_that_is_gone_keeps_its_last_period, notice_runs_from_when_the_shorter_one_is_seen,
-          a_shortened_period_is_told_until_it_counts, the_history_outlives_the_daemon)
+          a_shortened_period_is_told_until_it_counts, a_tenant_that_comes_back_with_a_shorter_period_waits,
+          the_history_outlives_the_daemon)
