@@ -5,7 +5,7 @@ B ?= build
 prefix ?= /usr/local
 
 # The goals that do all the set-up also install packages; the others only say what is missing.
-SETUP_GOALS = check demo bench bench-quick
+SETUP_GOALS = check demo bench bench-quick soak
 ifneq ($(filter clean deps distclean,$(MAKECMDGOALS)),)
 else
 ifneq ($(filter $(SETUP_GOALS),$(MAKECMDGOALS)),)
@@ -62,7 +62,7 @@ PYTHON = /usr/bin/python3
 
 # A folder has that name.
 .PHONY: bench bench-quick
-.PHONY: all check check-unit check-store check-daemon check-includes check-docs tests demo fuzz install clean distclean deps
+.PHONY: all check check-unit check-store check-daemon check-includes check-docs tests demo soak fuzz install clean distclean deps
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -116,6 +116,9 @@ bench: $(PROGRAMS) $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 bench-quick: $(PROGRAMS)
 	$(BENCH) --rows $(or $(ROWS),100000) --tenants $(or $(TENANTS),100) --rounds $(or $(ROUNDS),1) --results $(B)/bench/results.json \
 	  --only $(or $(ONLY),postgresql$(comma)mongodb$(comma)redis$(comma)idle$(comma)scale$(comma)latency$(comma)journal)
+# Everything dies now and then, and nothing may be destroyed wrongly: tests/soak/soak.py says how. MINUTES=30 SEED=7
+soak: $(PROGRAMS)
+	LAPSED_BUILD=$(B) $(PYTHON) tests/soak/soak.py --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep)
 
 tests: $(PROGRAMS) $(UNIT_TESTS) $(STORE_TESTS)
 
