@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* The server's own statement_timeout should strike first: its answer is more exact than a deadline of ours. */
-enum { DEADLINE_SLACK_US = 2000000, LEAST_SERVER_VERSION = 130000 };
+enum { DEADLINE_SLACK_US = 2000000, LEAST_SERVER_VERSION = 140000 };
 
 static const char *store_name(const struct pg_store *store) { return store->base.settings.conf->name; }
 
@@ -134,7 +134,7 @@ int pg_connect(struct pg_store *store, struct err *err) {
     store->server_version = PQserverVersion(store->connection);
     if (store->server_version < LEAST_SERVER_VERSION) {
         pg_disconnect(store);
-        return err_set(err, ERR_CONFIG, "store \"%s\": the server is older than PostgreSQL 13", store_name(store));
+        return err_set(err, ERR_CONFIG, "store \"%s\": the server is older than PostgreSQL 14", store_name(store));
     }
     if (PQsetnonblocking(store->connection, 1) < 0 || ask_server_start(store, err) < 0) {
         pg_disconnect(store);
@@ -266,11 +266,21 @@ static int check_connected(struct pg_store *store, struct err *err) {
     return err_set(err, ERR_UNAVAILABLE, "store \"%s\": the connection to the server broke", store_name(store));
 }
 
+static int query(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, int format, PGresult **ret_result,
+                 struct err *err) {
+    if (check_connected(store, err) < 0) return -1;
+    if (!PQsendQueryParams(store->connection, sql, n_parameters, NULL, parameters, NULL, NULL, format)) return send_failed(store, err);
+    return collect(store, true, ret_result, err);
+}
+
 int pg_query(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, PGresult **ret_result,
              struct err *err) {
-    if (check_connected(store, err) < 0) return -1;
-    if (!PQsendQueryParams(store->connection, sql, n_parameters, NULL, parameters, NULL, NULL, 0)) return send_failed(store, err);
-    return collect(store, true, ret_result, err);
+    return query(store, sql, n_parameters, parameters, 0, ret_result, err);
+}
+
+int pg_query_binary(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, PGresult **ret_result,
+                    struct err *err) {
+    return query(store, sql, n_parameters, parameters, 1, ret_result, err);
 }
 
 int pg_script(struct pg_store *store, const char *sql, struct err *err) {

@@ -1,5 +1,6 @@
 #include "store/pg_anonymize.h"
 
+#include "store/pg_value.h"
 #include "store/strategy.h"
 
 #include <inttypes.h>
@@ -109,7 +110,7 @@ static void add_still_left(struct pg_sql *sql, const struct pg_fields *fields, c
 /* Such rows would be changed again and again, and the journal would say of each time that they are anonymous now. */
 static int check_kept(const PGresult *result, const struct pg_table *table, struct err *err) {
     for (int row = 0; row < PQntuples(result); row++)
-        if (PQgetvalue(result, row, PQnfields(result) - 1)[0] == 't')
+        if (pg_value_is_true(result, row, PQnfields(result) - 1))
             return err_set(err, ERR_REFUSED, "table \"%s\" does not keep its rows as they were anonymized (a trigger?); nothing was changed",
                            table->name);
     return 0;
@@ -261,7 +262,7 @@ static int read_rows(struct pg_store *store, const struct pg_due *due, const cha
 static int write_rows(struct pg_store *store, const struct pg_due *due, struct change *change, const struct scope *scope, const char *returning,
                       PGresult **ret_result, struct err *err) {
     /* Parameters are numbered in the order of writing: sets and values are written first, into the same list. */
-    PG_SQL sql = {.arena = change->arena};
+    PG_SQL sql = {.arena = change->arena, .binary = true};
     add_sets(&sql, change->fields, "t", due->bound->marker);
     const char *sets = arena_strdup(change->arena, buf_text(&sql.text));
     buf_clear(&sql.text);
@@ -348,7 +349,7 @@ static int read_dependents(struct pg_store *store, const struct pg_due *due, con
 
 static int write_dependents(struct pg_store *store, const struct pg_dependent *dependent, struct change *change, PGresult **ret_result,
                             struct err *err) {
-    PG_SQL sql = {.arena = change->arena};
+    PG_SQL sql = {.arena = change->arena, .binary = true};
     PG_RESULT result = NULL;
     buf_printf(&sql.text, "UPDATE %s AS d0 SET ", dependent->table->quoted);
     add_sets(&sql, change->fields, "d0", NULL);

@@ -26,45 +26,42 @@ struct pass {
     size_t n_exclusions;
     /* The prepared batch, until finish. */
     const struct batch *batch;
-    const struct pg_record *chosen;
-    size_t n_chosen;
+    struct pg_taken chosen;
     bool full, drained;
 };
 
 /* ---- the batch ---- */
 
+static int by_scope_id(const void *a, const void *b) {
+    return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
+}
+
 static int by_tenant(const void *a, const void *b) {
     return strcmp(((const struct tenant_count *)a)->tenant, ((const struct tenant_count *)b)->tenant);
 }
 
+/* The end of a tenant whose records have no anchor of their own. */
+static int64_t end_of(const struct scope *scope, const char *tenant) {
+    const struct scope_tenant key = {.id = tenant};
+    const struct scope_tenant *found = scope->n_tenants ? bsearch(&key, scope->tenants, scope->n_tenants, sizeof key, by_scope_id) : NULL;
+    return found ? found->end_us : TIME_FOREVER;
+}
+
 static void fill_tenants(const struct pg_making *making, struct batch *batch) {
     const struct pg_run *run = making->run;
-    size_t n = making->n_records + making->drained, kept_count = 0;
-    struct tenant_count *all = ARENA_ARRAY(making->arena, struct tenant_count, n);
-    for (size_t i = 0; i < making->n_records; i++)
-        all[i] = (struct tenant_count){.tenant = making->records[i].tenant, .count = 1, .oldest_us = making->records[i].instant_us};
-    if (making->drained) all[n - 1] = (struct tenant_count){.tenant = making->drained_tenant, .oldest_us = TIME_FOREVER};
-    qsort(all, n, sizeof *all, by_tenant);
-    for (size_t i = 0; i < n; i++) {
-        struct tenant_count *last = kept_count ? &all[kept_count - 1] : NULL;
-        if (!last || strcmp(last->tenant, all[i].tenant) != 0) {
-            all[kept_count++] = all[i];
-            continue;
-        }
-        last->count += all[i].count;
-        if (all[i].oldest_us < last->oldest_us) last->oldest_us = all[i].oldest_us;
-    }
-    for (size_t i = 0; i < kept_count; i++) {
-        const struct scope *scope = &run->order.due;
-        all[i].cutoff_us = scope_cutoff(scope, all[i].tenant);
-        for (size_t j = 0; all[i].oldest_us == TIME_FOREVER && j < run->scope.n_tenants; j++)
-            if (!strcmp(run->scope.tenants[j].id, all[i].tenant)) {
-                all[i].oldest_us = run->scope.tenants[j].end_us;
-                break;
-            }
-    }
+    const struct pg_taken *gone = &making->gone;
+    bool more = making->drained && !pg_taken_of(gone, making->drained_tenant);
+    struct tenant_count *all = ARENA_ARRAY(making->arena, struct tenant_count, gone->n_tenants + more);
+    for (size_t i = 0; i < gone->n_tenants; i++)
+        all[i] = (struct tenant_count){.tenant = gone->tenants[i].tenant, .count = gone->tenants[i].count, .oldest_us = gone->tenants[i].oldest_us};
+    if (more) all[gone->n_tenants] = (struct tenant_count){.tenant = making->drained_tenant, .oldest_us = TIME_FOREVER};
     batch->tenants = all;
-    batch->n_tenants = kept_count;
+    batch->n_tenants = gone->n_tenants + more;
+    qsort(all, batch->n_tenants, sizeof *all, by_tenant);
+    for (size_t i = 0; i < batch->n_tenants; i++) {
+        all[i].cutoff_us = scope_cutoff(&run->order.due, all[i].tenant);
+        if (all[i].oldest_us == TIME_FOREVER) all[i].oldest_us = end_of(&run->scope, all[i].tenant);
+    }
 }
 
 static int fill_transaction(struct pg_store *store, struct batch *batch, struct err *err) {
@@ -95,9 +92,9 @@ static int make_batch(struct pass *pass, struct pg_making *making, const struct 
     making->evidence = &evidence;
     int result = pass->run.careful ? pg_take_carefully(making, err) : pg_take_at_once(making, err);
     struct batch *batch = ARENA_NEW(making->arena, struct batch);
-    if (result == 0 && (making->n_records || making->dependents)) {
+    if (result == 0 && (making->gone.records || making->dependents)) {
         batch->order = pass->orders[pass->order];
-        batch->records = (int64_t)making->n_records;
+        batch->records = (int64_t)making->gone.records;
         batch->dependents = making->dependents;
         batch->range = making->unnamed;
         batch->evidence = evidence_end(&evidence);
@@ -107,7 +104,6 @@ static int make_batch(struct pass *pass, struct pg_making *making, const struct 
     if (result == 0 && batch->order) {
         pass->batch = batch;
         pass->chosen = making->chosen;
-        pass->n_chosen = making->n_chosen;
         pass->full = making->full;
         pass->drained = making->drained;
         store->prepared = pass;
@@ -192,7 +188,7 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
             close_run(pass);
             continue;
         }
-        struct pg_making making = {.store = store, .run = &pass->run, .parents = &pass->parents, .arena = arena,
+        struct pg_making making = {.store = store, .run = &pass->run, .parents = &pass->parents, .arena = arena, .gone.arena = arena, .chosen.arena = arena,
                                    .limit = portion_limit(pass->portion, pass->orders[pass->order], limit)};
         if (make_batch(pass, &making, ret_batch, err) < 0) {
             pg_run_put_back(&pass->run);
@@ -202,7 +198,7 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
             continue;
         }
         if (*ret_batch) return 0;
-        pg_run_advance(&pass->run, making.chosen, making.n_chosen, making.full, false);
+        pg_run_advance(&pass->run, &making.chosen, making.full, false);
     }
 }
 
@@ -225,7 +221,7 @@ static void go_on(struct pass *pass) {
     if (pass->drained) {
         pg_run_put_back(&pass->run);
         pg_run_defer(&pass->run, pass->batch->tenants[0].tenant);
-    } else pg_run_advance(&pass->run, pass->chosen, pass->n_chosen, pass->full, pass->batch->records > 0);
+    } else pg_run_advance(&pass->run, &pass->chosen, pass->full, pass->batch->records > 0);
 }
 
 int pg_pass_finish(struct store *base, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err) {

@@ -218,6 +218,17 @@ void pg_add_instant(struct pg_sql *sql, const struct pg_due *due, const char *va
     }
 }
 
+void pg_add_moment(struct pg_sql *sql, const struct pg_due *due, const char *value) {
+    const char *zone = due->zone ? zone_literal(sql->arena, due->zone) : "'UTC'";
+    switch (due->anchor ? due->anchor->time : PG_TIME_NONE) {
+    case PG_TIME_TIMESTAMPTZ: buf_add(&sql->text, value); return;
+    case PG_TIME_TIMESTAMP: buf_printf(&sql->text, "(%s AT TIME ZONE %s)", value, zone); return;
+    case PG_TIME_DATE: buf_printf(&sql->text, "((%s + 1)::timestamp AT TIME ZONE %s)", value, zone); return;
+    case PG_TIME_INTEGER:
+    case PG_TIME_NONE: pg_add_instant(sql, due, value); return;
+    }
+}
+
 /* ---- WHERE ---- */
 
 static void add_listed(struct pg_sql *sql, const struct pg_due *due, const struct pg_column *anchor, const struct scope *scope) {

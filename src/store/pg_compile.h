@@ -29,6 +29,7 @@ struct pg_sql {
     struct buf text;
     const char **parameters;
     size_t n_parameters;
+    bool binary; /* how pg_run gets the answer */
 };
 void pg_sql_free(struct pg_sql *sql); /* for the cleanup attribute */
 void pg_sql_clear(struct pg_sql *sql);
@@ -81,11 +82,13 @@ void pg_add_rest(struct pg_sql *sql, const struct pg_due *due, enum pg_blocked b
 enum pg_blocked pg_blocked_of(const struct order *order);
 /* The anchor is before the cutoff, and is not -infinity. Nothing but "true" without an anchor. */
 void pg_add_before(struct pg_sql *sql, const struct pg_due *due, const struct pg_column *anchor, int64_t cutoff_us);
-/* ", key::text, …": the identity of the alias's row. */
+/* ", key, …": the identity of the alias's row; values that pg_value_text reads. */
 void pg_add_key(struct pg_sql *sql, const struct pg_table *table, const char *alias);
 /* t."column". */
 void pg_add_column(struct pg_sql *sql, const char *alias, const struct pg_column *column);
-/* The instant that a value of the anchor stands for (a date: its end) as microseconds; `value` is SQL. */
+/* The instant that a value of the anchor stands for (a date: its end) as microseconds; `value` is SQL. The other is one that
+ * pg_value_instant reads: no arithmetic for the server. */
+void pg_add_moment(struct pg_sql *sql, const struct pg_due *due, const char *value);
 void pg_add_instant(struct pg_sql *sql, const struct pg_due *due, const char *value);
 /* true if a row of this blocker refers to t (and, with `going`, stays). */
 void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker);

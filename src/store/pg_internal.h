@@ -2,7 +2,7 @@
  * query; pg_bind.c: targets bound to the catalog; pg_check.c: faults, advice; pg_grants.c, pg_draft.c; pg_compile.c: the one place
  * that turns an order into SQL, with pg_sql.c (statements, ids) and pg_references.c (what hangs on a record); pg_count.c: probe,
  * count; pg_batch.c: passes, prepare, finish; pg_run.c: how a batch is chosen and where the next begins; pg_take.c: what a batch
- * does; pg_anonymize.c: strategies; pg_explain.c; pg_pressure.c: how others fare. */
+ * does; pg_taken.c: by tenant; pg_value.c: binary values; pg_anonymize.c: strategies; pg_explain.c; pg_pressure.c: how others fare. */
 #ifndef LAPSED_STORE_PG_INTERNAL_H
 #define LAPSED_STORE_PG_INTERNAL_H
 
@@ -125,6 +125,9 @@ void pg_disconnect(struct pg_store *store);
  * our words what it means (42501 "permission denied; lapsectl grants prints what is needed", 55P03 "waited too long for a lock"…). */
 int pg_query(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, PGresult **ret_result,
              struct err *err) MUST_CHECK;
+/* The same with values in their binary form (store/pg_value.h). */
+int pg_query_binary(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, PGresult **ret_result,
+                    struct err *err) MUST_CHECK;
 void pg_result_free(PGresult **result); /* for the cleanup attribute */
 #define PG_RESULT __attribute__((cleanup(pg_result_free))) PGresult *
 /* BEGIN with our settings (timeouts, UTC, search_path left as the role has it, READ ONLY in a read-only store; planner pinned on request). */

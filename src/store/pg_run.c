@@ -11,6 +11,7 @@
 enum {
     FIRST_WINDOW = 16,
     FIRST_BLOCKS = 1024,
+    LEAST_BLOCKS = 16,
     MOST_BLOCKS = 65536,
     MOST_LOOKED_AT = 8192,
     LEAST_ROW_BYTES = 28, /* on a page: its pointer and its header */
@@ -78,6 +79,7 @@ static int measure(struct pg_store *store, struct pg_run *run, struct err *err) 
         return -1;
     run->n_blocks = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
     run->n_blocks_window = FIRST_BLOCKS;
+    run->end_block = run->n_blocks;
     run->most = strtoll(PQgetvalue(result, 0, 1), NULL, 10) / LEAST_ROW_BYTES + MOST_NEW_ROWS;
     return 0;
 }
@@ -131,8 +133,14 @@ int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *
     return measure(store, run, err);
 }
 
+/* Nothing but the table itself is asked to choose: no join, no condition of others. */
+static bool is_bare(const struct pg_run *run) { return !run->careful && !run->due.bound->n_via && !run->due.order->target->only; }
+
 const char *pg_run_pins(const struct pg_run *run) {
-    if (run->shape == PG_BY_BLOCK) return "";
+    if (run->shape == PG_BY_BLOCK)
+        return is_bare(run) ? "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;"
+                              "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;"
+                            : "";
     /* Left free, the planner sorts all of a tenant's due rows or reads the whole table. An anti-join against what
      * blocks may need its hash. */
     bool joins = run->due.bound->n_blockers || run->due.bound->n_dependents;
@@ -151,7 +159,7 @@ static int by_tenant_id(const void *a, const void *b) {
 bool pg_run_next(struct pg_run *run) {
     if (run->over) return false;
     run->scope = run->order.due;
-    if (run->shape == PG_BY_BLOCK) return run->block < run->n_blocks && (run->scope.kind == SCOPE_WHOLE || run->scope.n_tenants);
+    if (run->shape == PG_BY_BLOCK) return run->block < run->end_block && (run->scope.kind == SCOPE_WHOLE || run->scope.n_tenants);
     if (run->shape == PG_BY_SINCE) return true;
     take_window(run);
     if (!run->n_window) return false;
@@ -228,18 +236,15 @@ static void add_by_block(struct pg_sql *sql, const struct pg_run *run, const cha
     const struct pg_due *due = &run->due;
     buf_printf(&sql->text, "SELECT %s FROM ", columns);
     pg_add_source(sql, due);
-    buf_printf(&sql->text, " WHERE t.ctid >= '(%" PRId64 ",0)'::tid AND t.ctid < '(%" PRId64 ",0)'::tid", run->block,
-               run->block + run->n_blocks_window);
-    if (run->after) {
-        buf_add(&sql->text, " AND t.ctid > ");
-        pg_add_parameter(sql, run->after, "tid");
-    }
+    int64_t end = run->block + run->n_blocks_window < run->end_block ? run->block + run->n_blocks_window : run->end_block;
+    buf_printf(&sql->text, " WHERE t.ctid > '(%" PRId64 ",%d)'::tid AND t.ctid < '(%" PRId64 ",0)'::tid", run->block,
+               run->is_after ? run->after.item : 0, end);
     buf_add(&sql->text, " AND ");
     pg_add_scope(sql, due, &run->scope);
     buf_add(&sql->text, " AND ");
     pg_add_rest(sql, due, pg_blocked_of(&run->order));
-    /* The order is that of the scan; where a join mixes it up, it has to be sorted, or the cursor would jump. */
-    buf_printf(&sql->text, " ORDER BY t.ctid LIMIT %zu%s", limit, lock ? " FOR UPDATE OF t SKIP LOCKED" : "");
+    /* The order is that of the scan; where a join may mix it up, it has to be sorted, or the cursor would jump. */
+    buf_printf(&sql->text, "%s LIMIT %zu%s", is_bare(run) ? "" : " ORDER BY t.ctid", limit, lock ? " FOR UPDATE OF t SKIP LOCKED" : "");
 }
 
 void pg_run_add_choice(struct pg_sql *sql, const struct pg_run *run, const char *columns, size_t limit, bool lock) {
@@ -253,48 +258,41 @@ void pg_run_add_choice(struct pg_sql *sql, const struct pg_run *run, const char 
 /* ---- records ---- */
 
 void pg_run_add_record(struct pg_sql *sql, const struct pg_run *run) {
-    const struct pg_column *anchor = run->due.anchor;
+    const struct pg_column *anchor = run->due.anchor, *tenant = run->due.bound->tenant;
+    bool plain = tenant && !run->due.tenant.as_text && pg_value_is_plain(tenant->type_oid);
+    sql->binary = true;
     buf_add_char(&sql->text, '(');
     pg_add_tenant(sql, &run->due);
-    buf_add(&sql->text, ")::text, ");
-    pg_add_instant(sql, &run->due, anchor ? arena_printf(sql->arena, "t.%s", anchor->quoted) : "NULL");
-    /* A timestamptz is made from the instant again: writing it out as text takes longer. */
+    buf_add(&sql->text, plain ? "), " : ")::text, ");
+    pg_add_moment(sql, &run->due, anchor ? arena_printf(sql->arena, "t.%s", anchor->quoted) : "NULL");
+    /* The text of a timestamptz follows from the instant. */
     if (anchor && anchor->time != PG_TIME_TIMESTAMPTZ) buf_printf(&sql->text, ", t.%s::text", anchor->quoted);
-    else buf_add(&sql->text, ", NULL");
-    buf_add(&sql->text, run->careful || run->shape == PG_BY_BLOCK ? ", t.ctid::text" : ", NULL");
+    else buf_add(&sql->text, ", NULL::text");
+    buf_add(&sql->text, ", t.ctid");
 }
 
-struct pg_record pg_run_record(const struct pg_run *run, const PGresult *result, int row) {
-    struct pg_record record = {.tenant = PQgetvalue(result, row, 0), .instant_us = TIME_FOREVER};
-    if (run->due.anchor && !PQgetisnull(result, row, 1)) record.instant_us = strtoll(PQgetvalue(result, row, 1), NULL, 10);
-    if (!PQgetisnull(result, row, 2)) record.anchor = PQgetvalue(result, row, 2);
-    if (!PQgetisnull(result, row, 3)) record.ctid = PQgetvalue(result, row, 3);
-    return record;
+struct pg_record pg_run_record(const PGresult *result, int row, char room[PG_VALUE_ROOM]) {
+    return (struct pg_record){.tenant = pg_value_text(result, row, 0, room),
+                              .instant_us = pg_value_instant(result, row, 1),
+                              .anchor = PQgetisnull(result, row, 2) ? NULL : PQgetvalue(result, row, 2),
+                              .ctid = pg_value_ctid(result, row, 3)};
 }
 
 /* ---- going on ---- */
 
 #define YEAR_ONE_US INT64_C(-62135596800000000)
 
-/* The latest anchor among the records of one tenant (NULL: of all), as text. */
-static const char *latest_anchor(const struct pg_run *run, const struct pg_record *records, size_t count, const char *tenant) {
-    const struct pg_record *latest = NULL;
-    for (size_t i = 0; i < count; i++)
-        if ((!tenant || !strcmp(records[i].tenant, tenant)) && (!latest || records[i].instant_us > latest->instant_us)) latest = &records[i];
-    if (!latest || latest->instant_us == TIME_FOREVER) return NULL;
-    if (!latest->anchor && latest->instant_us < YEAR_ONE_US) return NULL; /* PostgreSQL writes years before Christ otherwise */
-    return arena_strdup(run->arena, latest->anchor ? latest->anchor : time_format(latest->instant_us).text);
-}
-
-static bool has_records(const struct pg_record *records, size_t count, const char *tenant) {
-    for (size_t i = 0; i < count; i++)
-        if (!strcmp(records[i].tenant, tenant)) return true;
-    return false;
+/* As text; NULL: none, or one that cannot be written. */
+static const char *latest_anchor(const struct pg_run *run, const struct pg_tenant_taken *taken) {
+    if (!taken || taken->latest_us == INT64_MIN) return NULL;
+    if (*taken->latest) return arena_strdup(run->arena, taken->latest);
+    if (taken->latest_us < YEAR_ONE_US) return NULL; /* PostgreSQL writes years before Christ otherwise */
+    return arena_strdup(run->arena, time_format(taken->latest_us).text);
 }
 
 /* The tenants up to the last one that had its turn are exhausted, that one goes to the back of the queue, the others keep
  * their place: so a large tenant alternates with the small ones. */
-static void advance_tenants(struct pg_run *run, const struct pg_record *records, size_t count, bool full, bool progress) {
+static void advance_tenants(struct pg_run *run, const struct pg_taken *chosen, bool full, bool progress) {
     size_t n = run->n_window, last = n;
     run->n_window = 0;
     if (!full) {
@@ -302,46 +300,47 @@ static void advance_tenants(struct pg_run *run, const struct pg_record *records,
         return;
     }
     for (size_t i = n; i-- > 0 && last == n;)
-        if (has_records(records, count, run->window[i]->tenant.id)) last = i;
+        if (pg_taken_of(chosen, run->window[i]->tenant.id)) last = i;
     if (last == n) return;
     for (size_t i = n; i-- > last + 1;) prepend(run, run->window[i]);
-    if (last < n / 2) run->window_size /= 2;
+    if (last < n / 2) run->window_size = n / 2;
     struct pg_waiting *partly = run->window[last];
-    const char *anchor = latest_anchor(run, records, count, partly->tenant.id);
+    const char *anchor = latest_anchor(run, pg_taken_of(chosen, partly->tenant.id));
     if (anchor) partly->last = anchor;
     if (progress) append(run, partly);
 }
 
-static bool ctid_less(const char *a, const char *b) {
-    char *rest_a, *rest_b;
-    unsigned long block_a = strtoul(a + 1, &rest_a, 10), block_b = strtoul(b + 1, &rest_b, 10);
-    if (block_a != block_b) return block_a < block_b;
-    return strtoul(rest_a + 1, NULL, 10) < strtoul(rest_b + 1, NULL, 10);
-}
-
-static void advance_blocks(struct pg_run *run, const struct pg_record *records, size_t count, bool full) {
-    if (!full) {
-        run->block += run->n_blocks_window;
-        run->after = NULL;
-        if (!count && run->n_blocks_window < MOST_BLOCKS) run->n_blocks_window *= 2;
+/* A range holds about a batch: where its rows have to be sorted they are not read again and again. */
+static void advance_blocks(struct pg_run *run, const struct pg_taken *chosen, bool full) {
+    int64_t blocks = run->n_blocks_window;
+    if (full) {
+        blocks = (int64_t)chosen->last.block - run->block + 1;
+        run->block = chosen->last.block;
+        run->after = chosen->last;
+        run->is_after = true;
+        if (blocks < LEAST_BLOCKS) blocks = LEAST_BLOCKS;
+        run->n_blocks_window = blocks + blocks / 4;
         return;
     }
-    const char *last = NULL;
-    for (size_t i = 0; i < count; i++)
-        if (!last || ctid_less(last, records[i].ctid)) last = records[i].ctid;
-    if (last) run->after = arena_strdup(run->arena, last);
+    run->block += run->n_blocks_window;
+    run->is_after = false;
+    if (blocks < MOST_BLOCKS) run->n_blocks_window *= 2;
+    if (run->block < run->end_block || !run->wrap_to) return;
+    run->block = 0;
+    run->end_block = run->wrap_to;
+    run->wrap_to = 0;
 }
 
-void pg_run_advance(struct pg_run *run, const struct pg_record *records, size_t count, bool full, bool progress) {
+void pg_run_advance(struct pg_run *run, const struct pg_taken *chosen, bool full, bool progress) {
     switch (run->shape) {
-    case PG_BY_TENANT: advance_tenants(run, records, count, full, progress); return;
+    case PG_BY_TENANT: advance_tenants(run, chosen, full, progress); return;
     case PG_BY_SINCE: {
-        const char *anchor = latest_anchor(run, records, count, NULL);
+        const char *anchor = latest_anchor(run, pg_taken_latest(chosen));
         if (anchor) run->since = anchor;
         run->over = !full || !progress;
         return;
     }
-    case PG_BY_BLOCK: advance_blocks(run, records, count, full); return;
+    case PG_BY_BLOCK: advance_blocks(run, chosen, full); return;
     }
 }
 

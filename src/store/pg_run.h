@@ -3,12 +3,13 @@
 #define LAPSED_STORE_PG_RUN_H
 
 #include "store/pg_compile.h"
+#include "store/pg_taken.h"
 
 /* How records are chosen; which one is fast follows from the indexes. */
 enum pg_shape {
     PG_BY_TENANT, /* a window of tenants, each by the index on (tenant, since) */
-    PG_BY_SINCE,  /* no tenants: by the index on since */
-    PG_BY_BLOCK,  /* block range by block range */
+    PG_BY_SINCE,  /* all of them, by the index on since */
+    PG_BY_BLOCK,  /* all of them, block range by block range */
 };
 
 /* A tenant with something due, waiting for its turn. */
@@ -18,7 +19,7 @@ struct pg_waiting {
     struct pg_waiting *next;
 };
 
-enum { PG_MOST_WINDOW = 256 };
+enum { PG_MOST_WINDOW = 4096 };
 
 struct pg_run {
     struct arena *arena;
@@ -34,18 +35,13 @@ struct pg_run {
     struct scope scope; /* of the batch under way: the window, or all */
 
     const char *since;         /* PG_BY_SINCE: where the last batch ended; NULL: nowhere yet */
-    int64_t block, n_blocks, n_blocks_window; /* PG_BY_BLOCK */
+    /* PG_BY_BLOCK: the range of the next batch, where it begins behind `after`; then on to the end, and from 0 to wrap_to. */
+    int64_t block, n_blocks_window, end_block, wrap_to;
+    bool is_after;
+    struct pg_ctid after;
+    int64_t n_blocks; /* of the table */
     /* Records and dependents: how many went, and more than there can have been. */
     int64_t taken, most;
-    const char *after;         /* the last ctid of a range that is not finished; NULL */
-};
-
-/* One record chosen or destroyed. */
-struct pg_record {
-    const char *ctid; /* NULL where nobody needs it */
-    const char *tenant;
-    const char *anchor;  /* as text, for the next batch; NULL: none */
-    int64_t instant_us;  /* TIME_FOREVER: no anchor */
 };
 
 /* Inside a transaction: asks who of the portion has anything due. `over` is set if nobody has. */
@@ -57,12 +53,12 @@ const char *pg_run_pins(const struct pg_run *run);
 bool pg_run_next(struct pg_run *run);
 /* SELECT … of the ctids of at most `limit` records; `columns` instead of t.ctid; `lock`: FOR UPDATE SKIP LOCKED. */
 void pg_run_add_choice(struct pg_sql *sql, const struct pg_run *run, const char *columns, size_t limit, bool lock);
-/* "tenant::text, instant, anchor::text, ctid::text" of t: what struct pg_record is read from. */
+/* "tenant, instant, anchor, ctid" of t: what struct pg_record is read from, in a binary result; its texts are the result's or `room`. */
 enum { PG_RUN_RECORD_COLUMNS = 4 };
 void pg_run_add_record(struct pg_sql *sql, const struct pg_run *run);
-struct pg_record pg_run_record(const struct pg_run *run, const PGresult *result, int row);
-/* After a batch that took these records, in the order of choice; full: there may be more. */
-void pg_run_advance(struct pg_run *run, const struct pg_record *records, size_t count, bool full, bool progress);
+struct pg_record pg_run_record(const PGresult *result, int row, char room[PG_VALUE_ROOM]);
+/* After a batch that chose these; full: there may be more. */
+void pg_run_advance(struct pg_run *run, const struct pg_taken *chosen, bool full, bool progress);
 /* Records come back as they are destroyed (a trigger writes them again): without this bound the run would never end. */
 bool pg_run_is_endless(const struct pg_run *run);
 /* Puts the window back: the batch did not happen. */

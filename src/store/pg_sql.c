@@ -2,6 +2,7 @@
 #include "store/pg_compile.h"
 
 #include "base/time.h"
+#include "store/pg_value.h"
 #include "store/spelling.h"
 
 #include <stdio.h>
@@ -28,7 +29,7 @@ void pg_add_parameter(struct pg_sql *sql, const char *value, const char *type) {
 
 int pg_run(struct pg_store *store, const struct pg_sql *sql, PGresult **ret_result, struct err *err) {
     if (sql->text.overflow) return err_set(err, ERR_BUG, "a statement grew too long");
-    return pg_query(store, buf_text(&sql->text), (int)sql->n_parameters, sql->parameters, ret_result, err);
+    return (sql->binary ? pg_query_binary : pg_query)(store, buf_text(&sql->text), (int)sql->n_parameters, sql->parameters, ret_result, err);
 }
 
 void pg_add_column(struct pg_sql *sql, const char *alias, const struct pg_column *column) {
@@ -135,6 +136,6 @@ void pg_add_key(struct pg_sql *sql, const struct pg_table *table, const char *al
     for (size_t i = 0; i < table->n_key; i++) {
         buf_add(&sql->text, ", ");
         pg_add_column(sql, alias, &table->columns[table->key[i]]);
-        buf_add(&sql->text, "::text");
+        if (!pg_value_is_plain(table->columns[table->key[i]].type_oid)) buf_add(&sql->text, "::text");
     }
 }

@@ -12,34 +12,24 @@
 
 /* ---- what was destroyed ---- */
 
-static void note_record(struct pg_making *making, struct pg_record record) {
-    *ARENA_APPEND(making->arena, making->records, making->n_records) = record;
-}
-
 /* The leaf of a row of `result` whose key's columns begin at `column`. */
 static void note_leaf(struct pg_making *making, const char *target, const struct pg_table *table, const PGresult *result, int row, int column) {
+    char room[PG_VALUE_ROOM];
     if (!table->n_key) {
         making->unnamed = true;
         return;
     }
     evidence_record(making->evidence, target);
-    for (int i = 0; i < (int)table->n_key; i++)
-        evidence_text(making->evidence, PQgetisnull(result, row, column + i) ? NULL : PQgetvalue(result, row, column + i));
+    for (int i = 0; i < (int)table->n_key; i++) evidence_text(making->evidence, pg_value_text(result, row, column + i, room));
     evidence_add(making->evidence);
-}
-
-/* Strings of a record that must outlive its result. */
-static struct pg_record kept(struct arena *arena, struct pg_record record) {
-    record.tenant = arena_strdup(arena, record.tenant);
-    record.anchor = arena_strdup(arena, record.anchor);
-    record.ctid = arena_strdup(arena, record.ctid);
-    return record;
 }
 
 static void note_records(struct pg_making *making, const PGresult *result) {
     const struct pg_bound *bound = making->run->due.bound;
+    char room[PG_VALUE_ROOM];
     for (int i = 0; i < PQntuples(result); i++) {
-        note_record(making, kept(making->arena, pg_run_record(making->run, result, i)));
+        const struct pg_record record = pg_run_record(result, i, room);
+        pg_taken_add(&making->gone, &record);
         note_leaf(making, bound->target->name, bound->table, result, i, PG_RUN_RECORD_COLUMNS);
     }
 }
@@ -64,7 +54,11 @@ static void add_returning(struct pg_sql *sql, const struct pg_run *run) {
 static const char *ctid_array(struct arena *arena, const struct pg_record *records, size_t count) {
     struct buf array __attribute__((cleanup(buf_free))) = {0};
     buf_add_char(&array, '{');
-    for (size_t i = 0; i < count; i++) pg_add_array_item(&array, records[i].ctid);
+    for (size_t i = 0; i < count; i++) {
+        char ctid[PG_VALUE_ROOM];
+        pg_ctid_format(records[i].ctid, ctid);
+        pg_add_array_item(&array, ctid);
+    }
     buf_add_char(&array, '}');
     return arena_strdup(arena, buf_text(&array));
 }
@@ -85,40 +79,52 @@ int pg_take_at_once(struct pg_making *making, struct err *err) {
     add_returning(&sql, run);
     if (pg_run(making->store, &sql, &result, err) < 0) return -1;
     note_records(making, result);
-    making->chosen = making->records;
-    making->n_chosen = making->n_records;
-    making->full = making->n_records >= making->limit;
+    making->chosen = making->gone;
+    making->full = making->gone.records >= making->limit;
     return 0;
 }
 
 /* ---- the careful way ---- */
 
-static int choose(struct pg_making *making, struct err *err) {
+/* Strings of a record must outlive its result. */
+static struct pg_record kept(struct arena *arena, struct pg_record record) {
+    record.tenant = arena_strdup(arena, record.tenant);
+    record.anchor = arena_strdup(arena, record.anchor);
+    return record;
+}
+
+static int choose(struct pg_making *making, struct pg_record **ret_records, size_t *ret_count, struct err *err) {
     const struct pg_run *run = making->run;
     PG_SQL columns = {.arena = making->arena};
-    PG_SQL sql = {.arena = making->arena};
+    PG_SQL sql = {.arena = making->arena, .binary = true};
     PG_RESULT result = NULL;
     pg_run_add_record(&columns, run);
     assert(!columns.n_parameters);
     size_t parents = *making->parents, limit = parents && parents < making->limit ? parents : making->limit;
     pg_run_add_choice(&sql, run, buf_text(&columns.text), limit, true);
     if (pg_run(making->store, &sql, &result, err) < 0) return -1;
-    making->n_chosen = (size_t)PQntuples(result);
-    making->chosen = ARENA_ARRAY(making->arena, struct pg_record, making->n_chosen);
-    for (size_t i = 0; i < making->n_chosen; i++) making->chosen[i] = kept(making->arena, pg_run_record(run, result, (int)i));
-    making->full = making->n_chosen >= limit;
+    char room[PG_VALUE_ROOM];
+    *ret_count = (size_t)PQntuples(result);
+    *ret_records = ARENA_ARRAY(making->arena, struct pg_record, *ret_count);
+    for (size_t i = 0; i < *ret_count; i++) (*ret_records)[i] = kept(making->arena, pg_run_record(result, (int)i, room));
+    making->full = *ret_count >= limit;
     return 0;
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static void note_chosen(struct pg_making *making, const struct pg_record *records, size_t count) {
+    making->chosen = (struct pg_taken){.arena = making->arena};
+    for (size_t i = 0; i < count; i++) pg_taken_add(&making->chosen, &records[i]);
+}
+
+static int by_ctid(const void *a, const void *b) { return pg_ctid_compare(*(const struct pg_ctid *)a, *(const struct pg_ctid *)b); }
 
 /* Which of the locked records still meet the whole predicate, seen anew: what refers to them may have come meanwhile; from
  * now on a foreign key has to wait for our lock. */
 static int look_again(struct pg_making *making, struct pg_record *records, size_t *count, struct err *err) {
     const struct pg_run *run = making->run;
-    PG_SQL sql = {.arena = making->arena};
+    PG_SQL sql = {.arena = making->arena, .binary = true};
     PG_RESULT result = NULL;
-    buf_add(&sql.text, "SELECT t.ctid::text FROM ");
+    buf_add(&sql.text, "SELECT t.ctid FROM ");
     pg_add_source(&sql, &run->due);
     buf_add(&sql.text, " WHERE t.ctid = ANY(");
     pg_add_parameter(&sql, ctid_array(making->arena, records, *count), "tid[]");
@@ -128,11 +134,11 @@ static int look_again(struct pg_making *making, struct pg_record *records, size_
     pg_add_rest(&sql, &run->due, pg_blocked_of(&run->order));
     if (pg_run(making->store, &sql, &result, err) < 0) return -1;
     size_t n_good = (size_t)PQntuples(result), left = 0;
-    const char **good = ARENA_ARRAY(making->arena, const char *, n_good);
-    for (size_t i = 0; i < n_good; i++) good[i] = PQgetvalue(result, (int)i, 0);
-    if (n_good) qsort(good, n_good, sizeof *good, by_text);
+    struct pg_ctid *good = ARENA_ARRAY(making->arena, struct pg_ctid, n_good);
+    for (size_t i = 0; i < n_good; i++) good[i] = pg_value_ctid(result, (int)i, 0);
+    if (n_good) qsort(good, n_good, sizeof *good, by_ctid);
     for (size_t i = 0; i < *count; i++)
-        if (n_good && bsearch(&records[i].ctid, good, n_good, sizeof *good, by_text)) records[left++] = records[i];
+        if (n_good && bsearch(&records[i].ctid, good, n_good, sizeof *good, by_ctid)) records[left++] = records[i];
     *count = left;
     return 0;
 }
@@ -213,7 +219,7 @@ static int fit(struct pg_making *making, const struct pg_record *records, size_t
 
 static int destroy_dependent(struct pg_making *making, const struct pg_dependent *dependent, const char *ctids, struct err *err) {
     const struct pg_run *run = making->run;
-    PG_SQL sql = {.arena = making->arena};
+    PG_SQL sql = {.arena = making->arena, .binary = true};
     PG_RESULT result = NULL;
     bool on_tree = dependent->tree < dependent->n_path;
     const char *alias = on_tree ? "z" : "d0";
@@ -236,7 +242,7 @@ static int destroy_dependent(struct pg_making *making, const struct pg_dependent
 /* At most `limit` rows of a dependent, leaves of a tree first. */
 static int drain_dependent(struct pg_making *making, const struct pg_dependent *dependent, const char *ctids, size_t limit, struct err *err) {
     const struct pg_run *run = making->run;
-    PG_SQL sql = {.arena = making->arena};
+    PG_SQL sql = {.arena = making->arena, .binary = true};
     PG_RESULT result = NULL;
     if (dependent->self) {
         const struct pg_link *step = &dependent->path[0];
@@ -387,7 +393,7 @@ static int take(struct pg_making *making, struct pg_record *records, size_t *cou
     if (run->order.action == ACTION_ANONYMIZE) return anonymize_records(making, ctids, err);
     if (tree && count_left(making, ctids, &expected, err) < 0) return -1;
     if (destroy_records(making, ctids, err) < 0) return -1;
-    if (making->dependents && making->n_records != expected)
+    if (making->dependents && making->gone.records != expected)
         return err_set(err, ERR_REFUSED, "table \"%s\" keeps records whose dependents were deleted (a trigger?); nothing was deleted",
                        bound->table->name);
     return 0;
@@ -401,19 +407,20 @@ static const char after_choice[] = "SET LOCAL enable_seqscan = off; SET LOCAL en
                                    "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL random_page_cost = 1";
 
 int pg_take_carefully(struct pg_making *making, struct err *err) {
-    if (choose(making, err) < 0) return -1;
-    if (!making->n_chosen) return 0;
+    struct pg_record *chosen;
+    size_t n_chosen;
+    if (choose(making, &chosen, &n_chosen, err) < 0) return -1;
+    if (!n_chosen) return 0;
+    note_chosen(making, chosen, n_chosen);
     if (pg_script(making->store, after_choice, err) < 0) return -1;
-    size_t count = making->n_chosen;
-    struct pg_record *records = arena_grow(making->arena, making->chosen, count, count, sizeof *records);
-    if (look_again(making, records, &count, err) < 0) return -1;
+    size_t count = n_chosen;
+    if (look_again(making, chosen, &count, err) < 0) return -1;
     if (!count) return 0;
     size_t taken = count;
-    if (take(making, records, &taken, err) < 0) return -1;
+    if (take(making, chosen, &taken, err) < 0) return -1;
     if (taken < count) { /* the others wait for the next batch, which begins behind these */
         making->full = true;
-        making->chosen = records;
-        making->n_chosen = taken;
+        note_chosen(making, chosen, taken);
     }
     return 0;
 }

@@ -11,10 +11,8 @@ struct pg_making {
     size_t *parents; /* how many records to begin with where dependents count, too; 0: as many as the limit */
     struct arena *arena; /* the caller's, for the batch; results are kept for as long */
     size_t limit;
-    struct pg_record *records; /* destroyed */
-    size_t n_records;
-    struct pg_record *chosen;  /* in the order of choice, for the next batch */
-    size_t n_chosen;
+    struct pg_taken gone;   /* destroyed or changed */
+    struct pg_taken chosen; /* where the next batch begins behind */
     bool full, drained;
     int64_t dependents;
     const char *drained_tenant;
