@@ -11,6 +11,7 @@ struct journal_calls {
     int (*fdatasync)(int fd);
     int (*fsync)(int fd);
     int (*ftruncate)(int fd, off_t length);
+    int (*fallocate)(int fd, off_t offset, off_t length); /* without making the file longer */
     int (*fchmod)(int fd, mode_t mode);
     int (*link)(int folder, const char *from, const char *to);
     int (*rename)(int folder, const char *from, const char *to);

@@ -1,6 +1,7 @@
 #include "journal/evidence_file.h"
 
 #include "journal/calls.h"
+#include "journal/room.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,18 +29,18 @@ void evidence_lines(struct buf *to, int64_t seq, const struct merkle_hash *leave
     }
 }
 
-struct evidence_file evidence_file_in(const char *folder, int folder_fd) {
-    return (struct evidence_file){.folder = folder, .folder_fd = folder_fd, .fd = -1};
+struct evidence_file evidence_file_in(const struct folder *folder) {
+    return (struct evidence_file){.folder = folder, .fd = -1};
 }
 
 void evidence_file_close(struct evidence_file *file) {
     if (file->fd >= 0) (void)close(file->fd);
     file->fd = -1;
-    file->first_seq = file->bytes = 0;
+    file->first_seq = file->bytes = file->room_end = 0;
 }
 
 static int failed(const struct evidence_file *file, const char *what, struct err *err) {
-    return err_set_errno(err, errno, "journal \"%s\": %s", file->folder, what);
+    return err_set_errno(err, errno, "journal \"%s\": %s", file->folder->path, what);
 }
 
 static int write_all(const struct evidence_file *file, const char *text, size_t length, struct err *err) {
@@ -65,47 +66,52 @@ static int end_torn_line(struct evidence_file *file, struct err *err) {
     return 0;
 }
 
+/* The file of a segment that is closed: what room it has left over is given back. */
+static void finish(struct evidence_file *file) {
+    if (file->room_end > file->bytes) (void)!journal_calls.ftruncate(file->fd, file->bytes);
+    (void)journal_calls.fchmod(file->fd, DONE_MODE);
+}
+
 static int open_file(struct evidence_file *file, int64_t first_seq, bool fresh, struct err *err) {
     const struct evidence_name name = evidence_file_name(first_seq);
-    if (file->fd >= 0) (void)journal_calls.fchmod(file->fd, DONE_MODE); /* of a segment that is closed */
+    if (file->fd >= 0) finish(file);
     evidence_file_close(file);
-    if (fresh && journal_calls.unlink(file->folder_fd, name.text) && errno != ENOENT) return failed(file, "cannot replace old evidence", err);
+    if (fresh && journal_calls.unlink(file->folder->fd, name.text) && errno != ENOENT) return failed(file, "cannot replace old evidence", err);
     int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (fresh ? O_EXCL : 0);
-    file->fd = journal_calls.open(file->folder_fd, name.text, flags, EVIDENCE_MODE);
-    if (file->fd < 0) return failed(file, "cannot open the evidence for writing", err);
+    file->fd = journal_calls.open(file->folder->fd, name.text, flags, EVIDENCE_MODE);
+    if (file->fd < 0) {
+        bool no_room = room_is_short(errno);
+        (void)failed(file, "cannot open the evidence for writing", err);
+        if (no_room) err->code = ERR_UNAVAILABLE;
+        return -1;
+    }
     struct stat own;
-    if (fstat(file->fd, &own)) return failed(file, "cannot examine the evidence", err);
-    file->dev = own.st_dev;
-    file->ino = own.st_ino;
+    if (fstat(file->fd, &own) || file_id_of(file->fd, &file->id)) return failed(file, "cannot examine the evidence", err);
     file->bytes = own.st_size;
     file->first_seq = first_seq;
-    if (journal_calls.fsync(file->folder_fd)) return failed(file, "cannot put the folder on disk", err);
+    if (journal_calls.fsync(file->folder->fd)) return failed(file, "cannot put the folder on disk", err);
     return end_torn_line(file, err);
 }
 
-/* Whether the name still stands for the file that we write, and nobody else has written to it. */
-static int examine(const struct evidence_file *file, struct err *err) {
+int evidence_file_check(const struct evidence_file *file, struct err *err) {
+    if (file->fd < 0) return 0;
     const struct evidence_name name = evidence_file_name(file->first_seq);
-    struct stat own, named;
-    if (fstat(file->fd, &own)) return failed(file, "cannot examine the evidence", err);
-    bool there = fstatat(file->folder_fd, name.text, &named, AT_SYMLINK_NOFOLLOW) == 0;
-    if (!own.st_nlink || !there || named.st_dev != file->dev || named.st_ino != file->ino)
-        return err_set(err, ERR_IO, "journal \"%s\": %s was removed or replaced while it was written", file->folder, name.text);
-    if (own.st_size == file->bytes) return 0;
-    return err_set(err, ERR_IO, "journal \"%s\": %s has %" PRId64 " bytes instead of %" PRId64 ": something else wrote to it", file->folder,
-                   name.text, (int64_t)own.st_size, file->bytes);
+    int64_t size;
+    if (file_id_check(&file->id, file->fd, file->folder->path, file->folder->fd, name.text, &size, err)) return -1;
+    if (size == file->bytes) return 0;
+    return err_set(err, ERR_IO, "journal \"%s\": %s has %" PRId64 " bytes instead of %" PRId64 ": something else wrote to it", file->folder->path,
+                   name.text, size, file->bytes);
 }
 
-static int append(struct evidence_file *file, int64_t first_seq, bool fresh, const struct buf *lines, struct err *err) {
+int evidence_file_reserve(struct evidence_file *file, int64_t first_seq, bool fresh, size_t length, struct err *err) {
     if ((file->fd < 0 || fresh || file->first_seq != first_seq) && open_file(file, first_seq, fresh, err)) return -1;
-    if (examine(file, err) || write_all(file, lines->text, lines->length, err)) return -1;
+    if (!room_take(file->fd, evidence_file_name(first_seq).text, file->bytes, (int64_t)length, &file->room_end, err)) return 0;
+    return err_within(err, "journal \"%s\"", file->folder->path);
+}
+
+int evidence_file_append(struct evidence_file *file, const struct buf *lines, struct err *err) {
+    if (evidence_file_check(file, err) || write_all(file, lines->text, lines->length, err)) return -1;
     if (journal_calls.fdatasync(file->fd)) return failed(file, "cannot put the evidence on disk", err);
     file->bytes += (int64_t)lines->length;
-    return examine(file, err);
-}
-
-int evidence_file_append(struct evidence_file *file, int64_t first_seq, bool fresh, const struct buf *lines, struct err *err) {
-    if (!append(file, first_seq, fresh, lines, err)) return 0;
-    evidence_file_close(file);
-    return -1;
+    return evidence_file_check(file, err);
 }

@@ -6,11 +6,9 @@
 #ifndef LAPSED_JOURNAL_EVIDENCE_FILE_H
 #define LAPSED_JOURNAL_EVIDENCE_FILE_H
 
-#include "base/err.h"
 #include "base/text.h"
+#include "journal/folder.h"
 #include "journal/merkle.h"
-
-#include <sys/types.h>
 
 struct evidence_name { char text[40]; };
 struct evidence_name evidence_file_name(int64_t first_seq);
@@ -20,19 +18,23 @@ void evidence_lines(struct buf *to, int64_t seq, const struct merkle_hash *leave
 
 /* The writer's: the file that belongs to the open segment. */
 struct evidence_file {
-    const char *folder; /* for messages */
-    int folder_fd;
+    const struct folder *folder;
     int fd;            /* -1: none is open */
-    dev_t dev;
-    ino_t ino;
+    struct file_id id;
     int64_t first_seq; /* of its segment */
     int64_t bytes;     /* on disk for certain */
+    int64_t room_end;  /* as far as it has room for certain */
 };
 
-struct evidence_file evidence_file_in(const char *folder, int folder_fd);
-/* One write and one fdatasync. fresh: the segment is empty still, so that whatever has the file's name never counted and is
- * replaced. After an error the file is given up; the caller goes on in a new segment. */
-int evidence_file_append(struct evidence_file *file, int64_t first_seq, bool fresh, const struct buf *lines, struct err *err) MUST_CHECK;
+struct evidence_file evidence_file_in(const struct folder *folder);
+/* Opens the segment's file and takes room in it. fresh: the segment is empty still, so that whatever has the file's name
+ * never counted and is replaced. ERR_UNAVAILABLE: the disk has no room. After another error the caller closes the file and
+ * goes on in a new segment. */
+int evidence_file_reserve(struct evidence_file *file, int64_t first_seq, bool fresh, size_t length, struct err *err) MUST_CHECK;
+/* One write and one fdatasync, in the file that room was taken in. After an error likewise. */
+int evidence_file_append(struct evidence_file *file, const struct buf *lines, struct err *err) MUST_CHECK;
+/* Whether the file that is open, if one is, still is the one that was written. */
+int evidence_file_check(const struct evidence_file *file, struct err *err) MUST_CHECK;
 void evidence_file_close(struct evidence_file *file);
 
 #endif

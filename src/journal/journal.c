@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "journal/recover.h"
+#include "journal/room.h"
 #include "journal/writer.h"
 
 #include <pthread.h>
@@ -12,10 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CLOSE_SECONDS = 10 };
+enum { CLOSE_SECONDS = 10, MOST_KEPT_BYTES = 256 << 10 };
 
 /* Unsigned entries do not stay so for longer than the first; with nothing new, the last says that this is so. */
 static const int64_t CHECKPOINT_US = TIME_SECOND_US, CHECKPOINT_IDLE_US = 3600 * TIME_SECOND_US;
+
+/* What refused an intent although the disk says it has room (a quota, or no inodes) may do so again. */
+static const int64_t REFUSED_US = 10 * TIME_SECOND_US;
 
 struct tickets {
     struct journal_ticket *first, **last;
@@ -38,16 +42,18 @@ struct queue {
 };
 
 struct journal {
-    char *folder;
-    int folder_fd, lock_fd;
+    struct folder folder;
     void (*wake)(void *context);
     void *context;
     struct writer writer;   /* the writer thread's */
     int64_t checkpoint_us, prune_us; /* the writer thread's: when they were tried last, on the monotonic clock; 0: never */
+    int64_t reserve_bytes, room_us; /* the writer thread's: when the room was looked at, on the monotonic clock */
+    int64_t refused_us;     /* the writer thread's: when an intent was refused for want of room; 0: none since there is room */
     bool begun;             /* the writer thread's: it wrote something */
     pthread_t thread;
     struct queue *queue;
-    atomic_bool healthy;
+    atomic_bool healthy, short_of_room;
+    atomic_llong left; /* on the disk, when it was looked at */
 };
 
 static void tickets_clear(struct tickets *tickets) { *tickets = (struct tickets){NULL, &tickets->first}; }
@@ -58,11 +64,11 @@ static void tickets_add(struct tickets *tickets, struct journal_ticket *ticket) 
     tickets->last = &ticket->next;
 }
 
-/* Moves them all behind those of `to`, with this answer. */
+/* Moves them all behind those of `to`, with this answer where they have none of their own. */
 static void tickets_answer(struct tickets *from, const struct err *answer, struct tickets *to) {
     for (struct journal_ticket *ticket = from->first, *next; ticket; ticket = next) {
         next = ticket->next;
-        ticket->err = *answer;
+        if (!ticket->err.code) ticket->err = *answer;
         tickets_add(to, ticket);
     }
     tickets_clear(from);
@@ -100,8 +106,37 @@ static struct pending *take_group(struct queue *queue) {
 static void note_health(struct journal *journal, bool failed, const struct err *err) {
     bool healthy = atomic_load(&journal->healthy);
     if (failed && healthy) log_error("%s; nothing is destroyed until the journal can be written again", err->text);
-    if (!failed && !healthy) log_notice("journal \"%s\" can be written again", journal->folder);
+    if (!failed && !healthy) log_notice("journal \"%s\" can be written again", journal->folder.path);
     atomic_store(&journal->healthy, !failed);
+}
+
+/* ---- room ---- */
+
+static bool is_short(const struct journal *journal, int64_t left) {
+    bool was = atomic_load(&journal->short_of_room);
+    if (journal->refused_us && journal->room_us < journal->refused_us + REFUSED_US) return true;
+    return left < journal->reserve_bytes * (was ? 2 : 1);
+}
+
+/* Outside the lock. */
+static void look_at_room(struct journal *journal, bool refused) {
+    if (!journal->reserve_bytes) return;
+    journal->room_us = time_monotonic_us();
+    if (refused) journal->refused_us = journal->room_us;
+    int64_t left = room_left(journal->folder.fd);
+    bool now_short = is_short(journal, left);
+    atomic_store(&journal->left, left);
+    if (!now_short) journal->refused_us = 0;
+    if (atomic_exchange(&journal->short_of_room, now_short) != now_short) journal->wake(journal->context);
+}
+
+static int64_t room_due_us(const struct journal *journal) {
+    return atomic_load(&journal->short_of_room) ? journal->room_us + TIME_SECOND_US : INT64_MAX;
+}
+
+bool journal_has_room(const struct journal *journal, int64_t *ret_left) {
+    *ret_left = atomic_load(&journal->left);
+    return !atomic_load(&journal->short_of_room);
 }
 
 /* Under the lock, which it lets go while it writes. */
@@ -109,14 +144,18 @@ static void write_waiting(struct journal *journal) {
     struct queue *queue = journal->queue;
     struct pending *group = take_group(queue);
     unlock(queue);
-    struct err err = {.code = ERR_NONE};
-    bool failed = writer_append(&journal->writer, group, &err) != 0;
+    struct err err = {.code = ERR_NONE}, refusal;
+    bool failed = writer_append(&journal->writer, group, &refusal, &err) != 0;
     note_health(journal, failed, &err);
+    look_at_room(journal, refusal.code != ERR_NONE);
     lock(queue);
     journal->begun |= !failed;
     queue->end = journal->writer.written;
-    for (struct pending *pending = group; pending && !queue->abandoned; pending = pending->next)
-        if (pending->ticket && !failed) pending->ticket->seq = pending->seq;
+    for (struct pending *pending = group; pending && !queue->abandoned; pending = pending->next) {
+        if (!pending->ticket || failed) continue;
+        if (pending->refused) pending->ticket->err = refusal;
+        else pending->ticket->seq = pending->seq;
+    }
     group_free(group);
     tickets_answer(&queue->writing_tickets, &err, &queue->ready);
 }
@@ -153,7 +192,8 @@ static void do_chores(struct journal *journal) {
 /* Under the lock: until entries wait, the end is asked for, or something is due. */
 static void wait_for_work(struct journal *journal) {
     struct queue *queue = journal->queue;
-    int64_t until_us = due_us(journal);
+    int64_t until_us = due_us(journal), room_us = room_due_us(journal);
+    if (room_us < until_us) until_us = room_us;
     const struct timespec deadline = {.tv_sec = until_us / TIME_SECOND_US, .tv_nsec = until_us % TIME_SECOND_US * 1000};
     while (!queue->waiting.first && !queue->stopping && !pthread_cond_timedwait(&queue->changed, &queue->lock, &deadline)) continue;
 }
@@ -168,6 +208,7 @@ static void *writer(void *context) {
         bool wake = queue->ready.first && !queue->abandoned;
         unlock(queue);
         if (wake) journal->wake(journal->context);
+        if (time_monotonic_us() >= room_due_us(journal)) look_at_room(journal, false);
         lock(queue);
         bool ends = queue->stopping && !queue->waiting.first;
         bool last = ends && atomic_load(&journal->healthy) && !is_signed(journal);
@@ -204,9 +245,7 @@ static void journal_free(struct journal *journal) {
         free(queue);
     }
     writer_free(&journal->writer);
-    (void)close(journal->lock_fd); /* lets the lock go */
-    (void)close(journal->folder_fd);
-    free(journal->folder);
+    folder_close(&journal->folder);
     free(journal);
 }
 
@@ -216,46 +255,48 @@ static int take_origin(struct writer *writer, const struct recovered *recovered,
     (void)text_copy(writer->origin, sizeof writer->origin, recovered->origin[0] ? recovered->origin : name);
     if (!writer->signers.count || !strcmp(writer->origin, name)) return 0;
     return err_set(err, ERR_CONFIG, "journal \"%s\": its origin is \"%s\", but its private key bears the name \"%s\"; make one with \"lapsectl keygen --name %s\"",
-                   writer->file.folder, writer->origin, name, writer->origin);
+                   writer->file.folder->path, writer->origin, name, writer->origin);
 }
 
 /* A tail that was cut is entered before the daemon does anything else. */
 static int start(struct journal *journal, const struct journal_conf *conf, struct arena *arena, struct recovered *recovered, struct err *err) {
     struct writer *writer_of = &journal->writer;
-    if (recover_journal(conf, journal->folder, journal->folder_fd, arena, recovered, err)) return -1;
+    if (recover_journal(conf, &journal->folder, arena, recovered, err)) return -1;
     writer_of->file = recovered->file;
+    writer_of->file.kept = conf->reserve_bytes < MOST_KEPT_BYTES ? conf->reserve_bytes : MOST_KEPT_BYTES;
     writer_of->written = recovered->last;
     writer_of->tree = writer_of->read_back = recovered->tree;
     writer_of->read_back_bytes = recovered->file.bytes;
     writer_of->pruned_seq = recovered->pruned_seq;
     writer_of->cut = recovered->cut;
     writer_of->cut_due = recovered->cut.bytes > 0;
-    writer_of->evidence = evidence_file_in(journal->folder, journal->folder_fd);
+    writer_of->evidence = evidence_file_in(&journal->folder);
     journal->queue = queue_new(recovered);
-    if (take_origin(writer_of, recovered, err) || (writer_of->cut_due && writer_append(writer_of, NULL, err))) return -1;
+    struct err refusal;
+    if (take_origin(writer_of, recovered, err) || (writer_of->cut_due && writer_append(writer_of, NULL, &refusal, err))) return -1;
     journal->queue->end = writer_of->written;
+    look_at_room(journal, false);
     int failed = pthread_create(&journal->thread, NULL, writer, journal);
-    return failed ? err_set_errno(err, failed, "journal \"%s\": cannot start its writer", journal->folder) : 0;
+    return failed ? err_set_errno(err, failed, "journal \"%s\": cannot start its writer", journal->folder.path) : 0;
 }
 
 int journal_open(const struct journal_conf *conf, struct arena *arena, struct journal **ret_journal,
                  const struct open_intent **ret_open, size_t *ret_n_open, struct err *err) {
-    int folder_fd, lock_fd;
-    if (recover_lock(conf->folder, &folder_fd, &lock_fd, err)) {
+    struct folder folder;
+    if (folder_open(conf->folder, &folder, err)) {
         struct signers signers = conf->signers;
         signers_free(&signers);
         return -1;
     }
     struct journal *journal = xcalloc(1, sizeof *journal);
-    *journal = (struct journal){.folder = xstrdup(conf->folder),
-                                .folder_fd = folder_fd,
-                                .lock_fd = lock_fd,
+    *journal = (struct journal){.folder = folder,
                                 .writer = {.segment_bytes = conf->segment_bytes,
                                            .segment_age_us = conf->segment_age_us,
                                            .keep = conf->keep,
                                            .signers = conf->signers,
                                            .file = {.fd = -1},
                                            .evidence = {.fd = -1}},
+                                .reserve_bytes = conf->reserve_bytes,
                                 .wake = conf->wake,
                                 .context = conf->context};
     atomic_init(&journal->healthy, true);
@@ -273,7 +314,8 @@ int journal_open(const struct journal_conf *conf, struct arena *arena, struct jo
 void journal_append(struct journal *journal, const struct entry *entry, struct journal_ticket *ticket) {
     struct queue *queue = journal->queue;
     struct pending *pending = xmalloc(sizeof *pending);
-    *pending = (struct pending){.draft = entry_draft(entry), .time_us = entry->time_us, .ticket = ticket};
+    *pending = (struct pending){.draft = entry_draft(entry), .time_us = entry->time_us, .ticket = ticket, .begins = entry->event == ENTRY_INTENT};
+    if (ticket) ticket->err.code = ERR_NONE;
     if (entry->n_evidence_leaves) {
         size_t bytes = entry->n_evidence_leaves * sizeof *pending->leaves;
         pending->leaves = xmalloc(bytes);
@@ -342,7 +384,7 @@ static bool stop_writer(struct journal *journal) {
     bool stopped = queue->stopped;
     if (!stopped) {
         struct err err;
-        (void)err_set(&err, ERR_IO, "journal \"%s\": the disk did not answer within %d seconds", journal->folder, CLOSE_SECONDS);
+        (void)err_set(&err, ERR_IO, "journal \"%s\": the disk did not answer within %d seconds", journal->folder.path, CLOSE_SECONDS);
         queue->abandoned = true;
         group_free(take_group(queue));
         tickets_answer(&queue->writing_tickets, &err, &queue->ready);

@@ -19,6 +19,7 @@ struct journal;
 struct journal_conf {
     const char *folder; /* made (0750) if its parent exists */
     int64_t segment_bytes, segment_age_us; /* a new segment after so much, or so long */
+    int64_t reserve_bytes; /* with less than it left on the disk there is no room (journal_has_room); 0: nobody looks */
     struct period keep;     /* closed segments are removed after it; count 0: never */
     struct signers signers; /* sign the checkpoints; the journal frees them, also where it cannot be opened. None: no checkpoints */
     /* Called on the writer thread whenever tickets are ready to be collected; must only wake the loop. */
@@ -32,7 +33,8 @@ struct journal_conf {
 
 /* Embedded in its owner; not to be touched between append and done. */
 struct journal_ticket {
-    /* Called by journal_collect, on the loop, exactly once. err is NULL when the entry and all before it are on disk. */
+    /* Called by journal_collect, on the loop, exactly once. err is NULL when the entry and all before it are on disk;
+     * ERR_UNAVAILABLE: an intent for whose outcome the disk has no room. It is not entered; the journal is well. */
     void (*done)(struct journal_ticket *ticket, const struct err *err);
     int64_t seq; /* of the entry's first line, once it is on disk */
     struct journal_ticket *next;
@@ -61,6 +63,9 @@ int64_t journal_last_seq(const struct journal *journal);
 int64_t journal_last_sweep(const struct journal *journal);
 /* Whether the last group could be written. While not, each append tries anew. */
 bool journal_healthy(const struct journal *journal);
+/* Whether the disk has room for what follows an intent: not any more with less than reserve_bytes left, again with twice
+ * that. Looked at with each group, and each second while there is none; `wake` is called when it changes. */
+bool journal_has_room(const struct journal *journal, int64_t *ret_left);
 /* Waits (at most 10 s) until all is on disk and signed, calls `done` of the rest, joins the thread, frees. A disk that does not
  * answer in that time: the rest gets ERR_IO, and the thread is left to the end of the process. */
 void journal_close(struct journal *journal);

@@ -11,47 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-static int lock_held(const char *folder, int lock_fd, struct err *err) {
-    char pid[24] = "";
-    ssize_t got = pread(lock_fd, pid, sizeof pid - 1, 0);
-    pid[got > 0 ? got : 0] = '\0';
-    pid[strspn(pid, "0123456789")] = '\0';
-    return err_set(err, ERR_CONFIG, "journal \"%s\" is in use by process %s; a journal has one daemon: stop that one, or give this one a folder of its own",
-                   folder, pid[0] ? pid : "(unknown)");
-}
-
-static int write_pid(const char *folder, int lock_fd, struct err *err) {
-    char pid[24];
-    int length = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(lock_fd, 0) || pwrite(lock_fd, pid, (size_t)length, 0) != length)
-        return err_set_errno(err, errno, "journal \"%s\": cannot write the lock file", folder);
-    return 0;
-}
-
-int recover_lock(const char *folder, int *ret_folder_fd, int *ret_lock_fd, struct err *err) {
-    if (mkdir(folder, 0750) && errno != EEXIST) return err_set_errno(err, errno, "journal folder \"%s\" cannot be made", folder);
-    int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder_fd < 0) return err_set_errno(err, errno, "journal folder \"%s\" cannot be opened", folder);
-    int lock_fd = openat(folder_fd, SEGMENT_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-    int result = lock_fd < 0 ? err_set_errno(err, errno, "journal \"%s\": cannot open the lock file", folder) : 0;
-    if (!result && flock(lock_fd, LOCK_EX | LOCK_NB))
-        result = errno == EWOULDBLOCK ? lock_held(folder, lock_fd, err)
-                                      : err_set_errno(err, errno, "journal \"%s\": cannot take the lock", folder);
-    if (!result) result = write_pid(folder, lock_fd, err);
-    if (result) {
-        if (lock_fd >= 0) (void)close(lock_fd);
-        (void)close(folder_fd);
-        return -1;
-    }
-    *ret_folder_fd = folder_fd;
-    *ret_lock_fd = lock_fd;
-    return 0;
-}
 
 /* The intents without a final outcome, while the journal goes by. At any time there are few. */
 struct intents {
@@ -132,16 +94,16 @@ static int refuse(const char *folder, const struct scan_result *scanned, struct 
 }
 
 /* A crash while a segment was closed left it with both names and read-only: it is the open one again. */
-static int undo_closing(const char *folder, int folder_fd, struct arena *arena, struct err *err) {
-    int fd = journal_calls.open(folder_fd, SEGMENT_OPEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
-    if (fd < 0) return errno == ENOENT ? 0 : err_set_errno(err, errno, "journal \"%s\": cannot open " SEGMENT_OPEN, folder);
+static int undo_closing(const struct folder *folder, struct arena *arena, struct err *err) {
+    int fd = journal_calls.open(folder->fd, SEGMENT_OPEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (fd < 0) return errno == ENOENT ? 0 : err_set_errno(err, errno, "journal \"%s\": cannot open " SEGMENT_OPEN, folder->path);
     const char *twin = NULL;
     struct stat own;
-    int result = segments_twin(folder, arena, fd, &twin, err);
+    int result = segments_twin(folder->path, arena, fd, &twin, err);
     bool read_only = !result && !fstat(fd, &own) && !(own.st_mode & S_IWUSR);
-    if (!result && ((twin && journal_calls.unlink(folder_fd, twin)) || (read_only && journal_calls.fchmod(fd, 0640)) ||
-                    ((twin || read_only) && journal_calls.fsync(folder_fd))))
-        result = err_set_errno(err, errno, "journal \"%s\": cannot undo the closing of a segment that a crash interrupted", folder);
+    if (!result && ((twin && journal_calls.unlink(folder->fd, twin)) || (read_only && journal_calls.fchmod(fd, 0640)) ||
+                    ((twin || read_only) && journal_calls.fsync(folder->fd))))
+        result = err_set_errno(err, errno, "journal \"%s\": cannot undo the closing of a segment that a crash interrupted", folder->path);
     (void)close(fd);
     return result;
 }
@@ -149,22 +111,22 @@ static int undo_closing(const char *folder, int folder_fd, struct arena *arena, 
 static int cut_torn_tail(struct recovered *recovered, const struct scan_result *scanned, struct err *err) {
     struct file *file = &recovered->file;
     if (file_keep_aside(file, recovered->last.seq + 1, &recovered->cut, err) || file_cut(file, err)) return -1;
-    log_warning("journal \"%s\": %s; %s bytes after entry %" PRId64 " were cut off and are kept in \"%s\"", file->folder,
+    log_warning("journal \"%s\": %s; %s bytes after entry %" PRId64 " were cut off and are kept in \"%s\"", file->folder->path,
                 scanned->first_fault, text_number(recovered->cut.bytes).text, recovered->last.seq, recovered->cut.name);
     return 0;
 }
 
-int recover_journal(const struct journal_conf *conf, const char *folder, int folder_fd, struct arena *arena, struct recovered *ret_recovered,
+int recover_journal(const struct journal_conf *conf, const struct folder *folder, struct arena *arena, struct recovered *ret_recovered,
                     struct err *err) {
     __attribute__((cleanup(intents_free))) struct intents intents = {.conf = conf};
 
     struct scan_result scanned;
     const struct scan_visitor visitor = {.context = &intents, .entry = note_entry};
-    if (undo_closing(folder, folder_fd, arena, err) || journal_scan(folder, &visitor, &scanned, err)) return -1;
-    if (scanned.faults && !scanned.torn_tail) return refuse(folder, &scanned, err);
+    if (undo_closing(folder, arena, err) || journal_scan(folder->path, &visitor, &scanned, err)) return -1;
+    if (scanned.faults && !scanned.torn_tail) return refuse(folder->path, &scanned, err);
     struct recovered recovered = {.last = scanned.last, .tree = scanned.tree, .pruned_seq = scanned.pruned_seq};
     memcpy(recovered.origin, scanned.origin, sizeof recovered.origin);
-    if (file_open(&recovered.file, folder, folder_fd, !scanned.has_open, err)) return -1;
+    if (file_open(&recovered.file, folder, !scanned.has_open, err)) return -1;
     recovered.file.bytes = scanned.open_good_bytes;
     recovered.file.first_seq = scanned.open_first_seq;
     recovered.file.first_time_us = scanned.open_time_us;

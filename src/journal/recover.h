@@ -1,5 +1,4 @@
-/* What the daemon does with a journal before it writes to it: makes the folder, takes its lock, verifies everything,
- * undoes a closing that a crash interrupted, cuts a torn tail off, and finds the intents that have no final outcome. */
+/* What the daemon does with a journal before it writes to it: verifies everything, undoes a closing that a crash interrupted, cuts a torn tail off, and finds the intents that have no final outcome. */
 #ifndef LAPSED_JOURNAL_RECOVER_H
 #define LAPSED_JOURNAL_RECOVER_H
 
@@ -18,10 +17,8 @@ struct recovered {
     size_t n_open;
 };
 
-/* The folder's descriptor, and the lock's; ERR_CONFIG names the process that holds it. */
-int recover_lock(const char *folder, int *ret_folder_fd, int *ret_lock_fd, struct err *err) MUST_CHECK;
 /* seen is called for every entry (journal_conf). `folder` must outlive ret_recovered->file. */
-int recover_journal(const struct journal_conf *conf, const char *folder, int folder_fd, struct arena *arena, struct recovered *ret_recovered,
+int recover_journal(const struct journal_conf *conf, const struct folder *folder, struct arena *arena, struct recovered *ret_recovered,
                     struct err *err) MUST_CHECK;
 
 #endif

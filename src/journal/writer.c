@@ -75,6 +75,7 @@ static void make_group(const struct writer *writer, struct pending *first, struc
                                          .cut_sha256 = writer->cut.sha256.text,
                                          .cut_file = writer->cut.name[0] ? writer->cut.name : NULL}, now_us);
     for (struct pending *pending = first; pending; pending = pending->next) {
+        if (pending->refused) continue;
         pending->seq = add_draft(group, pending->draft, pending->time_us ? pending->time_us : now_us);
         if (pending->n_leaves) evidence_lines(&group->evidence, pending->seq, pending->leaves, pending->n_leaves);
     }
@@ -85,7 +86,7 @@ static void make_group(const struct writer *writer, struct pending *first, struc
 static int altered(struct writer *writer, struct err *err) {
     writer->altered = true;
     return err_set(err, ERR_IO, "journal \"%s\": what is read back from " SEGMENT_OPEN " is not what was written to it; nothing is written to it any "
-                   "more: see what \"lapsectl journal verify\" says of it, and look for a fault of disk or memory", writer->file.folder);
+                   "more: see what \"lapsectl journal verify\" says of it, and look for a fault of disk or memory", writer->file.folder->path);
 }
 
 /* Takes the whole lines of a piece; returns their length. */
@@ -108,7 +109,7 @@ static int read_back(struct writer *writer, struct err *err) {
         size_t want = left < READ_BACK_BYTES ? (size_t)left : READ_BACK_BYTES;
         ssize_t got = pread(file->fd, piece, want, writer->read_back_bytes);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) result = err_set_errno(err, errno, "journal \"%s\": cannot read " SEGMENT_OPEN " back", file->folder);
+        if (got < 0) result = err_set_errno(err, errno, "journal \"%s\": cannot read " SEGMENT_OPEN " back", file->folder->path);
         size_t taken = got > 0 ? take_lines(&writer->read_back, piece, (size_t)got) : 0;
         if (!result && !taken) result = altered(writer, err);
         writer->read_back_bytes += (int64_t)taken;
@@ -132,31 +133,48 @@ static int next_segment(struct writer *writer, struct err *err) {
     if (file_next(&writer->file, err)) return -1;
     writer->read_back_bytes = 0;
     writer->segment_closed = true;
+    writer->overlong = false;
     return 0;
+}
+
+/* A full segment that no new one can follow (the disk has no room, say) grows on. */
+static int follow_full(struct writer *writer, struct err *err) {
+    struct err why;
+    if (!next_segment(writer, &why)) return 0;
+    if (writer->altered || writer->file.broken) {
+        *err = why;
+        return -1;
+    }
+    if (!writer->overlong) log_warning("%s; the present segment goes on", why.text);
+    writer->overlong = true;
+    return 0;
+}
+
+/* The next group begins a segment, and evidence, of its own. What a failed write left is kept aside and entered then. */
+static int lose(struct writer *writer) {
+    struct file *file = &writer->file;
+    struct cut cut = {.bytes = 0};
+    struct err err;
+    file->broken = true;
+    evidence_file_close(&writer->evidence);
+    if (file_keep_aside(file, writer->written.seq + 1, &cut, &err)) log_warning("%s", err.text);
+    /* A cut that still waits to be entered is not forgotten because the next try left nothing to cut. */
+    if (cut.bytes || !writer->cut_due) writer->cut = cut;
+    writer->cut_due = true;
+    return -1;
 }
 
 /* Leaves that are on disk without their intent do no harm; an intent without its leaves would be a promise that is not kept. */
 static int write_evidence(struct writer *writer, const struct buf *lines, struct err *err) {
-    struct file *file = &writer->file;
-    bool fresh = !file->bytes;
-    if (!lines->length) return 0;
-    if (!evidence_file_append(&writer->evidence, fresh ? writer->written.seq + 1 : file->first_seq, fresh, lines, err)) return 0;
-    file->broken = true; /* the next group begins a segment, and evidence, of its own */
-    return -1;
+    if (lines->length) return evidence_file_append(&writer->evidence, lines, err);
+    bool ours = writer->file.bytes && writer->evidence.first_seq == writer->file.first_seq;
+    return ours ? evidence_file_check(&writer->evidence, err) : 0;
 }
 
 static int put_on_disk(struct writer *writer, const struct group *group, struct err *err) {
     struct file *file = &writer->file;
     bool first = !file->bytes;
-    if (write_evidence(writer, &group->evidence, err) || file_append(file, group->text.text, group->text.length, err)) {
-        struct cut cut = {.bytes = 0};
-        struct err keep_err;
-        if (file_keep_aside(file, writer->written.seq + 1, &cut, &keep_err)) log_warning("%s", keep_err.text);
-        /* A cut that still waits to be entered is not forgotten because the next try left nothing to cut. */
-        if (cut.bytes || !writer->cut_due) writer->cut = cut;
-        writer->cut_due = true;
-        return -1;
-    }
+    if (write_evidence(writer, &group->evidence, err) || file_append(file, group->text.text, group->text.length, err)) return lose(writer);
     if (first) {
         file->first_seq = writer->written.seq + 1;
         file->first_time_us = group->end.time_us;
@@ -167,13 +185,43 @@ static int put_on_disk(struct writer *writer, const struct group *group, struct 
     return 0;
 }
 
-int writer_append(struct writer *writer, struct pending *first, struct err *err) {
+/* ---- room ---- */
+
+static void refuse(struct pending *first) {
+    for (; first; first = first->next) first->refused = first->begins;
+}
+
+/* Room for the group, for the outcomes of the batches in flight, for a checkpoint, and for the words with which the daemon
+ * pauses or stops. Entries that begin nothing may use what was kept for them. */
+static int take_room(struct writer *writer, const struct group *group, struct err *err) {
+    struct file *file = &writer->file;
+    bool fresh = !file->bytes;
+    int64_t first_seq = fresh ? writer->written.seq + 1 : file->first_seq;
+    if (file_reserve(file, (int64_t)group->text.length, err)) return -1;
+    return group->evidence.length ? evidence_file_reserve(&writer->evidence, first_seq, fresh, group->evidence.length, err) : 0;
+}
+
+static bool begins_something(const struct pending *first) {
+    while (first && !first->begins) first = first->next;
+    return first != NULL;
+}
+
+int writer_append(struct writer *writer, struct pending *first, struct err *refusal, struct err *err) {
+    refusal->code = ERR_NONE;
     if (writer->altered) return altered(writer, err);
     if (writer->file.broken && next_segment(writer, err)) return -1;
     __attribute__((cleanup(group_free))) struct group group = {.text = {.text = NULL}};
     make_group(writer, first, &group);
     if (segment_is_full(writer, group.text.length)) {
-        if (next_segment(writer, err)) return -1;
+        if (follow_full(writer, err)) return -1;
+        make_group(writer, first, &group);
+    }
+    if (begins_something(first) && take_room(writer, &group, refusal)) {
+        if (refusal->code != ERR_UNAVAILABLE) {
+            *err = *refusal;
+            return lose(writer);
+        }
+        refuse(first);
         make_group(writer, first, &group);
     }
     return group.text.length ? put_on_disk(writer, &group, err) : 0;
@@ -181,15 +229,27 @@ int writer_append(struct writer *writer, struct pending *first, struct err *err)
 
 /* ---- checkpoints ---- */
 
-static int replace_checkpoint(const struct file *file, const struct buf *note, struct err *err) {
-    static const char made[] = "checkpoint.new";
-    (void)journal_calls.unlink(file->folder_fd, made); /* of an earlier try */
-    int fd = journal_calls.open(file->folder_fd, made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, CHECKPOINT_MODE);
-    bool done = fd >= 0 && journal_calls.write(fd, note->text, note->length) == (ssize_t)note->length && !journal_calls.fsync(fd) &&
-                !journal_calls.rename(file->folder_fd, made, SEGMENT_CHECKPOINT) && !journal_calls.fsync(file->folder_fd);
-    int result = done ? 0 : err_set_errno(err, errno, "journal \"%s\": cannot replace the file checkpoint", file->folder);
+static const char checkpoint_made[] = "checkpoint.new";
+
+/* The note in a file of another name, on disk. */
+static int make_file(const struct file *file, const struct buf *note, struct err *err) {
+    (void)journal_calls.unlink(file->folder->fd, checkpoint_made); /* of an earlier try */
+    int fd = journal_calls.open(file->folder->fd, checkpoint_made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, CHECKPOINT_MODE);
+    bool done = fd >= 0 && journal_calls.write(fd, note->text, note->length) == (ssize_t)note->length && !journal_calls.fsync(fd);
+    int result = done ? 0 : err_set_errno(err, errno, "journal \"%s\": cannot renew the file checkpoint", file->folder->path);
     if (fd >= 0) (void)close(fd);
     return result;
+}
+
+static int put_in_place(const struct file *file, struct err *err) {
+    if (!journal_calls.rename(file->folder->fd, checkpoint_made, SEGMENT_CHECKPOINT) && !journal_calls.fsync(file->folder->fd)) return 0;
+    return err_set_errno(err, errno, "journal \"%s\": cannot renew the file checkpoint", file->folder->path);
+}
+
+/* Where the disk has no room for a new file, the one that is there is older than it could be: no more. */
+static void note_stale(struct writer *writer, bool stale, const struct err *err) {
+    if (stale && !writer->stale) log_warning("%s; the one that is there stays until it can be", err->text);
+    writer->stale = stale;
 }
 
 static int enter_checkpoint(struct writer *writer, const char *root, const char *const *signatures, struct err *err) {
@@ -201,9 +261,26 @@ static int enter_checkpoint(struct writer *writer, const char *root, const char 
     return 0;
 }
 
+/* First the file under another name, then the entry, then the file's own name. A second checkpoint without any file would
+ * look as if somebody had taken it away. */
+static int place(struct writer *writer, const struct buf *note, const char *root, const char *const *signatures, struct err *err) {
+    const struct file *file = &writer->file;
+    struct err why;
+    bool made = !make_file(file, note, &why);
+    if (!made && faccessat(file->folder->fd, SEGMENT_CHECKPOINT, F_OK, AT_SYMLINK_NOFOLLOW)) {
+        *err = why;
+        return -1;
+    }
+    if (enter_checkpoint(writer, root, signatures, err)) return -1;
+    log_notice("checkpoint %s %" PRId64 " %s %s", writer->origin, writer->tree.size - 1, root, signatures[0]);
+    note_stale(writer, !made || put_in_place(file, &why), &why);
+    return 0;
+}
+
 int writer_checkpoint(struct writer *writer, struct err *err) {
     if (!writer->signers.count) return 0;
-    if (writer_append(writer, NULL, err) || read_back(writer, err)) return -1;
+    struct err refusal;
+    if (writer_append(writer, NULL, &refusal, err) || read_back(writer, err)) return -1;
     struct merkle_hash root = merkle_root(&writer->read_back);
     __attribute__((cleanup(buf_free))) struct buf note = {.text = NULL}, base64 = {.text = NULL};
     base64_add(&base64, root.bytes, sizeof root.bytes);
@@ -215,31 +292,28 @@ int writer_checkpoint(struct writer *writer, struct err *err) {
         result |= signer_sign(writer->signers.items[i], &note, &lines[i], err);
         signatures[i] = buf_text(&lines[i]);
     }
-    if (!result) result = enter_checkpoint(writer, base64.text, signatures, err);
     buf_add_char(&note, '\n');
     for (size_t i = 0; i < writer->signers.count; i++) buf_printf(&note, "%s\n", signatures[i]);
-    if (!result) {
-        log_notice("checkpoint %s %" PRId64 " %s %s", writer->origin, writer->tree.size - 1, base64.text, signatures[0]);
-        result = replace_checkpoint(&writer->file, &note, err);
-    }
+    if (!result) result = place(writer, &note, base64.text, signatures, err);
     for (size_t i = 0; i < writer->signers.count; i++) buf_free(&lines[i]);
     return result;
 }
 
 int writer_prune(struct writer *writer, struct err *err) {
     if (!writer->keep.count) return 0;
-    __attribute__((cleanup(prune_free))) struct prune *prune = prune_find(writer->file.folder, writer->keep, time_now_us(), writer->pruned_seq, err);
+    __attribute__((cleanup(prune_free))) struct prune *prune = prune_find(writer->file.folder->path, writer->keep, time_now_us(), writer->pruned_seq, err);
     if (!prune) return -1;
     if (prune_entry(prune)) {
         struct pending entry = {.draft = entry_draft(prune_entry(prune))};
-        int result = writer_append(writer, &entry, err);
+        struct err refusal;
+        int result = writer_append(writer, &entry, &refusal, err);
         entry_draft_free(entry.draft);
         if (result) return -1;
         writer->pruned_seq = prune_last_seq(prune);
         if (writer_checkpoint(writer, err)) return -1;
     }
     writer->segment_closed = false;
-    return prune_unlink(prune, writer->file.folder_fd, err);
+    return prune_unlink(prune, writer->file.folder->fd, err);
 }
 
 void writer_free(struct writer *writer) {

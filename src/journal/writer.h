@@ -14,6 +14,8 @@ struct pending {
     int64_t time_us; /* 0: when it is written */
     struct merkle_hash *leaves; /* an intent's evidence; on disk before its line is */
     size_t n_leaves;
+    bool begins; /* an intent: something has to follow it */
+    bool refused; /* there is no room for what has to follow: it is not written, the others of its group are */
     struct journal_ticket *ticket; /* may be NULL */
     int64_t seq; /* once it is written */
 };
@@ -36,11 +38,14 @@ struct writer {
     int64_t signed_seq;       /* the last checkpoint entry, 0: none yet */
     int64_t pruned_seq;       /* entries up to here were declared removed */
     bool segment_closed;      /* since the last pruning */
+    bool overlong;            /* the segment is full, but no next one can be begun: said already */
+    bool stale;               /* the file `checkpoint` could not be replaced: said already */
 };
 
-/* Puts the entries on disk, in a new segment where that is due. On an error none of them counts, and the next call begins
- * a new segment. NULL: only what is overdue from the last error. */
-int writer_append(struct writer *writer, struct pending *first, struct err *err) MUST_CHECK;
+/* Puts the entries on disk, in a new segment where that is due. Where the disk has no room for what has to follow them,
+ * intents are refused (*refusal says why; ERR_NONE: none was). On an error none of them counts, and the next call begins a new segment.
+ * NULL: only what is overdue from the last error. */
+int writer_append(struct writer *writer, struct pending *first, struct err *refusal, struct err *err) MUST_CHECK;
 /* Signs everything on disk: reads back, enters the checkpoint, replaces the file `checkpoint`. No signers: does nothing. */
 int writer_checkpoint(struct writer *writer, struct err *err) MUST_CHECK;
 /* Removes closed segments whose last entry is older than `keep`, after an entry that is signed. */

@@ -58,6 +58,7 @@ static const struct amount amounts[] = {
     DURATION("batch", "time", "100 ms", 1000, 60 * TIME_SECOND_US, batch_time_us),
     SIZE("journal", "segment", "64 MiB", 4 << 10, INT64_C(16) << 30, journal_segment_bytes),
     DURATION("journal", "segment_age", "31 days", TIME_SECOND_US, 3660 * TIME_DAY_US, journal_segment_age_us),
+    SIZE("journal", "reserve", "16 MiB", 16 << 10, INT64_C(1) << 40, journal_reserve_bytes),
     DURATION("clock", "tolerance", "60 s", 1000, 3600 * TIME_SECOND_US, clock_tolerance_us),
     DURATION("timeout", "statement", "30 s", 100000, 3600 * TIME_SECOND_US, statement_timeout_us),
     DURATION("timeout", "lock", "2 s", 1000, 3600 * TIME_SECOND_US, lock_timeout_us),
@@ -189,8 +190,8 @@ static void load_period(struct loader *loader, const config_setting_t *group, co
 void load_settings(struct loader *loader, const config_setting_t *root) {
     struct settings *settings = &loader->schedule->settings;
     static const struct {
-        const char *name, *known[6]; /* ends with NULL */
-    } groups[] = {{"journal", {"folder", "segment", "segment_age", "keep", "keep_evidence"}}, {"clock", {"tolerance"}}, {"timeout", {"statement", "lock"}}, {"survey", {"every", "budget", "alarm_after"}}, {"holds", {"cooling_off"}}};
+        const char *name, *known[7]; /* ends with NULL */
+    } groups[] = {{"journal", {"folder", "segment", "segment_age", "reserve", "keep", "keep_evidence"}}, {"clock", {"tolerance"}}, {"timeout", {"statement", "lock"}}, {"survey", {"every", "budget", "alarm_after"}}, {"holds", {"cooling_off"}}};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         const config_setting_t *group = load_group(loader, root, groups[i].name);
         if (group) load_known(loader, group, groups[i].known);

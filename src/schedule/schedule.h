@@ -184,6 +184,7 @@ struct settings {
     size_t batch_rows;           /* most records of a batch, dependents included */
     const char *journal_folder, *state_folder, *run_folder;
     int64_t journal_segment_bytes, journal_segment_age_us;
+    int64_t journal_reserve_bytes; /* no batch is begun with less than it left on the journal's disk */
     struct period journal_keep_evidence; /* for how long its evidence files and keys are kept */
     struct period journal_keep; /* closed segments older than it are removed; count 0: never */
     int64_t clock_tolerance_us;

@@ -413,9 +413,22 @@ static void on_interrupt(struct ev_loop *loop, struct ev_signal *watcher, int ev
 
 /* ---- start ---- */
 
+static void look_at_room(struct engine *engine) {
+    int64_t left;
+    if (journal_has_room(engine->journal, &left)) {
+        veto_lift(engine, VETO_JOURNAL, NULL);
+        return;
+    }
+    char reason[300];
+    (void)snprintf(reason, sizeof reason, "the journal's disk is full (%s KiB left), and what is begun must be entered to its end", text_number(left >> 10).text);
+    veto_set(engine, VETO_JOURNAL, NULL, "disk-full", reason);
+}
+
 static void on_wake(struct ev_loop *loop, struct ev_async *watcher, int events) {
     (void)loop, (void)events;
-    engine_collect((struct engine *)(void *)((char *)watcher - offsetof(struct engine, wake)));
+    struct engine *engine = (struct engine *)(void *)((char *)watcher - offsetof(struct engine, wake));
+    look_at_room(engine); /* before the intents come back that were refused for want of it */
+    engine_collect(engine);
 }
 
 static void wake_for_journal(void *context) {
@@ -444,7 +457,7 @@ static int open_journal(struct daemon *daemon, struct err *err) {
     if (signers.count > 1) daemon->vkeys[1] = note_vkey(signer_public(signers.items[1]));
     daemon->n_vkeys = signers.count;
     const struct journal_conf conf = {.folder = settings->journal_folder, .keep = settings->journal_keep, .signers = signers, .segment_bytes = settings->journal_segment_bytes,
-                                      .segment_age_us = settings->journal_segment_age_us, .wake = wake_for_journal,
+                                      .segment_age_us = settings->journal_segment_age_us, .reserve_bytes = settings->journal_reserve_bytes, .wake = wake_for_journal,
                                       .context = &daemon->engine, .seen = requests_seen, .seen_context = daemon->requests};
     struct arena *arena = arena_new();
     const struct open_intent *open = NULL;

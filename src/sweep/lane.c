@@ -343,8 +343,9 @@ static void on_intent(struct journal_ticket *ticket, const struct err *err) {
         hold_back(lane);
         return;
     }
-    sweep_stop(lane->sweep, err);
-    roll_back(lane, false);
+    bool no_room = err->code == ERR_UNAVAILABLE; /* on the journal's disk: a veto stands by now */
+    if (!no_room) sweep_stop(lane->sweep, err);
+    roll_back(lane, no_room);
 }
 
 static void enter_intent(struct lane *lane) {

@@ -86,6 +86,23 @@ class Proxy:
         self.cut()
 
 
+class Gate(Proxy):
+    """Forwards everything, but holds back what contains `hold`, the first time: `arrived` is set then, and it waits for `go`."""
+
+    def __init__(self, port, hold):
+        self.arrived, self.go = threading.Event(), threading.Event()
+        super().__init__(port, hold)
+
+    def _to_server(self, client, server, silent):
+        for data in iter(lambda: receive(client), b""):
+            if self.swallow in data and not self.arrived.is_set():
+                self.arrived.set()
+                self.go.wait(60)
+            if not send(server, data):
+                break
+        shut(server)
+
+
 def receive(connection):
     try:
         return connection.recv(65536)

@@ -384,33 +384,6 @@ def test_a_second_daemon_is_refused(world):
 
 # ---- the journal ----
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A folder on a disk of 64 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("a small disk cannot be mounted here; it takes root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_full_disk_under_the_journal(world, small_disk):
-    world.simple(rows=3000, due=2000, settings=idle(more="batch = { rows = 5; };\n"))
-    world.config.write_text(world.config.read_text().replace('folder = "journal"', f'folder = "{small_disk}/journal"'))
-    world.journal.folder = small_disk / "journal"
-    answer = world.once()
-    assert answer.returncode == 74, answer.stdout
-    left = old_events(world)
-    assert left > 0 and "journal" in answer.stdout
-    # Nothing was destroyed without its intent on disk.
-    assert 2000 - left <= sum(entry["records"] for entry in world.journal.entries("intent"))
-    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
-    answer = world.once()
-    assert answer.returncode == 0, answer.stdout
-    assert_swept(world, young=1000)
-
-
 def test_a_torn_tail_is_cut_and_kept_aside(world):
     world.simple()
     assert world.once().returncode == 0

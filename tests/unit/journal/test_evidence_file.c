@@ -180,6 +180,32 @@ START_TEST(evidence_taken_away_stops_the_next_intent) {
 }
 END_TEST
 
+START_TEST(evidence_is_looked_at_with_each_group) {
+    for (int how = 0; how < 4; how++) {
+        setup();
+        struct journal_conf conf = folder_conf();
+        struct journal *journal = journal_opened(&conf);
+        struct entry first = with_leaves(1), outcome = an_outcome(1, 1, "committed");
+        ck_assert(put(journal, &first));
+        struct buf path = folder_path(evidence_file_name(1).text), other = folder_path("other");
+        switch (how) {
+        case 0: ck_assert_int_eq(rename(path.text, other.text), 0); break;
+        case 1: ck_assert_int_eq(link(path.text, other.text), 0); break;
+        case 2: ck_assert_int_eq(chmod(path.text, 0444), 0); break;
+        default: ck_assert_int_eq(truncate(path.text, 10), 0);
+        }
+        struct waiter waiter;
+        append(journal, &outcome, &waiter);
+        wait_for(journal, &waiter);
+        ck_assert_msg(waiter.failed && strstr(waiter.err.text, "evidence-000000000001") != NULL, "%d: %s", how, waiter.err.text);
+        journal_close(journal);
+        buf_free(&path);
+        buf_free(&other);
+        folder_remove();
+    }
+}
+END_TEST
+
 static bool there(int64_t first_seq) {
     struct buf path __attribute__((cleanup(buf_free))) = folder_path(evidence_file_name(first_seq).text);
     return !access(path.text, F_OK);
@@ -219,4 +245,5 @@ START_TEST(old_evidence_is_removed_with_its_whole_segment) {
 END_TEST
 
 UNIT_MAIN("evidence_file", old_evidence_is_removed_with_its_whole_segment, leaves_come_before_their_intent, after_a_failure_a_segment_begins_with_evidence_of_its_own,
-          an_empty_segment_replaces_what_has_its_name, a_restart_goes_on_behind_a_torn_batch, evidence_taken_away_stops_the_next_intent)
+          an_empty_segment_replaces_what_has_its_name, a_restart_goes_on_behind_a_torn_batch, evidence_taken_away_stops_the_next_intent,
+          evidence_is_looked_at_with_each_group)

@@ -90,7 +90,14 @@ static int test_fdatasync(int fd) {
 
 static int test_fsync(int fd) {
     bool hit = befalls();
+    if (is_spoilt(fd)) spoilt_used = true;
     return STRIKES(hit) ? -1 : pass(hit, real.fsync(fd));
+}
+
+static int test_fallocate(int fd, off_t offset, off_t length) {
+    bool hit = befalls();
+    if (hit && mode == INTERRUPT) return -1;
+    return STRIKES(hit) ? -1 : pass(hit, real.fallocate(fd, offset, length));
 }
 
 static int test_ftruncate(int fd, off_t length) {
@@ -132,7 +139,7 @@ static void strike(enum mode how, int error, int from, int to) {
 static void hook(void) {
     if (!real.open) real = journal_calls;
     journal_calls = (struct journal_calls){.open = test_open, .write = test_write, .fdatasync = test_fdatasync, .fsync = test_fsync,
-                                           .ftruncate = test_ftruncate, .fchmod = test_fchmod, .link = test_link,
+                                           .fallocate = test_fallocate, .ftruncate = test_ftruncate, .fchmod = test_fchmod, .link = test_link,
                                            .rename = test_rename, .unlink = test_unlink};
 }
 
@@ -157,6 +164,7 @@ static struct scan_result scan(void) {
 static struct journal *try_open(struct err *err) {
     struct journal_conf conf = folder_conf();
     conf.segment_bytes = 1800;
+    conf.reserve_bytes = 4096;
     struct arena *arena = arena_new();
     const struct open_intent *open;
     size_t n_open;
@@ -171,8 +179,12 @@ static int put_all(struct journal *journal, bool acknowledged[INTENTS + 2]) {
     int failures = 0;
     for (int64_t batch = 1; batch <= INTENTS; batch++) {
         struct entry intent = an_intent(1, batch);
-        acknowledged[batch] = put(journal, &intent);
-        ck_assert_int_eq(journal_healthy(journal), acknowledged[batch]);
+        struct waiter waiter;
+        append(journal, &intent, &waiter);
+        wait_for(journal, &waiter);
+        acknowledged[batch] = !waiter.failed;
+        /* Where there is no room for an outcome, the intent alone is refused. */
+        ck_assert_int_eq(journal_healthy(journal), !waiter.failed || waiter.err.code == ERR_UNAVAILABLE);
         failures += !acknowledged[batch];
     }
     return failures;
@@ -228,7 +240,7 @@ START_TEST(one_call_fails) {
 END_TEST
 
 START_TEST(several_calls_in_a_row_fail) {
-    every_call(FAIL, EIO, 3, 1, 3);
+    every_call(FAIL, EIO, 3, 0, 3); /* 0: no new segment could be begun, so the full one grows on */
     every_call(FAIL, EROFS, 9, 1, 9);
 }
 END_TEST
@@ -442,6 +454,86 @@ START_TEST(a_truncated_file_is_noticed) {
 }
 END_TEST
 
+static void assert_put_works_again(struct journal *journal) {
+    struct entry intent = an_intent(1, 3);
+    ck_assert(put(journal, &intent));
+    ck_assert(journal_healthy(journal));
+    journal_close(journal);
+    struct scan_result result = scan();
+    ck_assert_msg(!result.faults, "%s", result.first_fault);
+    ck_assert(held[1] && !held[2] && held[3]);
+    folder_remove();
+}
+
+START_TEST(a_second_name_is_noticed) {
+    struct buf path, other;
+    struct journal *journal = with_one_entry(&path);
+    other = folder_path("other");
+    ck_assert_int_eq(link(path.text, other.text), 0);
+    assert_put_fails(journal, "got a second name");
+    assert_put_fails(journal, "got a second name");
+    ck_assert_int_eq(unlink(other.text), 0);
+    assert_put_works_again(journal);
+    buf_free(&path);
+    buf_free(&other);
+}
+END_TEST
+
+START_TEST(other_permissions_are_noticed) {
+    struct buf path;
+    struct journal *journal = with_one_entry(&path);
+    struct stat before;
+    ck_assert_int_eq(stat(path.text, &before), 0);
+    ck_assert_int_eq(chmod(path.text, 0666), 0);
+    assert_put_fails(journal, "got other permissions");
+    ck_assert_int_eq(chmod(path.text, before.st_mode & 07777), 0);
+    assert_put_works_again(journal);
+    buf_free(&path);
+}
+END_TEST
+
+START_TEST(another_folder_in_its_place_is_noticed) {
+    struct buf path;
+    struct journal *journal = with_one_entry(&path);
+    char away[sizeof folder + 8];
+    (void)snprintf(away, sizeof away, "%s.away", folder);
+    ck_assert_int_eq(rename(folder, away), 0);
+    assert_put_fails(journal, "was removed, replaced or hidden");
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    assert_put_fails(journal, "was removed, replaced or hidden");
+    ck_assert_int_eq(rmdir(folder), 0);
+    ck_assert_int_eq(rename(away, folder), 0);
+    ck_assert_int_eq(chmod(folder, 0777), 0);
+    assert_put_fails(journal, "got other permissions");
+    ck_assert_int_eq(chmod(folder, 0700), 0);
+    assert_put_works_again(journal);
+    buf_free(&path);
+}
+END_TEST
+
+START_TEST(a_lock_file_taken_away_is_noticed) {
+    struct buf path;
+    struct journal *journal = with_one_entry(&path), *second;
+    struct buf lock = folder_path("lock"), away = folder_path("away");
+    ck_assert_int_eq(rename(lock.text, away.text), 0);
+    /* A second daemon is kept out all the same, although it makes a lock file of its own. */
+    struct journal_conf conf = folder_conf();
+    struct arena *arena = arena_new();
+    const struct open_intent *open;
+    size_t n_open;
+    struct err err;
+    ck_assert_int_eq(journal_open(&conf, arena, &second, &open, &n_open, &err), -1);
+    ck_assert_int_eq(err.code, ERR_CONFIG);
+    arena_free(arena);
+    assert_put_fails(journal, "lock was removed or replaced");
+    ck_assert_int_eq(rename(away.text, lock.text), 0);
+    assert_put_works_again(journal);
+    buf_free(&path);
+    buf_free(&lock);
+    buf_free(&away);
+}
+END_TEST
+
 START_TEST(foreign_bytes_are_kept_aside) {
     struct buf path;
     struct journal *journal = with_one_entry(&path);
@@ -468,4 +560,5 @@ END_TEST
 
 UNIT_MAIN("file", one_call_fails, several_calls_in_a_row_fail, writes_are_short_or_interrupted, death_at_every_call,
           a_failed_group_takes_with_it_what_is_queued_behind, a_group_is_one_write_and_one_sync, a_removed_file_is_noticed,
-          a_replaced_file_is_noticed, a_truncated_file_is_noticed, foreign_bytes_are_kept_aside)
+          a_replaced_file_is_noticed, a_truncated_file_is_noticed, foreign_bytes_are_kept_aside, a_second_name_is_noticed,
+          other_permissions_are_noticed, another_folder_in_its_place_is_noticed, a_lock_file_taken_away_is_noticed)

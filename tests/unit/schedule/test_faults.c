@@ -394,7 +394,7 @@ START_TEST(settings) {
         {"batch = { time = \"2 hours\"; };", "is out of range; write one from 1 ms to 1 minute"},
         {"journal = { segment = \"64 MB\"; };", "segment = \"64 MB\" is not a size; write a number and B, KiB, MiB or GiB, such as \"64 MiB\""},
         {"journal = { segment = \"1 B\"; };", "is out of range; write one from 4 KiB to 16 GiB"},
-        {"journal = { retention = \"1 year\"; };", "unknown setting \"retention\"; known here are \"folder\", \"segment\", \"segment_age\", \"keep\" or \"keep_evidence\""},
+        {"journal = { retention = \"1 year\"; };", "unknown setting \"retention\"; known here are \"folder\", \"segment\", \"segment_age\", \"reserve\", \"keep\" or \"keep_evidence\""},
         {"journal = { keep = \"7\"; };", "keep: "},
         {"journal = \"x\";", "journal is a text; write journal = { … };"},
         {"clock = { tolerance = \"2 days\"; };", "is out of range"},

@@ -107,6 +107,7 @@ START_TEST(settings_have_defaults) {
     ck_assert_str_eq(settings->run_folder, "/run/lapsed");
     ck_assert_int_eq(settings->journal_segment_bytes, 64 << 20);
     ck_assert_int_eq(settings->journal_segment_age_us, 31 * TIME_DAY_US);
+    ck_assert_int_eq(settings->journal_reserve_bytes, 16 << 20);
     ck_assert_int_eq(settings->clock_tolerance_us, 60 * TIME_SECOND_US);
     ck_assert_int_eq(settings->statement_timeout_us, 30 * TIME_SECOND_US);
     ck_assert_int_eq(settings->lock_timeout_us, 2 * TIME_SECOND_US);
@@ -127,7 +128,7 @@ START_TEST(settings_are_taken) {
     struct loading loading;
     loading_load(&loading,
                  GOOD_MAIN "sweep = { every = \"90 minutes\"; window = \"22:30-24:00\"; load = \"full\"; }; notice = \"1 week\";\n"
-                           "batch = { time = \"250 ms\"; rows = 100; }; journal = { folder = \"/j\"; segment = \"1 GiB\"; segment_age = \"7 days\"; };\n"
+                           "batch = { time = \"250 ms\"; rows = 100; }; journal = { folder = \"/j\"; segment = \"1 GiB\"; segment_age = \"7 days\"; reserve = \"1 GiB\"; };\n"
                            "state = \"here/state\"; run = \"/r\"; clock = { tolerance = \"1 second\"; }; timeout = { statement = \"5s\"; lock = \"100 milliseconds\"; };\n"
                            "survey = { every = \"2 days\"; budget = \"1 minute\"; alarm_after = \"0 days\"; };\n",
                  ONE_RULE("keep = \"1 day\";", ONE_TABLE));
@@ -143,6 +144,7 @@ START_TEST(settings_are_taken) {
     ck_assert_str_eq(settings->journal_folder, "/j");
     ck_assert_int_eq(settings->journal_segment_bytes, 1 << 30);
     ck_assert_int_eq(settings->journal_segment_age_us, 7 * TIME_DAY_US);
+    ck_assert_int_eq(settings->journal_reserve_bytes, 1 << 30);
     char state[128];
     (void)snprintf(state, sizeof state, "%s/here/state", loading.folder);
     ck_assert_str_eq(settings->state_folder, state);
