@@ -128,18 +128,23 @@ static void load_sweep(struct loader *loader, const config_setting_t *root) {
     load_fault(loader, config_setting_get_member(group, "load"), "load = \"%s\" is unknown; write \"gentle\", \"normal\" or \"full\"", load);
 }
 
+/* A number without a unit, from 1 on. */
+static size_t load_count(struct loader *loader, const config_setting_t *group, const char *name, int standard, int most) {
+    const config_setting_t *setting = group ? config_setting_get_member(group, name) : NULL;
+    if (!setting) return (size_t)standard;
+    bool number = config_setting_type(setting) == CONFIG_TYPE_INT;
+    int count = number ? config_setting_get_int(setting) : 0;
+    if (count >= 1 && count <= most) return (size_t)count;
+    load_fault(loader, setting, "%s is not a number from 1 to %d; write one without quotes, such as %s = %d", name, most, name, standard);
+    return (size_t)standard;
+}
+
 static void load_batch(struct loader *loader, const config_setting_t *root) {
-    enum { STANDARD = 5000, MOST = 1000000 };
-    loader->schedule->settings.batch_rows = STANDARD;
+    struct settings *settings = &loader->schedule->settings;
     const config_setting_t *group = load_group(loader, root, "batch");
-    if (!group) return;
-    load_known(loader, group, (const char *const[]){"time", "rows", NULL});
-    const config_setting_t *rows = config_setting_get_member(group, "rows");
-    if (!rows) return;
-    if (config_setting_type(rows) != CONFIG_TYPE_INT || config_setting_get_int(rows) < 1 || config_setting_get_int(rows) > MOST)
-        load_fault(loader, rows, "rows is not a number from 1 to %d; write one without quotes, such as rows = %d", MOST, STANDARD);
-    else
-        loader->schedule->settings.batch_rows = (size_t)config_setting_get_int(rows);
+    if (group) load_known(loader, group, (const char *const[]){"time", "rows", "workers", NULL});
+    settings->batch_rows = load_count(loader, group, "rows", 5000, 1000000);
+    settings->batch_workers = load_count(loader, group, "workers", 2, 16);
 }
 
 /* A number without quotes, or the default. */

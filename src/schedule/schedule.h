@@ -182,6 +182,7 @@ struct settings {
     int64_t notice_us;           /* a shortened period counts after this long */
     int64_t batch_time_us;
     size_t batch_rows;           /* most records of a batch, dependents included */
+    size_t batch_workers;        /* connections that destroy at once, in PostgreSQL and MongoDB */
     const char *journal_folder, *state_folder, *run_folder;
     int64_t journal_segment_bytes, journal_segment_age_us;
     int64_t journal_reserve_bytes; /* no batch is begun with less than it left on the journal's disk */

@@ -375,19 +375,14 @@ static void on_usr1(struct ev_loop *loop, struct ev_signal *watcher, int events)
 
 /* ---- stopping ---- */
 
-static void interrupt_workers(struct daemon *daemon) {
-    for (size_t i = 0; i < daemon->schedule->n_stores; i++) worker_interrupt(daemon->engine.workers[i]);
-    if (daemon->engine.tenants_worker) worker_interrupt(daemon->engine.tenants_worker);
-}
-
 static void on_grace(struct ev_loop *loop, struct ev_timer *timer, int events) {
     (void)loop, (void)events;
     log_warning("the batches in flight take too long, interrupting them");
-    interrupt_workers(DAEMON_OF(timer, grace));
+    engine_interrupt(&DAEMON_OF(timer, grace)->engine);
 }
 
 static void stop(struct daemon *daemon) {
-    if (daemon->stopping && daemon->sweep) interrupt_workers(daemon); /* asked twice */
+    if (daemon->stopping && daemon->sweep) engine_interrupt(&daemon->engine); /* asked twice */
     if (daemon->stopping) return;
     daemon->stopping = true;
     (void)sd_notify(0, "STOPPING=1");

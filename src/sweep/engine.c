@@ -19,38 +19,61 @@ static int start_worker(struct engine *engine, const struct store_conf *conf, st
     return 0;
 }
 
+/* Redis does one thing at a time, and each pass reads all of it. */
+static size_t crew_size(const struct schedule *schedule, const struct store_conf *conf) {
+    return conf->kind == STORE_REDIS ? 1 : schedule->settings.batch_workers;
+}
+
+static int start_crew(struct engine *engine, size_t index, struct err *err) {
+    struct crew *crew = &engine->crews[index];
+    const struct store_conf *conf = &engine->schedule->stores[index];
+    size_t count = crew_size(engine->schedule, conf);
+    crew->workers = xcalloc(count, sizeof *crew->workers);
+    for (; crew->count < count; crew->count++)
+        if (start_worker(engine, conf, &crew->workers[crew->count], err)) return -1;
+    return 0;
+}
+
 int engine_start(struct engine *engine, struct schedule *schedule, struct err *err) {
     engine->schedule = schedule;
     survey_open(&engine->survey, schedule);
-    engine->workers = xcalloc(schedule->n_stores, sizeof *engine->workers);
+    engine->crews = xcalloc(schedule->n_stores, sizeof *engine->crews);
+    engine->limits = xcalloc(schedule->n_targets, sizeof *engine->limits);
     engine->tenants_worker = NULL;
-    for (size_t i = 0; i < schedule->n_stores; i++) {
-        if (start_worker(engine, &schedule->stores[i], &engine->workers[i], err)) {
-            engine_stop(engine);
-            return -1;
-        }
-    }
-    if (!schedule->has_tenants || !start_worker(engine, schedule->tenants.store, &engine->tenants_worker, err)) return 0;
+    bool failed = false;
+    for (size_t i = 0; i < schedule->n_stores && !failed; i++) failed = start_crew(engine, i, err) != 0;
+    failed = failed || (schedule->has_tenants && start_worker(engine, schedule->tenants.store, &engine->tenants_worker, err));
+    if (!failed) return 0;
     engine_stop(engine);
     return -1;
 }
 
+/* Calls `act` for every worker. */
+static void each_worker(const struct engine *engine, void (*act)(struct worker *worker)) {
+    if (!engine->schedule) return;
+    for (size_t i = 0; i < engine->schedule->n_stores; i++)
+        for (size_t w = 0; w < engine->crews[i].count; w++) act(engine->crews[i].workers[w]);
+    if (engine->tenants_worker) act(engine->tenants_worker);
+}
+
 void engine_stop(struct engine *engine) {
     if (!engine->schedule) return;
-    for (size_t i = 0; i < engine->schedule->n_stores; i++) worker_stop(engine->workers[i]);
-    worker_stop(engine->tenants_worker);
+    each_worker(engine, worker_stop);
     survey_close(&engine->survey, engine->schedule);
-    free(engine->workers);
-    engine->workers = NULL;
+    for (size_t i = 0; i < engine->schedule->n_stores; i++) free(engine->crews[i].workers);
+    free(engine->crews);
+    free(engine->limits);
+    engine->crews = NULL;
+    engine->limits = NULL;
     engine->tenants_worker = NULL;
     engine->schedule = NULL;
 }
 
+void engine_interrupt(struct engine *engine) { each_worker(engine, worker_interrupt); }
+
 void engine_collect(struct engine *engine) {
     journal_collect(engine->journal);
-    if (!engine->schedule) return;
-    for (size_t i = 0; i < engine->schedule->n_stores; i++) worker_collect(engine->workers[i]);
-    if (engine->tenants_worker) worker_collect(engine->tenants_worker);
+    each_worker(engine, worker_collect);
 }
 
 struct unsettled *unsettled_new(int64_t seq, int64_t sweep, int64_t batch, const char *store, const char *transaction, const char *server) {

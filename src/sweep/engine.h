@@ -1,4 +1,4 @@
-/* What outlives a sweep: the loop, the journal, and for the schedule in force one worker a store, with another one on the
+/* What outlives a sweep: the loop, the journal, and for the schedule in force some workers a store, with another one on the
  * tenants' store that reads the tenants' ends again while a batch is under way (its own connection sees what is committed,
  * also when the batch has just deleted those lines). */
 #ifndef LAPSED_SWEEP_ENGINE_H
@@ -25,17 +25,24 @@ struct unsettled {
 struct unsettled *unsettled_new(int64_t seq, int64_t sweep, int64_t batch, const char *store, const char *transaction, const char *server);
 void unsettled_free(struct unsettled *batch); /* NULL is fine */
 
+/* A store's workers: each has a connection of its own. */
+struct crew {
+    struct worker **workers;
+    size_t count; /* at least one */
+};
+
 struct engine {
     struct ev_loop *loop;
     struct journal *journal;
     struct ev_async wake;
     struct schedule *schedule;
-    struct worker **workers;       /* by the store's index in the schedule */
+    struct crew *crews;            /* by the store's index in the schedule */
     struct worker *tenants_worker; /* NULL: the schedule has no tenants */
     unsigned char pseudonym_key[32], evidence_key[32]; /* this calendar month's; renewed between sweeps only */
     struct tenant_names tenant_names; /* read with the tenants, before a sweep enters any */
     struct unsettled *unsettled;
     struct survey survey;       /* what surveys found that still stands */
+    size_t *limits; /* records a batch, by target.number, as the last batches told; 0: not known */
     const struct holds *holds;  /* in force now; NULL: none. A plan was made with those of its time, a batch is judged by these */
     unsigned holds_version;     /* changes with them */
     const struct approvals *approvals; /* open now; NULL: none */
@@ -49,6 +56,7 @@ struct engine {
 /* Opens the stores (no connection is made yet) and starts the workers. On failure nothing is left behind. */
 int engine_start(struct engine *engine, struct schedule *schedule, struct err *err) MUST_CHECK;
 void engine_stop(struct engine *engine); /* joins the workers, closes the stores; the schedule stays the caller's */
+void engine_interrupt(struct engine *engine); /* whatever stores are asked now ends soon */
 /* On the loop, when woken: whatever workers and the journal have finished. */
 void engine_collect(struct engine *engine);
 /* Takes it over, in place of the one with the same seq if there is one. */

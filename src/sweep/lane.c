@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "sweep/limit.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -9,21 +10,19 @@
 #include <string.h>
 
 enum {
-    FIRST_LIMIT = 500,
-    LEAST_LIMIT = 50,
     MOST_ATTEMPTS = 5,           /* on a server that does not answer: some 8 s */
     MOST_ATTEMPTS_ANSWERED = 15, /* on one that answers "not now": some 80 s, longer than MongoDB keeps a dead client's locks */
     LONGEST_BACKOFF_SECONDS = 8,
-    MOST_PASSES = 1000, /* a pass that goes on destroying after so many is a fault of ours */
+    MOST_PASSES = 1000,          /* for one portion, each of which ended before it was done */
+    DIVIDE_AFTER = 4,            /* full batches: a pass that goes on is worth to be divided */
 };
 
 static void prepare(struct lane *lane);
 static void finish(struct lane *lane, bool commit);
 static void roll_back(struct lane *lane, bool again);
 static void begin_pass(struct lane *lane);
-static void next_round(struct lane *lane);
 
-void lane_submit(struct lane *lane, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)) {
+static void submit(struct lane *lane, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)) {
     lane->job.run = run;
     lane->job.done = done;
     worker_submit(lane->worker, &lane->job);
@@ -34,14 +33,7 @@ static void after(struct lane *lane, int64_t wait_us, void (*then)(struct ev_loo
     ev_timer_start(lane->sweep->engine->loop, &lane->timer);
 }
 
-void lane_down(struct lane *lane, const struct err *err) {
-    lane->down = true;
-    lane->err = *err;
-    lane->sweep->report.waits = true;
-    log_warning("%s, leaving this store for the next sweep", err->text);
-    report_finding(lane->sweep, (struct finding){.code = "store-down", .store = lane->conf->name, .count = 1,
-                                                 .text = "the store could not be asked; what is due there waits"});
-}
+static bool is_over(const struct lane *lane) { return lane->sweep->stopping || lane->site->down; }
 
 /* ---- the end of a pass ---- */
 
@@ -55,19 +47,20 @@ static int run_end(struct job *job, struct store *store, struct err *err) {
 static void on_end(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
     lane->pass = NULL;
-    bool again = lane->done_in_pass > 0 && !lane->sweep->stopping && !lane->down;
-    if (again && lane->passes >= MOST_PASSES) {
-        log_error("store \"%s\": %d passes, and each found more to do; the rest waits for the next sweep", lane->conf->name, MOST_PASSES);
-        lane->sweep->report.waits = true;
-        again = false;
-    }
-    if (again) begin_pass(lane);
-    else next_round(lane);
+    if (lane->again && !is_over(lane) && lane->passes < MOST_PASSES) begin_pass(lane);
+    else site_lane_over(lane);
 }
 
 static void end_pass(struct lane *lane) {
-    if (lane->pass) lane_submit(lane, run_end, on_end);
-    else next_round(lane);
+    if (lane->pass) submit(lane, run_end, on_end);
+    else site_lane_over(lane);
+}
+
+/* What is left of the portion is done in a pass of its own. */
+static void end_pass_and_go_on(struct lane *lane) {
+    lane->again = true;
+    lane->attempts = 0;
+    end_pass(lane);
 }
 
 /* ---- faults ---- */
@@ -75,19 +68,15 @@ static void end_pass(struct lane *lane) {
 static void on_backoff(struct ev_loop *loop, struct ev_timer *timer, int events) {
     (void)loop, (void)events;
     struct lane *lane = LANE_OF(timer, timer);
-    if (lane->sweep->stopping) end_pass(lane);
+    if (is_over(lane)) end_pass(lane);
     else if (lane->pass) prepare(lane);
     else begin_pass(lane);
 }
 
-static void order_failed(struct lane *lane);
-
-/* The order that cannot be carried out is left for the next sweep; a new pass goes on with the others. */
-static void give_up_order(struct lane *lane) {
-    order_failed(lane);
-    lane->attempts = 0;
-    lane->done_in_pass = 1;
-    end_pass(lane);
+/* The order at fault is left out of this pass by its store and of later ones by us; the others go on. */
+static void order_failed(struct lane *lane) {
+    site_leave_out(lane->site, lane->failed);
+    site_target_failed(lane->site, lane->failed->target, &lane->job.err);
 }
 
 /* Nothing was applied: again after a while, with jitter, a few times. Then, if the server answered (it waited for a lock too
@@ -95,32 +84,18 @@ static void give_up_order(struct lane *lane) {
 static void back_off(struct lane *lane) {
     bool answered = *lane->job.err.detail;
     bool last = ++lane->attempts >= (answered ? MOST_ATTEMPTS_ANSWERED : MOST_ATTEMPTS);
-    if (last && answered && lane->failed && !lane->sweep->stopping) {
-        give_up_order(lane);
+    if (last && answered && lane->failed && !is_over(lane)) {
+        order_failed(lane);
+        end_pass_and_go_on(lane);
         return;
     }
-    if (last || lane->sweep->stopping) {
-        lane_down(lane, &lane->job.err);
+    if (last || is_over(lane)) {
+        site_down(lane->site, &lane->job.err);
         end_pass(lane);
         return;
     }
     int64_t wait_us = lane->attempts < 5 ? (TIME_SECOND_US / 4) << lane->attempts : LONGEST_BACKOFF_SECONDS * TIME_SECOND_US;
     after(lane, wait_us / 2 + random() % wait_us, on_backoff);
-}
-
-void lane_target_failed(struct lane *lane, const struct target *target, const struct err *err) {
-    log_error("\"%s\": %s; this target is left for the next sweep", target->rule->data, err->text);
-    lane->sweep->report.waits = true;
-    report_finding(lane->sweep, (struct finding){.code = "target-failed", .rule = target->rule->data, .store = lane->conf->name,
-                                                 .place = target->name, .count = 1,
-                                                 .text = arena_printf(lane->sweep->arena, "the store refused (%s%s%s); what is due there waits",
-                                                                      err_code_name(err->code), *err->detail ? " " : "", err->detail)});
-}
-
-/* The order at fault is left out of this pass by its store and of later ones by us; the others go on. */
-static void order_failed(struct lane *lane) {
-    *ARENA_APPEND(lane->sweep->arena, lane->left_out, lane->n_left_out) = lane->failed;
-    lane_target_failed(lane, lane->failed->target, &lane->job.err);
 }
 
 /* ---- a batch: prepare, read the ends again, intent, finish, outcome ---- */
@@ -140,7 +115,7 @@ static void on_outcome(struct journal_ticket *ticket, const struct err *err) {
 }
 
 static struct unsettled *unsettled_of(const struct lane *lane) {
-    return unsettled_new(lane->ticket.seq, lane->sweep->report.number, lane->batch_number, lane->conf->name, lane->batch->transaction,
+    return unsettled_new(lane->ticket.seq, lane->sweep->report.number, lane->batch_number, lane->site->conf->name, lane->batch->transaction,
                          lane->batch->server);
 }
 
@@ -156,18 +131,14 @@ static void enter_outcome(struct lane *lane, const char *outcome, const struct e
     journal_append(lane->sweep->engine->journal, &entry, &note->ticket);
 }
 
-/* The limit follows the time that a batch may take. */
+/* The engine remembers it for the next sweep. */
 static void adapt_limit(struct lane *lane, int64_t took_us) {
-    const struct settings *settings = &lane->sweep->schedule->settings;
-    int64_t size = lane->batch->records + lane->batch->dependents;
-    if (size < (int64_t)lane->limit / 2) return; /* too small to tell */
-    double factor = (double)settings->batch_time_us / (double)(took_us > 0 ? took_us : 1);
-    if (factor > 2) factor = 2;
-    if (factor < .25) factor = .25;
-    double limit = (double)lane->limit * factor;
-    if (limit < LEAST_LIMIT) limit = LEAST_LIMIT;
-    if (limit > (double)settings->batch_rows) limit = (double)settings->batch_rows;
-    lane->limit = (size_t)limit;
+    size_t number = lane->batch->order->target->number;
+    const struct batch_cost cost = {.limit = lane->limits[number], .records = lane->batch->records + lane->batch->dependents,
+                                    .worked_us = lane->worked_us, .waited_us = took_us - lane->worked_us};
+    if (cost.records >= (int64_t)cost.limit / 2) lane->full_batches++;
+    lane->limits[number] = lane->sweep->engine->limits[number] = limit_next(&lane->sweep->schedule->settings, cost);
+    if (lane->site->divisible && lane->portion.parts == 1 && lane->full_batches >= DIVIDE_AFTER) lane->site->divide = true;
 }
 
 static void on_paused(struct ev_loop *loop, struct ev_timer *timer, int events) {
@@ -179,7 +150,7 @@ static void on_paused(struct ev_loop *loop, struct ev_timer *timer, int events) 
 static void pause_and_prepare(struct lane *lane, int64_t took_us) {
     static const int64_t waits[] = {[LOAD_GENTLE] = 3, [LOAD_NORMAL] = 1, [LOAD_FULL] = 0};
     int64_t wait_us = took_us * waits[lane->sweep->schedule->settings.load];
-    if (wait_us && !lane->sweep->stopping) after(lane, wait_us, on_paused);
+    if (wait_us && !is_over(lane)) after(lane, wait_us, on_paused);
     else prepare(lane);
 }
 
@@ -189,7 +160,7 @@ static void note_committed(struct lane *lane) {
     if (order->action == ACTION_PURGE) rule->purged += lane->outcome.records;
     else rule->anonymized += lane->outcome.records;
     rule->dependents += lane->outcome.dependents;
-    lane->done_in_pass += lane->outcome.records + lane->outcome.dependents;
+    lane->site->done_in_pass += lane->outcome.records + lane->outcome.dependents;
     lane->attempts = 0;
 }
 
@@ -213,10 +184,8 @@ bool lane_batch_is_held(const struct lane *lane, const struct holds *holds) {
 }
 
 static void exclude_everywhere(struct lane *lane, const char *tenant) {
-    const char *id = arena_strdup(lane->sweep->arena, tenant);
-    for (size_t o = 0; o < lane->n_orders; o++)
-        if (lane->orders[o]->due.kind != SCOPE_WHOLE)
-            *ARENA_APPEND(lane->sweep->arena, lane->excluded, lane->n_excluded) = (struct exclusion){.order = lane->orders[o], .tenant = id};
+    for (size_t o = 0; o < lane->site->n_orders; o++)
+        if (lane->site->orders[o]->due.kind != SCOPE_WHOLE) site_exclude(lane->site, lane->site->orders[o], tenant);
 }
 
 static bool is_held_now(const struct lane *lane) {
@@ -238,15 +207,19 @@ static void hold_back(struct lane *lane) {
     log_notice("\"%s\": a hold came while the sweep ran, rolling back the batch in \"%s\"", order->target->rule->data, order->target->name);
     bool whole = !n_tenants || holds_on_target(holds, lane->sweep->schedule, order->target);
     if (whole) {
-        *ARENA_APPEND(lane->sweep->arena, lane->left_out, lane->n_left_out) = order;
-        lane->done_in_pass = 1; /* a new pass goes on with the others */
+        site_leave_out(lane->site, order);
+        lane->again = true; /* with the others */
     }
     roll_back(lane, !whole);
 }
 
 static int run_finish(struct job *job, struct store *store, struct err *err) {
     struct lane *lane = LANE_OF(job, job);
-    return store_driver(store)->finish(store, lane->pass, lane->commit, &lane->outcome, err);
+    int64_t began_us = time_monotonic_us();
+    int failed = store_driver(store)->finish(store, lane->pass, lane->commit, &lane->outcome, err);
+    /* Where it does the work; a COMMIT only waits for a disk. */
+    if (lane->batch->irrevocable) lane->worked_us += time_monotonic_us() - began_us;
+    return failed;
 }
 
 /* ---- a lost answer: the store is asked what became of the batch ---- */
@@ -267,11 +240,11 @@ static void on_settle_again(struct ev_loop *loop, struct ev_timer *timer, int ev
 static void on_settled(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
     if (job->failed) {
-        if (job->err.code == ERR_UNAVAILABLE && ++lane->attempts < MOST_ATTEMPTS && !lane->sweep->stopping) {
+        if (job->err.code == ERR_UNAVAILABLE && ++lane->attempts < MOST_ATTEMPTS && !is_over(lane)) {
             after(lane, (TIME_SECOND_US / 4) << lane->attempts, on_settle_again);
             return;
         }
-        lane_down(lane, &job->err);
+        site_down(lane->site, &job->err);
         end_pass(lane);
         return;
     }
@@ -282,17 +255,14 @@ static void on_settled(struct job *job) {
     }
     enter_settled(lane->sweep, &settling);
     lane->unknown = NULL;
-    /* The connection, and with it the pass, was lost: a new one goes on. */
-    lane->attempts = 0;
-    lane->done_in_pass = 1;
-    end_pass(lane);
+    end_pass_and_go_on(lane); /* the connection, and with it the pass, was lost */
 }
 
-static void settle(struct lane *lane) { lane_submit(lane, run_settle, on_settled); }
+static void settle(struct lane *lane) { submit(lane, run_settle, on_settled); }
 
 static void on_finished(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
-    int64_t took_us = time_monotonic_us() - lane->batch_began_us;
+    int64_t took_us = time_monotonic_us() - lane->began_us;
     lane->committing = false;
     if (!job->failed) {
         enter_outcome(lane, "committed", NULL);
@@ -316,18 +286,18 @@ static void on_finished(struct job *job) {
 static void on_rolled_back(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
     /* A rollback that could not be sent happens by itself when the connection goes. */
-    if (lane->again && !lane->sweep->stopping) prepare(lane);
+    if (lane->prepare_again) prepare(lane);
     else end_pass(lane);
 }
 
 static void finish(struct lane *lane, bool commit) {
     lane->commit = lane->committing = commit;
     lane->outcome = (struct outcome){0};
-    lane_submit(lane, run_finish, commit ? on_finished : on_rolled_back);
+    submit(lane, run_finish, commit ? on_finished : on_rolled_back);
 }
 
 static void roll_back(struct lane *lane, bool again) {
-    lane->again = again;
+    lane->prepare_again = again;
     finish(lane, false);
 }
 
@@ -365,7 +335,7 @@ static void enter_intent(struct lane *lane) {
     lane->batch_number = ++sweep->batches;
     const struct entry entry = {
         .event = ENTRY_INTENT, .sweep = sweep->report.number, .batch = lane->batch_number, .schedule = sweep->schedule->sha256,
-        .rule = order->target->rule->data, .store = lane->conf->name, .target = order->target->name,
+        .rule = order->target->rule->data, .store = lane->site->conf->name, .target = order->target->name,
         .action = order->action == ACTION_PURGE ? "purge" : "anonymize", .from = order->due.anchor ? order->due.anchor : order->keep->end,
         .tenants = tenants, .n_tenants = batch->n_tenants, .records = batch->records, .dependents = batch->dependents,
         .range = batch->range, .evidence = batch->evidence.n_leaves ? batch->evidence.root : NULL,
@@ -404,6 +374,14 @@ static const char *finding_tenant(const struct lane *lane, const char *id) {
     return arena_strdup(arena, tenant_name(&lane->sweep->engine->tenant_names, arena, id));
 }
 
+/* Of all orders that run by the same end. */
+static void exclude_by_end(struct lane *lane, const char *id) {
+    const struct site *site = lane->site;
+    for (size_t o = 0; o < site->n_orders; o++)
+        if (!site->orders[o]->due.anchor && site->orders[o]->keep->tenant_end == lane->batch->order->keep->tenant_end)
+            site_exclude(lane->site, site->orders[o], id);
+}
+
 static void on_reread(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
     size_t changed = 0;
@@ -412,19 +390,16 @@ static void on_reread(struct job *job) {
         if (still_ended(lane, id)) continue;
         changed++;
         report_finding(lane->sweep, (struct finding){.code = "tenant-resumed", .rule = lane->batch->order->target->rule->data,
-                                                     .store = lane->conf->name, .place = lane->batch->order->target->name,
+                                                     .store = lane->site->conf->name, .place = lane->batch->order->target->name,
                                                      .tenant = finding_tenant(lane, id), .count = 1,
                                                      .text = "the tenant's end changed while the sweep ran; nothing more of it is destroyed"});
-        for (size_t o = 0; o < lane->n_orders; o++)
-            if (!lane->orders[o]->due.anchor && lane->orders[o]->keep->tenant_end == lane->batch->order->keep->tenant_end)
-                *ARENA_APPEND(lane->sweep->arena, lane->excluded, lane->n_excluded) =
-                    (struct exclusion){.order = lane->orders[o], .tenant = arena_strdup(lane->sweep->arena, id)};
+        exclude_by_end(lane, id);
     }
     tenants_free(lane->reread);
     lane->reread = NULL;
     if (job->failed) {
         log_warning("%s: the tenants' ends could not be read again, rolling the batch back", job->err.text);
-        lane_down(lane, &job->err);
+        site_down(lane->site, &job->err);
         roll_back(lane, false);
     } else if (changed) {
         roll_back(lane, true);
@@ -443,12 +418,14 @@ static void reread(struct lane *lane) {
 
 static int run_prepare(struct job *job, struct store *store, struct err *err) {
     struct lane *lane = LANE_OF(job, job);
-    for (size_t i = 0; i < lane->n_excluded; i++)
-        store_driver(store)->exclude(store, lane->pass, lane->excluded[i].order, lane->excluded[i].tenant);
-    lane->n_excluded = 0;
-    lane->excluded = NULL;
+    const struct store_driver *driver = store_driver(store);
+    for (; lane->n_told < lane->n_telling; lane->n_told++)
+        driver->exclude(store, lane->pass, lane->telling[lane->n_told].order, lane->telling[lane->n_told].tenant);
     arena_clear(lane->batch_arena);
-    return store_driver(store)->prepare(store, lane->pass, lane->limit, lane->batch_arena, &lane->batch, &lane->failed, err);
+    int64_t began_us = time_monotonic_us();
+    int failed = driver->prepare(store, lane->pass, lane->sweep->schedule->settings.batch_rows, lane->batch_arena, &lane->batch, &lane->failed, err);
+    lane->worked_us = time_monotonic_us() - began_us;
+    return failed;
 }
 
 static void on_prepared(struct job *job) {
@@ -460,7 +437,7 @@ static void on_prepared(struct job *job) {
         back_off(lane);
     } else if (!lane->batch) {
         end_pass(lane);
-    } else if (lane->sweep->stopping) {
+    } else if (is_over(lane)) {
         roll_back(lane, false);
     } else if (!lane->batch->order->due.anchor) {
         reread(lane);
@@ -481,7 +458,7 @@ static void on_go(struct veto_waiter *waiter) {
 static void on_waited(struct ev_loop *loop, struct ev_timer *timer, int events) {
     (void)loop, (void)events;
     struct lane *lane = LANE_OF(timer, timer);
-    if (!lane->sweep->stopping) log_warning("store \"%s\": waited too long, leaving the rest to the next sweep", lane->conf->name);
+    if (!lane->sweep->stopping) log_warning("store \"%s\": waited too long, leaving the rest to the next sweep", lane->site->conf->name);
     sweep_end_early(lane->sweep);
     veto_leave(lane->sweep->engine, &lane->waiter);
     prepare(lane);
@@ -495,7 +472,7 @@ static void wait_for_go(struct lane *lane, const struct veto *veto) {
         prepare(lane);
         return;
     }
-    lane->waiter = (struct veto_waiter){.go = on_go, .store = lane->conf->name, .sweep = sweep->report.number};
+    lane->waiter = (struct veto_waiter){.go = on_go, .store = lane->site->conf->name, .sweep = sweep->report.number};
     after(lane, sweep->schedule->settings.sweep_every_us, on_waited);
     veto_wait(sweep->engine, &lane->waiter);
 }
@@ -507,26 +484,43 @@ void lane_hurry(struct lane *lane) {
 }
 
 static void prepare(struct lane *lane) {
-    if (lane->sweep->stopping) {
+    struct site *site = lane->site;
+    if (is_over(lane) || (site->divide && lane->portion.parts == 1)) {
         end_pass(lane);
         return;
     }
-    const struct veto *veto = veto_on(lane->sweep->engine, lane->conf->name);
+    const struct veto *veto = veto_on(lane->sweep->engine, site->conf->name);
     if (veto) {
         wait_for_go(lane, veto);
         return;
     }
     lane->batch = NULL;
     lane->failed = NULL;
-    lane->batch_began_us = time_monotonic_us();
-    lane_submit(lane, run_prepare, on_prepared);
+    lane->telling = site->excluded;
+    lane->n_telling = site->n_excluded;
+    lane->began_us = time_monotonic_us();
+    submit(lane, run_prepare, on_prepared);
 }
 
 /* ---- a pass ---- */
 
+/* The first lane's store was bound when it was checked. Whatever another one finds wrong, its orders then fail for. */
+static int bind(struct lane *lane, struct store *store, struct err *err) {
+    const struct store_driver *driver = store_driver(store);
+    struct arena *arena = arena_new();
+    struct faults ignored = {.arena = arena};
+    bool *bad = ARENA_ARRAY(arena, bool, lane->sweep->schedule->n_targets);
+    if (driver->know && lane->sweep->tenants) driver->know(store, lane->sweep->tenants);
+    int failed = driver->check(store, &ignored, bad, err);
+    arena_free(arena);
+    return failed;
+}
+
 static int run_begin(struct job *job, struct store *store, struct err *err) {
     struct lane *lane = LANE_OF(job, job);
-    return store_driver(store)->begin(store, lane->orders, lane->n_orders, NULL, &lane->pass, err);
+    if (lane != &lane->site->lanes[0] && !lane->bound && bind(lane, store, err)) return -1;
+    lane->bound = true;
+    return store_driver(store)->begin(store, lane->orders, lane->n_orders, &lane->portion, &lane->pass, err);
 }
 
 static void on_begun(struct job *job) {
@@ -535,57 +529,21 @@ static void on_begun(struct job *job) {
     else back_off(lane);
 }
 
-static bool is_left_out(const struct lane *lane, const struct order *order) {
-    for (size_t i = 0; i < lane->n_left_out; i++)
-        if (lane->left_out[i] == order) return true;
-    return false;
-}
-
 static void begin_pass(struct lane *lane) {
-    /* A list of its own: the last pass may still look into its. */
-    const struct order **orders = ARENA_ARRAY(lane->sweep->arena, const struct order *, lane->n_orders);
-    size_t count = 0;
-    for (size_t i = 0; i < lane->n_orders; i++)
-        if (!is_left_out(lane, lane->orders[i])) orders[count++] = lane->orders[i];
-    lane->orders = orders;
-    lane->n_orders = count;
-    if (!count) {
-        next_round(lane);
-        return;
-    }
-    lane->passes++;
-    lane->done_in_pass = 0;
+    lane->n_orders = 0;
+    for (size_t i = 0; i < lane->site->n_orders; i++)
+        if (!site_is_left_out(lane->site, lane->site->orders[i])) lane->orders[lane->n_orders++] = lane->site->orders[i];
+    lane->again = false;
     lane->failed = NULL;
-    lane_submit(lane, run_begin, on_begun);
+    lane->full_batches = lane->n_told = 0;
+    lane->passes++;
+    if (lane->n_orders) submit(lane, run_begin, on_begun);
+    else site_lane_over(lane);
 }
 
-/* What is blocked is only known when nothing more goes by itself: those orders have a round of their own. */
-static void next_round(struct lane *lane) {
-    if (!lane->n_later || lane->sweep->stopping || lane->down) {
-        sweep_lane_over(lane);
-        return;
-    }
-    lane->orders = lane->later;
-    lane->n_orders = lane->n_later;
-    lane->n_later = 0;
-    lane->passes = 0;
-    begin_pass(lane);
-}
-
-void lane_run(struct lane *lane, const struct order **orders, size_t n_orders) {
-    assert(!lane->pass && !lane->down && n_orders);
-    lane->orders = ARENA_ARRAY(lane->sweep->arena, const struct order *, n_orders);
-    lane->later = ARENA_ARRAY(lane->sweep->arena, const struct order *, n_orders);
-    lane->n_orders = lane->n_later = 0;
-    for (size_t i = 0; i < n_orders; i++) {
-        if (orders[i]->blocked_only) lane->later[lane->n_later++] = orders[i];
-        else lane->orders[lane->n_orders++] = orders[i];
-    }
-    lane->passes = 0;
+void lane_begin(struct lane *lane, size_t part, size_t parts) {
+    assert(!lane->pass);
+    lane->portion = (struct portion){.part = (unsigned)part, .parts = (unsigned)parts, .limits = lane->limits};
     lane->attempts = 0;
-    if (!lane->limit) {
-        size_t most = lane->sweep->schedule->settings.batch_rows;
-        lane->limit = most < FIRST_LIMIT ? most : FIRST_LIMIT;
-    }
     begin_pass(lane);
 }

@@ -76,20 +76,20 @@ static void note_held(struct sweep *sweep, const struct order *order, const stru
     (void)note_oldest(sweep, order, tally->tenants, tally->n_tenants);
 }
 
-void report_tallies(struct sweep *sweep, const struct lane *lane) {
-    for (size_t i = 0; i < lane->n_asked; i++) note_left(sweep, lane->asked[i], &lane->tallies[i]);
-    for (size_t i = 0; i < lane->n_held; i++) note_held(sweep, lane->held[i], &lane->held_tallies[i]);
+void report_tallies(struct sweep *sweep, const struct site *site) {
+    for (size_t i = 0; i < site->n_asked; i++) note_left(sweep, site->asked[i], &site->tallies[i]);
+    for (size_t i = 0; i < site->n_held; i++) note_held(sweep, site->held[i], &site->held_tallies[i]);
 }
 
 /* Of a rule with a target that nobody could ask, nobody knows what is left. */
 static void report_unasked(struct sweep *sweep) {
     for (size_t i = 0; i < sweep->schedule->n_targets; i++) {
         const struct target *target = sweep->schedule->targets[i];
-        const struct lane *lane = &sweep->lanes[engine_store_index(sweep->engine, target->store)];
-        if (sweep->verified && !lane->down && !sweep->bad[target->number]) continue;
+        const struct site *site = &sweep->sites[engine_store_index(sweep->engine, target->store)];
+        if (sweep->verified && !site->down && !sweep->bad[target->number]) continue;
         sweep->rules[target->rule->number].left = -1;
         report_wait(sweep, target->rule,
-                    lane->down                ? arena_printf(sweep->arena, "store \"%s\" could not be asked", lane->conf->name)
+                    site->down                ? arena_printf(sweep->arena, "store \"%s\" could not be asked", site->conf->name)
                     : sweep->bad[target->number] ? "the schedule and the catalog disagree: lapsectl check"
                     : sweep->tenants_failed   ? "the tenants could not be read"
                                               : "the sweep ended early",
@@ -137,7 +137,7 @@ void report_end(struct sweep *sweep) {
     report->n_findings = sweep->n_findings;
     struct store_report *stores = ARENA_ARRAY(sweep->arena, struct store_report, sweep->schedule->n_stores);
     for (size_t i = 0; i < sweep->schedule->n_stores; i++)
-        stores[i] = (struct store_report){.conf = sweep->lanes[i].conf, .down = sweep->lanes[i].down, .err = sweep->lanes[i].err};
+        stores[i] = (struct store_report){.conf = sweep->sites[i].conf, .down = sweep->sites[i].down, .err = sweep->sites[i].err};
     report->stores = stores;
     report->n_stores = sweep->schedule->n_stores;
     struct entry_result *results = ARENA_ARRAY(sweep->arena, struct entry_result, n_rules);

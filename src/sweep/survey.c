@@ -36,9 +36,9 @@ static void replace(struct standing *standing, struct standing answer) {
     *standing = answer;
 }
 
-/* ---- one lane's questions ---- */
+/* ---- one store's questions ---- */
 
-static void ask_next(struct lane *lane);
+static void ask_next(struct site *site);
 
 static const char *undecidable_text(const char *code) {
     static const struct { const char *code, *text; } texts[] = {
@@ -57,11 +57,11 @@ static const char *undecidable_text(const char *code) {
     return "records cannot be decided; they are kept";
 }
 
-static void note_refused(struct lane *lane, struct standing *answer, const struct target *target) {
-    const struct err *err = &lane->job.err;
+static void note_refused(struct site *site, struct standing *answer, const struct target *target) {
+    const struct err *err = &site->job.err;
     log_warning("%s; the survey leaves it out", err->text);
     struct finding *finding = ARENA_NEW(answer->arena, struct finding);
-    *finding = (struct finding){.code = "survey-refused", .rule = target ? target->rule->data : NULL, .store = lane->conf->name,
+    *finding = (struct finding){.code = "survey-refused", .rule = target ? target->rule->data : NULL, .store = site->conf->name,
                                 .place = target ? target->name : NULL, .count = 1,
                                 .text = arena_printf(answer->arena, "the store refused to be asked (%s%s%s); what cannot be decided there is not known",
                                                      err_code_name(err->code), *err->detail ? " " : "", err->detail)};
@@ -69,37 +69,37 @@ static void note_refused(struct lane *lane, struct standing *answer, const struc
     answer->n_findings = 1;
 }
 
-static void over(struct lane *lane) {
-    if (lane->answer.arena) arena_free(lane->answer.arena);
-    lane->answer = (struct standing){0};
-    sweep_lane_over(lane);
+static void over(struct site *site) {
+    if (site->answer.arena) arena_free(site->answer.arena);
+    site->answer = (struct standing){0};
+    sweep_site_over(site);
 }
 
-/* True if the answer can be used; false: the store does not answer any more, the lane is over and the next sweep goes on. What the
+/* True if the answer can be used; false: the store does not answer any more, the store is done with and the next sweep goes on. What the
  * sweep itself did there is verified already. */
-static bool answered(struct lane *lane, const struct target *target) {
-    if (!lane->job.failed) return true;
-    if (lane->job.err.code != ERR_UNAVAILABLE) {
-        note_refused(lane, &lane->answer, target);
+static bool answered(struct site *site, const struct target *target) {
+    if (!site->job.failed) return true;
+    if (site->job.err.code != ERR_UNAVAILABLE) {
+        note_refused(site, &site->answer, target);
         return true;
     }
-    log_warning("%s; the survey goes on at the next sweep", lane->job.err.text);
+    log_warning("%s; the survey goes on at the next sweep", site->job.err.text);
     if (target) {
-        lane->sweep->engine->survey.due[target->number] = true;
-        lane->sweep->engine->survey.n_due++;
+        site->sweep->engine->survey.due[target->number] = true;
+        site->sweep->engine->survey.n_due++;
     }
-    over(lane);
+    over(site);
     return false;
 }
 
-static void begin_answer(struct lane *lane) {
-    lane->answer = (struct standing){.arena = arena_new(), .sweep = lane->sweep->report.number};
+static void begin_answer(struct site *site) {
+    site->answer = (struct standing){.arena = arena_new(), .sweep = site->sweep->report.number};
 }
 
 /* ---- the catalog ---- */
 
 static int run_catalog(struct job *job, struct store *store, struct err *err) {
-    struct standing *answer = &LANE_OF(job, job)->answer;
+    struct standing *answer = &SITE_OF(job, job)->answer;
     if (!store_driver(store)->advise) return 0;
     return store_driver(store)->advise(store, answer->arena, &answer->findings, &answer->n_findings, err);
 }
@@ -115,32 +115,32 @@ static void drop_advice(struct standing *answer) {
 }
 
 static void on_catalog(struct job *job) {
-    struct lane *lane = LANE_OF(job, job);
-    if (!answered(lane, NULL)) return;
-    drop_advice(&lane->answer);
-    replace(&lane->sweep->engine->survey.catalogs[engine_store_index(lane->sweep->engine, lane->conf)], lane->answer);
-    lane->answer = (struct standing){0};
-    ask_next(lane);
+    struct site *site = SITE_OF(job, job);
+    if (!answered(site, NULL)) return;
+    drop_advice(&site->answer);
+    replace(&site->sweep->engine->survey.catalogs[engine_store_index(site->sweep->engine, site->conf)], site->answer);
+    site->answer = (struct standing){0};
+    ask_next(site);
 }
 
 /* ---- targets ---- */
 
 static int run_target(struct job *job, struct store *store, struct err *err) {
-    struct lane *lane = LANE_OF(job, job);
-    return store_driver(store)->undecidable(store, lane->surveyed, lane->sweep->plan->now_us, lane->answer.arena, &lane->undecidable,
-                                            &lane->n_undecidable, err);
+    struct site *site = SITE_OF(job, job);
+    return store_driver(store)->undecidable(store, site->surveyed, site->sweep->plan->now_us, site->answer.arena, &site->undecidable,
+                                            &site->n_undecidable, err);
 }
 
-static void note_undecidable(struct lane *lane) {
-    struct standing *answer = &lane->answer;
-    const struct target *target = lane->surveyed;
-    struct finding *findings = ARENA_ARRAY(answer->arena, struct finding, lane->n_undecidable);
-    for (size_t i = 0; i < lane->n_undecidable; i++) {
-        const struct undecidable *item = &lane->undecidable[i];
+static void note_undecidable(struct site *site) {
+    struct standing *answer = &site->answer;
+    const struct target *target = site->surveyed;
+    struct finding *findings = ARENA_ARRAY(answer->arena, struct finding, site->n_undecidable);
+    for (size_t i = 0; i < site->n_undecidable; i++) {
+        const struct undecidable *item = &site->undecidable[i];
         if (!item->count) continue;
         const char *text = undecidable_text(item->code);
         findings[answer->n_findings++] = (struct finding){
-            .code = item->code, .grade = FINDING_PATIENT, .rule = target->rule->data, .store = lane->conf->name,
+            .code = item->code, .grade = FINDING_PATIENT, .rule = target->rule->data, .store = site->conf->name,
             .place = item->column ? arena_printf(answer->arena, "%s.%s", target->name, item->column) : target->name, .count = item->count,
             .text = text};
         if (!text_equal(item->code, "survey-sampled")) answer->records += item->count;
@@ -149,23 +149,23 @@ static void note_undecidable(struct lane *lane) {
 }
 
 static void on_target(struct job *job) {
-    struct lane *lane = LANE_OF(job, job);
-    struct survey *survey = &lane->sweep->engine->survey;
-    if (!answered(lane, lane->surveyed)) return;
-    if (!job->failed) note_undecidable(lane);
-    replace(&survey->targets[lane->surveyed->number], lane->answer);
-    lane->answer = (struct standing){0};
-    ask_next(lane);
+    struct site *site = SITE_OF(job, job);
+    struct survey *survey = &site->sweep->engine->survey;
+    if (!answered(site, site->surveyed)) return;
+    if (!job->failed) note_undecidable(site);
+    replace(&survey->targets[site->surveyed->number], site->answer);
+    site->answer = (struct standing){0};
+    ask_next(site);
 }
 
 /* The next target of this store that is still to be asked; NULL: none, or there is no time left for it. */
-static const struct target *next_target(struct lane *lane) {
-    const struct sweep *sweep = lane->sweep;
+static const struct target *next_target(struct site *site) {
+    const struct sweep *sweep = site->sweep;
     struct survey *survey = &sweep->engine->survey;
     for (size_t i = 0; i < sweep->schedule->n_targets; i++) {
         const struct target *target = sweep->schedule->targets[i];
-        if (target->store != lane->conf || !survey->due[i]) continue;
-        if (!sweep->bad[i] && (sweep->stopping || time_monotonic_us() >= lane->survey_until_us)) return NULL;
+        if (target->store != site->conf || !survey->due[i]) continue;
+        if (!sweep->bad[i] && (sweep->stopping || time_monotonic_us() >= site->survey_until_us)) return NULL;
         survey->due[i] = false;
         survey->n_due--;
         if (!sweep->bad[i]) return target;
@@ -173,20 +173,20 @@ static const struct target *next_target(struct lane *lane) {
     return NULL;
 }
 
-static void ask_next(struct lane *lane) {
-    lane->surveyed = next_target(lane);
-    if (!lane->surveyed) {
-        over(lane);
+static void ask_next(struct site *site) {
+    site->surveyed = next_target(site);
+    if (!site->surveyed) {
+        over(site);
         return;
     }
-    begin_answer(lane);
-    lane_submit(lane, run_target, on_target);
+    begin_answer(site);
+    site_ask(site, run_target, on_target);
 }
 
-void survey_lane(struct lane *lane) {
-    lane->survey_until_us = time_monotonic_us() + lane->sweep->schedule->settings.survey_budget_us;
-    begin_answer(lane);
-    lane_submit(lane, run_catalog, on_catalog);
+void survey_site(struct site *site) {
+    site->survey_until_us = time_monotonic_us() + site->sweep->schedule->settings.survey_budget_us;
+    begin_answer(site);
+    site_ask(site, run_catalog, on_catalog);
 }
 
 /* ---- the report ---- */

@@ -30,10 +30,10 @@ void survey_close(struct survey *survey, const struct schedule *schedule);
 /* A round is begun when its time has come; returns whether there is anything to ask. */
 bool survey_is_due(struct survey *survey, const struct schedule *schedule, int64_t now_us);
 
-struct lane;
+struct site;
 struct sweep;
-/* On the loop: asks this lane's store, one job after the other, then calls sweep_lane_over. */
-void survey_lane(struct lane *lane);
+/* On the loop: asks this store, one job after the other, then calls sweep_site_over. */
+void survey_site(struct site *site);
 /* Adds what stands to the sweep's findings and figures: what this sweep found itself (fresh), or the rest. */
 void survey_report(struct sweep *sweep, bool fresh);
 

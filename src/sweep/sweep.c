@@ -22,55 +22,56 @@ void sweep_stop(struct sweep *sweep, const struct err *err) {
 
 void sweep_end_early(struct sweep *sweep) {
     sweep->stopping = true;
-    for (size_t i = 0; i < sweep->schedule->n_stores; i++) lane_hurry(&sweep->lanes[i]);
+    for (size_t i = 0; i < sweep->schedule->n_stores; i++)
+        for (size_t l = 0; l < sweep->sites[i].n_lanes; l++) lane_hurry(&sweep->sites[i].lanes[l]);
 }
 
-/* ---- stages: each starts what lanes have to do in it and ends when none is at work ---- */
+/* ---- stages: each starts what sites have to do in it and ends when none is at work ---- */
 
-void sweep_lane_over(struct lane *lane) {
-    struct sweep *sweep = lane->sweep;
+void sweep_site_over(struct site *site) {
+    struct sweep *sweep = site->sweep;
     assert(sweep->running > 0);
     if (--sweep->running == 0) next_stage(sweep);
 }
 
-/* Starts `start` on every lane for which it has work; `start` returns false where there is none. A lane that comes back at once
+/* Starts `start` on every site for which it has work; `start` returns false where there is none. A site that comes back at once
  * must not end the stage before the others were started: the stage holds a place of its own meanwhile. */
-static void on_lanes(struct sweep *sweep, bool (*start)(struct lane *lane)) {
+static void on_sites(struct sweep *sweep, bool (*start)(struct site *site)) {
     sweep->running++;
     for (size_t i = 0; i < sweep->schedule->n_stores; i++) {
-        struct lane *lane = &sweep->lanes[i];
-        if (lane->down) continue;
+        struct site *site = &sweep->sites[i];
+        if (site->down) continue;
         sweep->running++;
-        if (!start(lane)) sweep->running--;
+        if (!start(site)) sweep->running--;
     }
     if (--sweep->running == 0) next_stage(sweep);
 }
 
-static bool start_check(struct lane *lane) {
-    lane_check(lane);
+static bool start_check(struct site *site) {
+    site_check(site);
     return true;
 }
 
-static const struct order **orders_of(const struct lane *lane, bool own, size_t *ret_count) {
-    const struct plan *plan = lane->sweep->plan;
-    const struct order **orders = ARENA_ARRAY(lane->sweep->arena, const struct order *, plan->n_orders);
+static const struct order **orders_of(const struct site *site, bool own, size_t *ret_count) {
+    const struct plan *plan = site->sweep->plan;
+    const struct order **orders = ARENA_ARRAY(site->sweep->arena, const struct order *, plan->n_orders);
     size_t count = 0;
     for (size_t i = 0; i < plan->n_orders; i++) {
         const struct order *order = &plan->orders[i];
-        if (order->target->store == lane->conf && order->own == own && !lane->sweep->bad[order->target->number]) orders[count++] = order;
+        if (order->target->store == site->conf && order->own == own && !site->sweep->bad[order->target->number]) orders[count++] = order;
     }
     *ret_count = count;
     return orders;
 }
 
-static bool start_batches(struct lane *lane) {
-    enum store_kind kind = lane->conf->kind;
+static bool start_batches(struct site *site) {
+    enum store_kind kind = site->conf->kind;
     enum stage stage = kind == STORE_MONGODB ? STAGE_MONGODB : kind == STORE_REDIS ? STAGE_REDIS : STAGE_POSTGRESQL;
-    if (stage != lane->sweep->stage) return false;
+    if (stage != site->sweep->stage) return false;
     size_t count;
-    const struct order **orders = orders_of(lane, false, &count);
+    const struct order **orders = orders_of(site, false, &count);
     if (!count) return false;
-    lane_run(lane, orders, count);
+    site_run(site, orders, count, false);
     return true;
 }
 
@@ -107,23 +108,23 @@ static bool has_own_orders(const struct sweep *sweep) {
     return false;
 }
 
-static bool start_gate(struct lane *lane) {
-    struct sweep *sweep = lane->sweep;
+static bool start_gate(struct site *site) {
+    struct sweep *sweep = site->sweep;
     size_t n_tenants, n_targets, n_orders = 0;
     const struct scope_tenant *tenants = own_tenants(sweep, &n_tenants);
-    lane->n_asked = 0;
+    site->n_asked = 0;
     if (!n_tenants) return false;
     const struct target **targets = ARENA_ARRAY(sweep->arena, const struct target *, sweep->schedule->n_targets);
     n_targets = plan_bound_targets(sweep->schedule, sweep->own_tables, sweep->n_own_tables, targets);
     const struct order **asked = ARENA_ARRAY(sweep->arena, const struct order *, n_targets);
     for (size_t i = 0; i < n_targets; i++) {
-        if (targets[i]->store != lane->conf || sweep->bad[targets[i]->number]) continue;
+        if (targets[i]->store != site->conf || sweep->bad[targets[i]->number]) continue;
         struct order *order = ARENA_NEW(sweep->arena, struct order);
         *order = order_any(targets[i], tenants, n_tenants);
         asked[n_orders++] = order;
     }
     if (!n_orders) return false;
-    lane_gate(lane, asked, n_orders);
+    site_gate(site, asked, n_orders);
     return true;
 }
 
@@ -132,8 +133,8 @@ static bool all_could_be_asked(struct sweep *sweep) {
     const struct target **targets = ARENA_ARRAY(sweep->arena, const struct target *, sweep->schedule->n_targets);
     size_t n_targets = plan_bound_targets(sweep->schedule, sweep->own_tables, sweep->n_own_tables, targets);
     for (size_t i = 0; i < n_targets; i++) {
-        const struct lane *lane = &sweep->lanes[engine_store_index(sweep->engine, targets[i]->store)];
-        if (lane->down || lane->n_unanswered || sweep->bad[targets[i]->number]) return false;
+        const struct site *site = &sweep->sites[engine_store_index(sweep->engine, targets[i]->store)];
+        if (site->down || site->n_unanswered || sweep->bad[targets[i]->number]) return false;
     }
     return true;
 }
@@ -145,9 +146,9 @@ static int by_tenant(const void *a, const void *b) {
 static bool has_records_left(const struct sweep *sweep, const char *tenant) {
     const struct tenant_count key = {.tenant = tenant};
     for (size_t l = 0; l < sweep->schedule->n_stores; l++) {
-        const struct lane *lane = &sweep->lanes[l];
-        for (size_t i = 0; i < lane->n_asked; i++) {
-            const struct tally *tally = &lane->tallies[i];
+        const struct site *site = &sweep->sites[l];
+        for (size_t i = 0; i < site->n_asked; i++) {
+            const struct tally *tally = &site->tallies[i];
             if (tally->n_tenants && bsearch(&key, tally->tenants, tally->n_tenants, sizeof key, by_tenant)) return true;
         }
     }
@@ -172,30 +173,30 @@ static const struct order *gated_order(struct sweep *sweep, const struct order *
 }
 
 /* Check refuses own records under a rule by age, so an order over them names tenants. */
-static void gate(struct lane *lane) {
+static void gate(struct site *site) {
     size_t count;
-    lane->own_orders = orders_of(lane, true, &count);
+    site->own_orders = orders_of(site, true, &count);
     for (size_t i = 0; i < count; i++) {
-        const struct order *order = lane->own_orders[i]->due.anchor ? NULL : gated_order(lane->sweep, lane->own_orders[i]);
-        if (order) lane->own_orders[lane->n_own_orders++] = order;
+        const struct order *order = site->own_orders[i]->due.anchor ? NULL : gated_order(site->sweep, site->own_orders[i]);
+        if (order) site->own_orders[site->n_own_orders++] = order;
     }
 }
 
-static bool start_own(struct lane *lane) {
-    lane->sweep->gated = true;
-    gate(lane);
-    if (!lane->n_own_orders) return false;
-    lane_run(lane, lane->own_orders, lane->n_own_orders);
+static bool start_own(struct site *site) {
+    site->sweep->gated = true;
+    gate(site);
+    if (!site->n_own_orders) return false;
+    site_run(site, site->own_orders, site->n_own_orders, true);
     return true;
 }
 
-static bool start_verify(struct lane *lane) {
-    lane_verify(lane);
+static bool start_verify(struct site *site) {
+    site_verify(site);
     return true;
 }
 
-static bool start_survey(struct lane *lane) {
-    survey_lane(lane);
+static bool start_survey(struct site *site) {
+    survey_site(site);
     return true;
 }
 
@@ -257,8 +258,8 @@ static void on_tenants(struct job *job) {
                                                .text = "the tenants could not be read; nothing was destroyed"});
         size_t index = sweep->schedule->has_tenants ? engine_store_index(sweep->engine, sweep->schedule->tenants.store) : 0;
         if (job->err.code == ERR_UNAVAILABLE) {
-            sweep->lanes[index].down = true;
-            sweep->lanes[index].err = job->err;
+            sweep->sites[index].down = true;
+            sweep->sites[index].err = job->err;
         }
         sweep->report.faulty |= job->err.code == ERR_CONFIG;
     }
@@ -268,7 +269,7 @@ static void on_tenants(struct job *job) {
 static void start_tenants(struct sweep *sweep) {
     sweep->job.run = run_tenants;
     sweep->job.done = on_tenants;
-    worker_submit(sweep->engine->tenants_worker ? sweep->engine->tenants_worker : sweep->engine->workers[0], &sweep->job);
+    worker_submit(sweep->engine->tenants_worker ? sweep->engine->tenants_worker : sweep->engine->crews[0].workers[0], &sweep->job);
 }
 
 static void make_plan(struct sweep *sweep) {
@@ -289,18 +290,18 @@ static void enter(struct sweep *sweep, enum stage stage) {
     case STAGE_CHECK:
         report_begin(sweep);
         make_plan(sweep);
-        on_lanes(sweep, start_check);
+        on_sites(sweep, start_check);
         return;
     case STAGE_MONGODB:
     case STAGE_POSTGRESQL:
-    case STAGE_REDIS: on_lanes(sweep, start_batches); return;
-    case STAGE_GATE: on_lanes(sweep, start_gate); return;
-    case STAGE_OWN: on_lanes(sweep, start_own); return;
+    case STAGE_REDIS: on_sites(sweep, start_batches); return;
+    case STAGE_GATE: on_sites(sweep, start_gate); return;
+    case STAGE_OWN: on_sites(sweep, start_own); return;
     case STAGE_VERIFY:
         sweep->verified = true;
-        on_lanes(sweep, start_verify);
+        on_sites(sweep, start_verify);
         return;
-    case STAGE_SURVEY: on_lanes(sweep, start_survey); return;
+    case STAGE_SURVEY: on_sites(sweep, start_survey); return;
     case STAGE_END: break;
     }
     report_end(sweep);
@@ -322,12 +323,6 @@ static void next_stage(struct sweep *sweep) {
 
 /* ---- birth and death ---- */
 
-static void start_lane(struct sweep *sweep, size_t index) {
-    struct lane *lane = &sweep->lanes[index];
-    *lane = (struct lane){.sweep = sweep, .conf = &sweep->schedule->stores[index], .worker = sweep->engine->workers[index],
-                          .arena = arena_new(), .batch_arena = arena_new()};
-}
-
 struct sweep *sweep_start(struct engine *engine, const char *trigger, int64_t now_us,
                           void (*done)(void *context, const struct sweep_report *report), void *context) {
     struct arena *arena = arena_new();
@@ -336,8 +331,8 @@ struct sweep *sweep_start(struct engine *engine, const char *trigger, int64_t no
     *sweep = (struct sweep){.engine = engine, .schedule = schedule, .arena = arena, .trigger = trigger, .done = done, .context = context};
     sweep->report = (struct sweep_report){.number = journal_last_sweep(engine->journal) + 1, .began_us = now_us};
     sweep->bad = ARENA_ARRAY(arena, bool, schedule->n_targets);
-    sweep->lanes = ARENA_ARRAY(arena, struct lane, schedule->n_stores);
-    for (size_t i = 0; i < schedule->n_stores; i++) start_lane(sweep, i);
+    sweep->sites = ARENA_ARRAY(arena, struct site, schedule->n_stores);
+    for (size_t i = 0; i < schedule->n_stores; i++) site_begin(&sweep->sites[i], sweep, i);
     sweep->rules = ARENA_ARRAY(arena, struct rule_report, schedule->n_rules);
     for (size_t i = 0; i < schedule->n_rules; i++) sweep->rules[i].rule = &schedule->rules[i];
     sweep->surveys = survey_is_due(&engine->survey, schedule, now_us);
@@ -347,10 +342,7 @@ struct sweep *sweep_start(struct engine *engine, const char *trigger, int64_t no
 
 void sweep_free(struct sweep *sweep) {
     if (!sweep) return;
-    for (size_t i = 0; i < sweep->schedule->n_stores; i++) {
-        arena_free(sweep->lanes[i].arena);
-        arena_free(sweep->lanes[i].batch_arena);
-    }
+    for (size_t i = 0; i < sweep->schedule->n_stores; i++) site_free(&sweep->sites[i]);
     tenants_free(sweep->tenants);
     history_free(sweep->history);
     arena_free(sweep->arena);
@@ -361,8 +353,9 @@ const struct tenants *sweep_tenants(const struct sweep *sweep) { return sweep->p
 bool sweep_is_committing(const struct sweep *sweep, const struct hold *hold) {
     const struct holds holds = {.items = hold, .count = 1};
     for (size_t i = 0; i < sweep->schedule->n_stores; i++) {
-        const struct lane *lane = &sweep->lanes[i];
-        if (lane->committing && lane_batch_is_held(lane, &holds)) return true;
+        const struct site *site = &sweep->sites[i];
+        for (size_t l = 0; l < site->n_lanes; l++)
+            if (site->lanes[l].committing && lane_batch_is_held(&site->lanes[l], &holds)) return true;
     }
     return false;
 }

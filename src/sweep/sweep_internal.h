@@ -1,5 +1,6 @@
-/* What the files of the sweep share. sweep.c: the stages, one after the other; lane.c: one store's batches; ask.c: the
- * questions to stores that change nothing; report.c: results, findings and their entries. */
+/* What the files of the sweep share. sweep.c: the stages, one after the other; ask.c: the
+ * questions to stores that change nothing; site.c: one store's passes; lane.c: one connection's batches, with limit.c;
+ * report.c: results, findings and their entries. */
 #ifndef LAPSED_SWEEP_SWEEP_INTERNAL_H
 #define LAPSED_SWEEP_SWEEP_INTERNAL_H
 
@@ -7,7 +8,7 @@
 
 #include <stddef.h>
 
-/* A stage ends when no lane is at work in it; sweep.c alone changes the stage. */
+/* A stage ends when no site is at work in it; sweep.c alone changes the stage. */
 enum stage {
     STAGE_TENANTS, /* read the tenants and the periods in force */
     STAGE_CHECK,   /* every store: clock, unsettled batches, catalog */
@@ -38,15 +39,14 @@ struct unanswered {
     struct err err;
 };
 
-/* One store's part in the sweep. At most one job, ticket or timer of it is under way. */
-struct lane {
+/* One store's part in the sweep: what it is asked, and its orders, which its lanes carry out. At most one question is under
+ * way, and none beside a pass. */
+struct site {
     struct sweep *sweep;
     const struct store_conf *conf;
-    struct worker *worker;
-    struct job job;
-    struct ev_timer timer;
-    struct veto_waiter waiter;
-    struct journal_ticket ticket;
+    struct lane *lanes; /* the first one also asks the questions */
+    size_t n_lanes;
+    struct job job; /* a question */
     bool down; /* no longer asked in this sweep */
     struct err err;
     /* check */
@@ -72,15 +72,44 @@ struct lane {
     struct standing answer; /* while it is made */
     int64_t survey_until_us; /* monotonic: no further target is asked */
     /* batches */
-    const struct order **orders;
+    const struct order **orders; /* of this round */
     size_t n_orders;
     const struct order **later; /* those over blocked records: a round of their own, when nothing else goes */
     size_t n_later;
     const struct order **left_out; /* failed: not tried again in this sweep */
     size_t n_left_out;
-    struct pass *pass;
+    struct exclusion *excluded; /* tenants that are no longer due: each pass is told before it chooses */
+    size_t n_excluded;
+    bool divisible; /* a long pass of this round may be divided among the lanes */
+    bool divide;    /* the pass under way has turned out to be long: it ends, and the next one is divided */
     size_t passes;
+    size_t running; /* lanes at work in the pass */
     int64_t done_in_pass; /* records destroyed or anonymized */
+};
+
+/* One connection's share of a pass: batch after batch. At most one job, ticket or timer of it is under way, or it waits for a
+ * veto to be lifted. */
+struct lane {
+    struct sweep *sweep;
+    struct site *site;
+    struct worker *worker;
+    struct job job;
+    struct ev_timer timer;
+    struct veto_waiter waiter;
+    struct journal_ticket ticket;
+    bool bound; /* its store knows the catalog of this sweep */
+    struct portion portion;
+    const struct order **orders; /* of the pass under way */
+    size_t n_orders;
+    struct pass *pass;
+    size_t passes; /* begun in this round */
+    bool again;    /* this portion needs another pass: it ended before it was done */
+    size_t full_batches; /* in this pass */
+    size_t *limits;    /* records a batch, by target.number */
+    struct exclusion *telling; /* a copy of site->excluded for the job */
+    size_t n_telling, n_told;
+    unsigned attempts; /* in a row without a batch */
+    /* the batch */
     struct arena *batch_arena;
     const struct batch *batch;
     const struct order *failed;
@@ -88,15 +117,11 @@ struct lane {
     bool committing; /* finish was told to commit, and is not back */
     struct outcome outcome;
     int64_t batch_number;
-    size_t limit;
-    unsigned attempts; /* in a row without a batch */
-    int64_t batch_began_us; /* monotonic */
+    int64_t began_us, worked_us; /* monotonic; how long the store worked on it, without waiting for a disk */
     const struct unsettled *unknown; /* this batch, while its store is asked what became of it; the engine's */
     enum settled settled;
     struct tenants *reread;
-    bool again; /* prepare again after this rollback */
-    struct exclusion *excluded; /* told to the store before the next batch is chosen */
-    size_t n_excluded;
+    bool prepare_again; /* after this rollback */
 };
 
 struct sweep {
@@ -105,12 +130,12 @@ struct sweep {
     struct arena *arena;
     const char *trigger;
     enum stage stage;
-    size_t running; /* lanes at work */
+    size_t running; /* sites at work in the stage */
     bool begun;   /* its first entry is in the journal */
     bool stopping;
     bool tenants_failed;
     bool verified; /* the last stage before the end was reached */
-    bool gated; /* the gate was asked: own records are judged by lane.own_orders */
+    bool gated; /* the gate was asked: own records are judged by site.own_orders */
     struct job job; /* of the tenants stage */
     struct journal_ticket ticket;
     struct tenants *tenants;
@@ -120,7 +145,7 @@ struct sweep {
     struct plan *plan;
     unsigned holds_version; /* of the engine, when the plan was made */
     bool *bad; /* by target.number */
-    struct lane *lanes; /* by store index */
+    struct site *sites; /* by store index */
     int64_t batches;
     struct rule_report *rules;
     struct finding *findings;
@@ -131,28 +156,37 @@ struct sweep {
     void *context;
 };
 
-/* sweep.c */
-void sweep_lane_over(struct lane *lane); /* this lane has nothing more to do in this stage */
-void sweep_stop(struct sweep *sweep, const struct err *err); /* the journal or the tenants failed: no further batch */
-
-/* The lane that a job, ticket or timer is embedded in. */
+/* The site or lane that a job, ticket, timer or waiter is embedded in. */
+#define SITE_OF(pointer, member) ((struct site *)(void *)((char *)(pointer) - offsetof(struct site, member)))
 #define LANE_OF(pointer, member) ((struct lane *)(void *)((char *)(pointer) - offsetof(struct lane, member)))
 
-/* lane.c: hands the lane's job to its worker. */
-void lane_submit(struct lane *lane, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *));
+/* sweep.c */
+void sweep_site_over(struct site *site); /* this store has nothing more to do in this stage */
+void sweep_stop(struct sweep *sweep, const struct err *err); /* the journal or the tenants failed: no further batch */
 
-/* lane.c: runs the orders to the end, pass after pass until one destroys nothing, then calls sweep_lane_over. */
-void lane_run(struct lane *lane, const struct order **orders, size_t n_orders);
+/* site.c */
+void site_begin(struct site *site, struct sweep *sweep, size_t index);
+void site_free(struct site *site);
+/* Runs the orders to the end, pass after pass until one destroys nothing, then calls sweep_site_over. alone: by one lane. */
+void site_run(struct site *site, const struct order **orders, size_t n_orders, bool alone);
+void site_lane_over(struct lane *lane); /* this lane's portion of the pass is done, or cannot be */
+void site_down(struct site *site, const struct err *err); /* notes it and reports a finding */
+void site_target_failed(struct site *site, const struct target *target, const struct err *err); /* the same for one target */
+void site_leave_out(struct site *site, const struct order *order);
+bool site_is_left_out(const struct site *site, const struct order *order);
+void site_exclude(struct site *site, const struct order *order, const char *tenant); /* copies the id */
+
+/* lane.c */
+void lane_begin(struct lane *lane, size_t part, size_t parts); /* then calls site_lane_over, from a job of its own */
 void lane_hurry(struct lane *lane); /* the sweep ends: whatever it waits for, it waits no longer */
-/* Whether one of these holds forbids the lane's present batch. */
-bool lane_batch_is_held(const struct lane *lane, const struct holds *holds);
-void lane_down(struct lane *lane, const struct err *err); /* notes it and reports a finding */
-void lane_target_failed(struct lane *lane, const struct target *target, const struct err *err); /* the same for one target */
+bool lane_batch_is_held(const struct lane *lane, const struct holds *holds); /* one of these holds forbids its present batch */
 
-/* ask.c: each submits one job and calls sweep_lane_over when it is back. */
-void lane_check(struct lane *lane);
-void lane_gate(struct lane *lane, const struct order **orders, size_t n_orders);
-void lane_verify(struct lane *lane);
+/* ask.c */
+void site_ask(struct site *site, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)); /* site->job */
+/* Each asks once, and calls sweep_site_over when the answer is there. */
+void site_check(struct site *site);
+void site_gate(struct site *site, const struct order **orders, size_t n_orders);
+void site_verify(struct site *site);
 void enter_settled(struct sweep *sweep, const struct settling *settling); /* its outcome; the engine forgets the batch */
 
 /* report.c */
@@ -160,7 +194,7 @@ void report_finding(struct sweep *sweep, struct finding finding);
 /* Records of this rule are due and stay for now; those with the same reason are added up (-1: how many is not known). */
 void report_wait(struct sweep *sweep, const struct rule *rule, const char *why, int64_t records);
 void report_begin(struct sweep *sweep);
-void report_tallies(struct sweep *sweep, const struct lane *lane);
+void report_tallies(struct sweep *sweep, const struct site *site);
 void report_end(struct sweep *sweep); /* enters findings and the sweep's end, then calls done */
 
 #endif

@@ -185,6 +185,20 @@ unsigned scripted_calls(enum scripted_verb verb) {
     return count;
 }
 
+unsigned scripted_waiting(enum scripted_verb verb) {
+    scripted_enter();
+    unsigned count = waiting[verb];
+    scripted_leave();
+    return count;
+}
+
+unsigned scripted_parts(void) {
+    scripted_enter();
+    unsigned parts = server.parts;
+    scripted_leave();
+    return parts;
+}
+
 static int play(const char *store, enum scripted_verb verb, bool *ret_applied, struct err *err) {
     int result = 0;
     for (size_t i = 0; i < n_failures; i++) {

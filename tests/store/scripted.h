@@ -57,5 +57,7 @@ void scripted_block(enum scripted_verb verb);
 void scripted_wait_blocked(enum scripted_verb verb);
 void scripted_release(enum scripted_verb verb);
 unsigned scripted_calls(enum scripted_verb verb);
+unsigned scripted_waiting(enum scripted_verb verb); /* how many are in it now */
+unsigned scripted_parts(void); /* the largest number of parts that a pass was one of */
 
 #endif

@@ -237,6 +237,7 @@ static int scripted_begin(struct store *store, const struct order *const *orders
     struct pass *pass = ARENA_NEW(arena, struct pass);
     *pass = (struct pass){.arena = arena, .orders = orders, .n_orders = n_orders, .portion = portion};
     for (size_t i = 0; i < n_orders; i++) assert(!order_is_any(orders[i]));
+    if (portion && portion->parts > scripted_server()->parts) scripted_server()->parts = portion->parts;
     *ret_pass = pass;
     return leave(store, 0);
 }

@@ -31,6 +31,7 @@ struct scripted_server {
     int64_t ahead_us;
     bool irrevocable;
     unsigned n_batches;
+    unsigned parts;
     char settled[MOST_SCRIPTED_BATCHES]; /* by batch: 'c' committed, 'r' rolled back, 0 neither */
 };
 

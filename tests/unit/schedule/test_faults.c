@@ -391,6 +391,7 @@ START_TEST(settings) {
         {"notice = \"soon\";", "notice = \"soon\" is not a duration"},
         {"batch = { rows = 0; };", "rows is not a number from 1 to 1000000"},
         {"batch = { rows = \"5\"; };", "rows is not a number from 1"},
+        {"batch = { workers = 17; };", "workers is not a number from 1 to 16; write one without quotes, such as workers = 2"},
         {"batch = { time = \"2 hours\"; };", "is out of range; write one from 1 ms to 1 minute"},
         {"journal = { segment = \"64 MB\"; };", "segment = \"64 MB\" is not a size; write a number and B, KiB, MiB or GiB, such as \"64 MiB\""},
         {"journal = { segment = \"1 B\"; };", "is out of range; write one from 4 KiB to 16 GiB"},

@@ -1,0 +1,26 @@
+#include "sweep/limit.h"
+
+enum { FIRST = 100, LEAST = 10, LARGEST_STEP = 8 };
+
+static size_t within(const struct settings *settings, double limit) {
+    if (limit < LEAST) limit = LEAST;
+    if (limit > (double)settings->batch_rows) limit = (double)settings->batch_rows;
+    return limit < 1 ? 1 : (size_t)limit;
+}
+
+size_t limit_first(const struct settings *settings) { return within(settings, FIRST); }
+
+size_t limit_next(const struct settings *settings, struct batch_cost cost) {
+    double left = (double)(settings->batch_time_us - cost.waited_us), least = (double)settings->batch_time_us / 4;
+    double budget = left > least ? left : least;
+    double worked = cost.worked_us > 0 ? (double)cost.worked_us : 1, limit = (double)cost.limit;
+    double fitting = (double)(cost.records > 0 ? cost.records : 1) * budget / worked;
+    if (fitting < limit) {
+        /* A batch that was not full says how long its records took, and not how long a full one would. */
+        bool full = cost.records >= (int64_t)cost.limit / 2;
+        return within(settings, full || worked > budget ? fitting : limit);
+    }
+    if (cost.records < (int64_t)cost.limit / 2) return within(settings, limit);
+    if (fitting > limit * LARGEST_STEP) fitting = limit * LARGEST_STEP;
+    return within(settings, fitting);
+}
