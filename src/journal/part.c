@@ -32,14 +32,51 @@ void part_free(struct part *part) {
     free(part->removed);
 }
 
-/* A line that is no entry: the chain goes on behind it where the hash at its end can still be read. Such a line was
- * written whole (by a newer version, perhaps, or it was altered since): it is not torn. */
+/* ---- torn or altered ----
+ *
+ * A group that was being written when the power went may lack any of its blocks, with whole lines behind the gap. But only the
+ * last group can: the one before was on disk when it was begun. So behind the gap all is of one instant, and no checkpoint
+ * stands there, which is a group of its own; and the gap shows bytes that no line has. Whatever else is wrong was altered. */
+
+static void note_whole(struct part *part, const struct entry *entry) {
+    part->whole_after_fault = true;
+    bool own_instant = entry->event >= ENTRY_HOLD && entry->event <= ENTRY_REFUSE; /* that of the request, not of the group */
+    if (own_instant) return;
+    if (part->instant_us && part->instant_us != entry->time_us) part->altered = true;
+    part->instant_us = entry->time_us;
+    if (entry->event == ENTRY_CHECKPOINT || entry->event == ENTRY_SEGMENT) part->altered = true;
+}
+
+static void note_damage(struct part *part, const struct line *line) {
+    for (size_t i = 0; i < line->length; i++) part->lost_bytes += (unsigned char)line->text[i] < ' ';
+}
+
+bool part_is_torn(const struct part *part) {
+    enum { LEAST_LOST = 2 }; /* more than a flipped bit makes */
+    return !part->altered && !part->fault_of_file && (!part->whole_after_fault || part->lost_bytes >= LEAST_LOST);
+}
+
+/* Whether this line, which is no entry that we know, was written whole all the same: by a newer version. */
+static bool fits(const struct part *part, const struct line *line, const char *hash) {
+    size_t hashed = line->length - ENTRY_HASH_HEX - strlen("\"}");
+    return part->hash_known && !strcmp(chain_hash(part->at.hash.text, line->text, hashed).text, hash);
+}
+
+/* A line that is no entry: the chain goes on behind it where the hash at its end can still be read. */
 static void skip_line(struct part *part, const struct line *line, struct scan_place place, const struct err *err) {
     if (!line->ended)
         part_fault(part, place, "the last %zu bytes do not end with a line feed: a torn line", line->length);
     else part_fault(part, place, "%s", err->text);
-    part->hash_known = line->ended && entry_read_hash(line->text, line->length, part->at.hash.text);
-    if (part->hash_known) part->whole_after_fault = true;
+    char hash[ENTRY_HASH_HEX + 1];
+    bool readable = line->ended && entry_read_hash(line->text, line->length, hash);
+    if (readable) {
+        part->whole_after_fault = true;
+        part->altered |= fits(part, line, hash);
+        memcpy(part->at.hash.text, hash, sizeof hash);
+    }
+    note_damage(part, line);
+    part->hash_known = readable;
+    part->after_damage = true;
     part->at.seq++;
 }
 
@@ -132,7 +169,7 @@ static void take_prune(struct part *part, const struct scan_entry *found) {
     for (size_t i = 0; i < entry->n_removed; i++) {
         const struct entry_removed *removed = &entry->removed[i];
         struct part_removed *to = &part->removed[part->n_removed];
-        *to = (struct part_removed){.first_seq = removed->first_seq, .last_seq = removed->last_seq};
+        *to = (struct part_removed){.first_seq = removed->first_seq, .last_seq = removed->last_seq, .good = !part->n_faults};
         if (base64_read(removed->root, strlen(removed->root), to->root.bytes, sizeof to->root.bytes)) part->n_removed++;
         else part_fault(part, found->place, "the root of what is removed cannot be read");
     }
@@ -154,7 +191,7 @@ static bool check_order(struct part *part, const struct scan_entry *entry) {
 static void advance(struct part *part, const struct scan_entry *entry) {
     const struct entry_line *line = &entry->line;
     if (line->entry.time_us < part->at.time_us) part->clock_back++;
-    if (line->seq > part->at.seq) {
+    if (line->seq > part->at.seq || part->after_damage) { /* how many lines a damage takes the place of, nobody knows */
         part->at = (struct position){.seq = line->seq, .time_us = line->entry.time_us};
         memcpy(part->at.hash.text, line->hash, sizeof line->hash);
         part->hash_known = true;
@@ -164,11 +201,9 @@ static void advance(struct part *part, const struct scan_entry *entry) {
         merkle_append(&part->tree, &leaf);
         check_points(part);
     }
-    if (part->n_faults) {
-        part->whole_after_fault = true;
-    } else {
-        part->good = part->at;
-    }
+    if (part->n_faults) note_whole(part, &line->entry);
+    else part->good = part->at;
+    part->after_damage = false;
     if (!part->entries++) {
         part->first_seq = line->seq;
         part->first_time_us = line->entry.time_us;
@@ -179,14 +214,15 @@ static void take_entry(struct part *part, struct scan_entry *entry, bool first) 
     const struct entry_line *line = &entry->line;
     if (first) begin(part, entry);
     bool in_order = check_order(part, entry);
-    bool fits = !in_order || !part->hash_known ||
-                !strcmp(chain_hash(part->at.hash.text, entry->bytes, line->hashed).text, line->hash);
-    if (!fits) part_fault(part, entry->place, "the hash does not fit: entry %" PRId64 " or the one before it was altered", line->seq);
-    entry->good = in_order && fits && part->hash_known;
+    bool joined = !in_order || !part->hash_known ||
+                  !strcmp(chain_hash(part->at.hash.text, entry->bytes, line->hashed).text, line->hash);
+    if (!joined) part_fault(part, entry->place, "the hash does not fit: entry %" PRId64 " or the one before it was altered", line->seq);
+    if (!joined || (!in_order && (!part->after_damage || line->seq <= part->good.seq))) part->altered = true;
     if (!first && line->entry.event == ENTRY_SEGMENT) part_fault(part, entry->place, "a segment entry within a segment: files were joined");
     if (line->entry.event == ENTRY_CHECKPOINT) take_checkpoint(part, entry, part->at.time_us);
     if (line->entry.event == ENTRY_PRUNE) take_prune(part, entry);
     advance(part, entry);
+    entry->good = !part->n_faults;
     if (part->visitor->entry) part->visitor->entry(part->visitor->context, entry);
 }
 

@@ -18,6 +18,7 @@ struct part_fault {
 struct part_removed {
     int64_t first_seq, last_seq;
     struct merkle_hash root; /* of the tree up to last_seq */
+    bool good; /* no fault stands before the entry in its segment */
 };
 
 struct part {
@@ -38,7 +39,12 @@ struct part {
 
     struct part_fault *faults;
     size_t n_faults;
-    bool whole_after_fault;        /* a whole line from the first fault on */
+    /* What stands in it from the first fault on, and whether a write that never got to the disk whole can leave that. */
+    bool after_damage;             /* the last line was no entry */
+    bool whole_after_fault;        /* a whole line */
+    bool altered;                  /* what no such write leaves */
+    int64_t lost_bytes;            /* in lines that are no entry: those that no line has */
+    int64_t instant_us;            /* of the whole lines: all of one group have the same; 0: none yet */
     bool fault_of_file;            /* a fault that is not one of a line */
 
     struct part_removed *removed;
@@ -55,6 +61,8 @@ struct part {
 /* `expected`: what stands before the segment where its first line does not tell. Fails only when the file cannot be read. */
 int part_scan(struct part *part, const char *folder, const struct position *expected, struct err *err) MUST_CHECK;
 void part_fault(struct part *part, struct scan_place place, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Where it has faults: whether they are those of a write that never got to the disk whole. */
+bool part_is_torn(const struct part *part);
 void part_free(struct part *part);
 
 #endif

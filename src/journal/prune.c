@@ -28,6 +28,8 @@ void prune_free(struct prune **prune) {
 
 const struct entry *prune_entry(const struct prune *prune) { return prune->entry.n_removed ? &prune->entry : NULL; }
 
+bool prune_removes(const struct prune *prune) { return prune->n_files > 0; }
+
 int64_t prune_last_seq(const struct prune *prune) { return prune->removed[prune->entry.n_removed - 1].last_seq; }
 
 static void close_of(int *fd) {

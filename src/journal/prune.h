@@ -13,6 +13,7 @@ struct prune *prune_find(const char *folder, struct period keep, int64_t now_us,
 /* What is to be on disk before anything is removed; NULL where there is nothing to declare. */
 const struct entry *prune_entry(const struct prune *prune);
 int64_t prune_last_seq(const struct prune *prune); /* of what that entry declares */
+bool prune_removes(const struct prune *prune); /* anything at all */
 /* Removes them, the oldest first. */
 int prune_unlink(const struct prune *prune, int folder_fd, struct err *err) MUST_CHECK;
 void prune_free(struct prune **prune);

@@ -4,6 +4,7 @@
 #include "journal/calls.h"
 #include "journal/scan.h"
 #include "journal/segment.h"
+#include "journal/verify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,6 +61,7 @@ static void remove_intent(struct intents *intents, size_t i) {
 static void note_entry(void *context, const struct scan_entry *found) {
     struct intents *intents = context;
     const struct entry *entry = &found->line.entry;
+    if (!found->good) return; /* what stands behind a torn line is cut off with it */
     if (intents->conf->seen) intents->conf->seen(intents->conf->seen_context, entry);
     if (entry->sweep > intents->last_sweep) intents->last_sweep = entry->sweep;
     if (entry->event == ENTRY_INTENT) add_intent(intents, &found->line);
@@ -86,11 +88,47 @@ static void hand_over(const struct intents *intents, struct arena *arena, struct
     to->last_sweep = intents->last_sweep;
 }
 
+static const char remedy[] = "lapsed does not continue a damaged journal: restore it, or begin a new one in another folder";
+
 static int refuse(const char *folder, const struct scan_result *scanned, struct err *err) {
-    return err_set(err, ERR_IO,
-                   "journal \"%s\" is damaged: %s (%s faults in all; \"lapsectl journal verify\" lists them); lapsed does not "
-                   "continue a damaged journal: restore it, or begin a new one in another folder", folder, scanned->first_fault,
-                   text_number(scanned->faults).text);
+    return err_set(err, ERR_IO, "journal \"%s\" is damaged: %s (%s faults in all; \"lapsectl journal verify\" lists them); %s", folder,
+                   scanned->first_fault, text_number(scanned->faults).text, remedy);
+}
+
+/* ---- the file `checkpoint`: the journal must begin with what it covers ---- */
+
+struct own_checkpoint {
+    bool there;
+    struct note note;
+    struct scan_point point;
+};
+
+static int read_own(const char *folder, const struct signers *signers, struct own_checkpoint *ret_own, struct err *err) {
+    char *text;
+    *ret_own = (struct own_checkpoint){.there = false};
+    if (journal_read_checkpoint(folder, &text, &ret_own->note, err)) {
+        err->code = ERR_IO;
+        return err_within(err, "journal \"%s\" is damaged, and %s", folder, remedy);
+    }
+    if (!text) return 0;
+    free(text);
+    struct note_keys keys = {.count = signers->count};
+    for (size_t i = 0; i < signers->count; i++) keys.items[i] = *signer_public(signers->items[i]);
+    ret_own->there = true;
+    ret_own->point = (struct scan_point){ret_own->note.size, ret_own->note.root};
+    if (note_verify(&ret_own->note, &keys) != NOTE_FORGED) return 0;
+    return err_set(err, ERR_IO, "journal \"%s\" is damaged: the signature of the file checkpoint is wrong; %s", folder, remedy);
+}
+
+static int check_own(const char *folder, const struct own_checkpoint *own, const struct scan_result *scanned, struct err *err) {
+    static const char *const faults[] = {[POINT_OTHER] = "the journal does not begin with what its file checkpoint covers",
+                                         [POINT_GONE] = "its file checkpoint is older than all that is left of it"};
+    if (!own->there && scanned->checkpoints + scanned->foreign_checkpoints > 1) /* a crash comes before the first one at most */
+        return err_set(err, ERR_IO, "journal \"%s\" is damaged: the file checkpoint is missing; put it back (the log of lapsed has its lines too)", folder);
+    if (!own->there || scanned->points[0] == POINT_SAME) return 0;
+    if (scanned->points[0] != POINT_BEYOND) return err_set(err, ERR_IO, "journal \"%s\" is damaged: %s; %s", folder, faults[scanned->points[0]], remedy);
+    return err_set(err, ERR_IO, "journal \"%s\" is damaged: it has %s entries, but its file checkpoint covers %s%s%s; %s", folder,
+                   text_number(scanned->last.seq).text, text_number(own->note.size).text, scanned->faults ? ": " : "", scanned->first_fault, remedy);
 }
 
 /* A crash while a segment was closed left it with both names and read-only: it is the open one again. */
@@ -121,9 +159,12 @@ int recover_journal(const struct journal_conf *conf, const struct folder *folder
     __attribute__((cleanup(intents_free))) struct intents intents = {.conf = conf};
 
     struct scan_result scanned;
-    const struct scan_visitor visitor = {.context = &intents, .entry = note_entry};
-    if (undo_closing(folder, arena, err) || journal_scan(folder->path, &visitor, &scanned, err)) return -1;
+    struct own_checkpoint own;
+    if (undo_closing(folder, arena, err) || read_own(folder->path, &conf->signers, &own, err)) return -1;
+    const struct scan_visitor visitor = {.context = &intents, .entry = note_entry, .points = &own.point, .n_points = own.there};
+    if (journal_scan(folder->path, &visitor, &scanned, err)) return -1;
     if (scanned.faults && !scanned.torn_tail) return refuse(folder->path, &scanned, err);
+    if (check_own(folder->path, &own, &scanned, err)) return -1;
     struct recovered recovered = {.last = scanned.last, .tree = scanned.tree, .pruned_seq = scanned.pruned_seq};
     memcpy(recovered.origin, scanned.origin, sizeof recovered.origin);
     if (file_open(&recovered.file, folder, !scanned.has_open, err)) return -1;

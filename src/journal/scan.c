@@ -16,7 +16,7 @@ struct scan {
     struct part *parts; /* of each segment */
     size_t n_parts;
     bool fault_elsewhere; /* than in a line of the open segment */
-    bool whole_after_fault;
+    bool altered; /* the open segment */
     struct part_removed *removed;
     size_t n_removed;
     struct merkle_tree first_tree; /* before the first entry there is */
@@ -87,7 +87,7 @@ static void take_counts(struct scan *scan, const struct part *part) {
     scan->removed = xrealloc(scan->removed, (scan->n_removed + part->n_removed + 1) * sizeof *scan->removed);
     for (size_t i = 0; i < part->n_removed; i++) {
         scan->removed[scan->n_removed++] = part->removed[i];
-        if (part->removed[i].last_seq > result->pruned_seq) result->pruned_seq = part->removed[i].last_seq;
+        if (part->removed[i].good && part->removed[i].last_seq > result->pruned_seq) result->pruned_seq = part->removed[i].last_seq;
     }
 }
 
@@ -104,8 +104,7 @@ static void join(struct scan *scan, const struct part *before, const struct part
     }
     for (size_t i = 0; i < part->n_faults; i++)
         tell_fault(scan, part->open, &(struct scan_fault){part->faults[i].place, part->faults[i].seq, part->faults[i].text});
-    if (part->fault_of_file) scan->fault_elsewhere = true;
-    if (part->whole_after_fault) scan->whole_after_fault = true;
+    if (part->n_faults && !part_is_torn(part)) scan->altered = true;
     take_counts(scan, part);
     if (part->open) {
         result->has_open = true;
@@ -285,7 +284,7 @@ int journal_scan(const char *folder, const struct scan_visitor *visitor, struct 
     if (segments.open_missing)
         tell_fault(&scan, false, &(struct scan_fault){{SEGMENT_OPEN, 0, 0}, scan.result.last.seq + 1,
                    "the open segment is missing, though closed ones are there; put it back"});
-    scan.result.torn_tail = scan.result.faults && !scan.fault_elsewhere && !scan.whole_after_fault;
+    scan.result.torn_tail = scan.result.faults && !scan.fault_elsewhere && !scan.altered;
     *ret_result = scan.result;
     return 0;
 }

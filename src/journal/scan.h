@@ -20,7 +20,7 @@ struct scan_entry {
     const char *bytes; /* the line without its line feed */
     size_t length;
     struct scan_place place;
-    bool good; /* in its place in the chain, and its hash is right */
+    bool good; /* in its place in the chain, with no fault before it in its segment */
 };
 
 struct scan_fault {
@@ -79,7 +79,8 @@ struct scan_result {
     int64_t open_first_seq;   /* of the open segment's first entry, and its time; 0: it is empty */
     int64_t open_time_us;
     int64_t open_good_bytes;  /* the open segment up to its first fault */
-    /* Nothing is wrong but the open segment's tail, and none of the lines there was ever whole: torn, not altered. */
+    /* Nothing is wrong but the open segment's tail, and that as a group that was being written when the power went can be:
+     * torn, not altered. */
     bool torn_tail;
 };
 

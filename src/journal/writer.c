@@ -310,9 +310,13 @@ int writer_prune(struct writer *writer, struct err *err) {
         entry_draft_free(entry.draft);
         if (result) return -1;
         writer->pruned_seq = prune_last_seq(prune);
-        if (writer_checkpoint(writer, err)) return -1;
     }
     writer->segment_closed = false;
+    if (!prune_removes(prune)) return 0;
+    /* What a crash left of an earlier run is declared, but perhaps not signed. */
+    if ((prune_entry(prune) || !writer->signed_seq) && writer_checkpoint(writer, err)) return -1;
+    if (writer->stale)
+        return err_set(err, ERR_IO, "journal \"%s\": old segments stay until the file checkpoint can be renewed", writer->file.folder->path);
     return prune_unlink(prune, writer->file.folder->fd, err);
 }
 

@@ -93,6 +93,19 @@ START_TEST(cut_at_every_byte) {
 }
 END_TEST
 
+static void assert_refused(const char *expected) {
+    struct journal_conf conf = folder_conf();
+    struct arena *arena = arena_new();
+    struct journal *journal;
+    const struct open_intent *open;
+    size_t n_open;
+    struct err err;
+    ck_assert_int_eq(journal_open(&conf, arena, &journal, &open, &n_open, &err), -1);
+    ck_assert_int_eq(err.code, ERR_IO);
+    ck_assert_msg(strstr(err.text, expected) != NULL, "%s", err.text);
+    arena_free(arena);
+}
+
 /* Blocks of the last write that never reached the disk: zeros or garbage to the end are torn. */
 START_TEST(zeros_and_garbage_at_the_end_are_torn) {
     static const char *const tails[] = {"{\"v\":1,\"seq\":4,\"ti", "\x80\x81\n\n\xff{\n", "\n", "{}\n[]\nnull\n"};
@@ -115,18 +128,117 @@ START_TEST(zeros_and_garbage_at_the_end_are_torn) {
 }
 END_TEST
 
-static void assert_refused(const char *expected) {
-    struct journal_conf conf = folder_conf();
-    struct arena *arena = arena_new();
-    struct journal *journal;
-    const struct open_intent *open;
-    size_t n_open;
-    struct err err;
-    ck_assert_int_eq(journal_open(&conf, arena, &journal, &open, &n_open, &err), -1);
-    ck_assert_int_eq(err.code, ERR_IO);
-    ck_assert_msg(strstr(err.text, expected) != NULL, "%s", err.text);
-    arena_free(arena);
+/* ---- a last group that lacks some of its blocks ---- */
+
+enum { GROUP = 6, BLOCK = 512 };
+
+static size_t acted_on; /* intents that were handed to the caller as still open, or seen as entries */
+static bool seen_batches[64];
+
+static void note_seen(void *context, const struct entry *entry) {
+    (void)context;
+    if (entry->event != ENTRY_INTENT) return;
+    ck_assert_int_lt(entry->batch, 64);
+    ck_assert_msg(!seen_batches[entry->batch], "batch %" PRId64 " twice", entry->batch);
+    seen_batches[entry->batch] = true;
+    acted_on++;
 }
+
+/* Two groups of one intent each, and a group of GROUP; where that one begins. */
+static size_t write_groups(void) {
+    write_intents(2, 1 << 20);
+    size_t length;
+    free(folder_read("journal.jsonl", &length));
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf);
+    struct waiter waiters[GROUP];
+    struct entry intent = an_intent(1, 0);
+    intent.time_us = time_now_us(); /* a group has one instant */
+    for (int i = 0; i < GROUP; i++) {
+        intent.batch = 3 + i;
+        append(journal, &intent, &waiters[i]);
+    }
+    for (int i = 0; i < GROUP; i++) wait_for(journal, &waiters[i]);
+    journal_close(journal);
+    return length;
+}
+
+static void open_and_see(int64_t expected_seq, size_t expected_intents) {
+    acted_on = 0;
+    memset(seen_batches, 0, sizeof seen_batches);
+    struct journal_conf conf = folder_conf();
+    conf.seen = note_seen;
+    struct journal *journal = journal_opened(&conf);
+    ck_assert_int_eq(journal_last_seq(journal), expected_seq);
+    journal_close(journal);
+    ck_assert_uint_eq(acted_on, expected_intents);
+    for (size_t i = 1; i <= expected_intents; i++) ck_assert_msg(seen_batches[i], "batch %zu is lost", i);
+}
+
+static void remove_torn(void) {
+    for (char name[64]; folder_count("torn", name);) {
+        struct buf path = folder_path(name);
+        ck_assert_int_eq(unlink(path.text), 0);
+        buf_free(&path);
+    }
+}
+
+/* Every subset of its blocks is zeros, or garbage: what stands before the first gap is kept, all behind it is cut. */
+START_TEST(any_blocks_of_the_last_group_may_be_lost) {
+    folder_setup();
+    size_t begin = write_groups(), length;
+    char *bytes = folder_read("journal.jsonl", &length), *damaged = xmalloc(length);
+    size_t first_block = begin / BLOCK, blocks = (length + BLOCK - 1) / BLOCK - first_block;
+    ck_assert_uint_ge(blocks, 6);
+    ck_assert_uint_le(blocks, 12);
+    for (unsigned lost = 1; lost < 1U << blocks; lost++) {
+        memcpy(damaged, bytes, length);
+        size_t gap = length;
+        for (size_t b = 0; b < blocks; b++) {
+            if (!(lost & 1U << b)) continue;
+            size_t from = (first_block + b) * BLOCK, to = from + BLOCK;
+            if (from < begin) from = begin;
+            if (to > length) to = length;
+            for (size_t i = from; i < to; i++) damaged[i] = (char)(lost % 3 ? 0 : (i * 2654435761U) >> 13);
+            if (from < gap) gap = from;
+        }
+        folder_write("journal.jsonl", damaged, length);
+        size_t kept = gap;
+        while (kept && bytes[kept - 1] != '\n') kept--;
+        size_t whole = lines_in(bytes, kept); /* the segment entry, and the intents that are left */
+        open_and_see((int64_t)whole + 1, whole - 1);
+        assert_kept_aside(damaged + kept, length - kept, (int64_t)whole + 1);
+        ck_assert_int_eq(scan().faults, 0);
+        remove_torn();
+    }
+    free(damaged);
+    free(bytes);
+    folder_remove();
+}
+END_TEST
+
+/* The same gap in a group that another one follows was not made by a crash: that group was on disk. */
+START_TEST(a_gap_before_the_last_group_is_refused) {
+    folder_setup();
+    size_t last = write_groups(), length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    size_t from = strcspn(bytes, "\n") + 1, whole_group = length - last;
+    for (size_t groups = 1; groups <= 2; groups++) {
+        /* Behind the gap: a group of one instant; or two. */
+        char *damaged = xmalloc(length);
+        memcpy(damaged, bytes, length);
+        memset(damaged + from + 20, 0, 300);
+        folder_write("journal.jsonl", damaged, groups == 2 ? length : length - whole_group);
+        char expected[80];
+        (void)snprintf(expected, sizeof expected, "journal.jsonl line 2 byte %zu: ", from);
+        if (groups == 2) assert_refused(expected);
+        else ck_assert(scan().torn_tail); /* for all that one can see, one group */
+        free(damaged);
+    }
+    free(bytes);
+    folder_remove();
+}
+END_TEST
 
 START_TEST(damage_before_a_whole_line_is_refused_and_left_alone) {
     folder_setup();
@@ -231,6 +343,7 @@ START_TEST(a_folder_is_made_only_where_its_parent_is) {
 }
 END_TEST
 
-UNIT_MAIN("recover", cut_at_every_byte, zeros_and_garbage_at_the_end_are_torn, damage_before_a_whole_line_is_refused_and_left_alone,
+UNIT_MAIN("recover", cut_at_every_byte, any_blocks_of_the_last_group_may_be_lost, a_gap_before_the_last_group_is_refused,
+          zeros_and_garbage_at_the_end_are_torn, damage_before_a_whole_line_is_refused_and_left_alone,
           an_unknown_event_is_not_torn, an_interrupted_closing_is_undone_or_done, a_journal_that_cannot_be_kept_is_refused,
           a_folder_is_made_only_where_its_parent_is)

@@ -1,0 +1,146 @@
+/* What a start makes of a signed journal: it must begin with what its file `checkpoint` covers, and only what stands behind
+ * that may be torn. */
+#include "signed.h"
+
+#include <fcntl.h>
+
+static int try_start(struct err *err) {
+    take_signers();
+    struct journal_conf conf = folder_conf();
+    conf.segment_bytes = 3000;
+    conf.signers = signers;
+    struct arena *arena = arena_new();
+    struct journal *journal;
+    const struct open_intent *open;
+    size_t n_open;
+    int result = journal_open(&conf, arena, &journal, &open, &n_open, err);
+    if (!result) journal_close(journal);
+    arena_free(arena);
+    return result;
+}
+
+static void assert_refused(const char *why) {
+    struct err err;
+    ck_assert_msg(try_start(&err) == -1, "no \"%s\"", why);
+    ck_assert_int_eq(err.code, ERR_IO);
+    ck_assert_msg(strstr(err.text, why) != NULL, "%s", err.text);
+    ck_assert_int_eq(folder_count("torn", NULL), 0);
+}
+
+static void assert_started(void) {
+    struct err err;
+    ck_assert_msg(!try_start(&err), "%s", err.text);
+    ck_assert_msg(verify(&keys, NULL) == VERIFY_WELL, "%s%s", answer.scan.first_fault, answer.why);
+}
+
+static void remove_file(const char *name) {
+    struct buf path = folder_path(name);
+    ck_assert_int_eq(unlink(path.text), 0);
+    buf_free(&path);
+}
+
+START_TEST(a_journal_cut_before_its_checkpoint_is_refused) {
+    signed_setup();
+    write_signed(3);
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    size_t last = length - 1;
+    while (bytes[last - 1] != '\n') last--; /* the checkpoint entry itself: no checkpoint covers it */
+    for (size_t end = 0; end < last; end++) {
+        folder_write("journal.jsonl", bytes, end);
+        assert_refused("its file checkpoint covers");
+    }
+    folder_write("journal.jsonl", bytes, last);
+    assert_started();
+    free(bytes);
+    signed_remove();
+}
+END_TEST
+
+START_TEST(a_torn_end_behind_the_checkpoint_is_cut) {
+    signed_setup();
+    write_signed(3);
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    struct buf torn = {.text = NULL};
+    buf_add_n(&torn, bytes, length);
+    buf_add(&torn, "{\"v\":1,\"seq\":9");
+    folder_write("journal.jsonl", torn.text, torn.length);
+    assert_started();
+    ck_assert_int_eq(folder_count("torn", NULL), 1);
+    /* Zeros in a line that it covers are another thing, be it the last but one. */
+    memset(torn.text + length / 2, 0, 40);
+    folder_write("journal.jsonl", torn.text, length);
+    struct err err;
+    ck_assert_int_eq(try_start(&err), -1);
+    ck_assert_msg(strstr(err.text, "journal.jsonl line ") != NULL && strstr(err.text, " byte ") != NULL, "%s", err.text);
+    buf_free(&torn);
+    free(bytes);
+    signed_remove();
+}
+END_TEST
+
+START_TEST(a_damaged_or_missing_checkpoint_is_refused) {
+    signed_setup();
+    write_signed(2);
+    write_signed(2);
+    size_t length;
+    char *note = folder_read("checkpoint", &length);
+    folder_write("checkpoint", note, length / 2);
+    assert_refused("is damaged");
+    folder_write("checkpoint", "", 0);
+    assert_refused("is damaged");
+    note[strlen(note) - 10] ^= 1; /* in the signature */
+    folder_write("checkpoint", note, length);
+    assert_refused("signature of the file checkpoint is wrong");
+    note[strlen(note) - 10] ^= 1;
+    char *root = strchr(strchr(note, '\n') + 1, '\n') + 1;
+    char was = root[3];
+    root[3] = was == 'A' ? 'B' : 'A';
+    folder_write("checkpoint", note, length);
+    assert_refused("signature of the file checkpoint is wrong");
+    root[3] = was;
+    remove_file("checkpoint");
+    assert_refused("the file checkpoint is missing");
+    folder_write("checkpoint", note, length);
+    assert_started();
+    free(note);
+    signed_remove();
+}
+END_TEST
+
+/* The journal of another log, or this one written anew from its first entry, does not go with the checkpoint. */
+START_TEST(another_journal_is_refused) {
+    signed_setup();
+    write_signed(1);
+    size_t length, note_length;
+    char *bytes = folder_read("journal.jsonl", &length), *note = folder_read("checkpoint", &note_length);
+    remove_file("journal.jsonl");
+    remove_file("checkpoint");
+    (void)poll(NULL, 0, 2); /* other instants */
+    write_signed(1);
+    folder_write("checkpoint", note, note_length);
+    assert_refused("does not begin with what its file checkpoint covers");
+    folder_write("journal.jsonl", bytes, length);
+    assert_started();
+    free(bytes);
+    free(note);
+    signed_remove();
+}
+END_TEST
+
+/* A crash between the first checkpoint's entry and its file: no file is there, and nobody took one away. */
+START_TEST(the_first_checkpoint_may_be_missing) {
+    signed_setup();
+    write_signed(1);
+    ck_assert_int_eq(verify(&keys, NULL), VERIFY_WELL);
+    if (answer.scan.checkpoints == 1) {
+        remove_file("checkpoint");
+        assert_started();
+    }
+    signed_remove();
+}
+END_TEST
+
+UNIT_MAIN("recover_signed", a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut,
+          a_damaged_or_missing_checkpoint_is_refused, another_journal_is_refused, the_first_checkpoint_may_be_missing)
