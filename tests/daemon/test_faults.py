@@ -250,36 +250,6 @@ def test_wrong_password(caasaas):
 
 # ---- the data changes meanwhile ----
 
-ENDED = '''schedule = (
-  { data = "Uploads"; keep = "subscription + 30 days"; basis = "Contract";
-    targets = ( { table = "uploads"; tenant = "customer_id"; } ); }
-);
-'''
-
-
-def ended_tenant(world, uploads, settings):
-    world.sql("CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz)")
-    world.sql("CREATE TABLE uploads (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers)")
-    world.sql("CREATE INDEX ON uploads (customer_id)")
-    world.sql("INSERT INTO customers VALUES (1, now() - interval '60 days'), (2, NULL)")
-    world.sql("INSERT INTO uploads SELECT n, 1 + (n %% 100 = 0)::integer FROM generate_series(1, %s) n", uploads)
-    world.configure(ENDED, tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", settings=settings)
-
-
-def test_resubscription_in_mid_purge_stops_it(world):
-    ended_tenant(world, 3000, SLOW)
-    daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.wait_for("outcome", 3)
-    world.sql("UPDATE customers SET ended_at = NULL WHERE id = 1")
-    left = world.one("SELECT count(*) FROM uploads WHERE customer_id = 1")
-    daemon.wait_for("sweep-end")
-    daemon.stop()
-    kept = world.one("SELECT count(*) FROM uploads WHERE customer_id = 1")
-    assert left - 20 <= kept <= left and kept > 0  # at most the batch that was under way
-    assert world.one("SELECT count(*) FROM uploads WHERE customer_id = 2") == 30
-
-
 def test_a_record_updated_before_its_batch_survives(world):
     """Rows whose `since` moves forward while the sweep is under way are no longer due."""
     world.simple(rows=3000, due=2000, settings=SLOW)
@@ -337,20 +307,6 @@ def test_an_application_that_inserts_children_meanwhile(world):
 
 # ---- reload, second daemon ----
 
-def test_a_faulty_reload_keeps_the_old_schedule(world):
-    world.simple()
-    daemon = world.start()
-    good = (world.folder / "schedule.conf").read_text()
-    (world.folder / "schedule.conf").write_text(good.replace('"12 months"', '"12"'))
-    daemon.send(signal.SIGHUP)
-    daemon.wait_for_log("keeping the old schedule")
-    assert 'schedule.conf:2: "Events": keep = "12" has no unit' in daemon.log
-    daemon.sweep()
-    assert daemon.stop() == 0
-    assert old_events(world) == 0  # under the old schedule
-    assert len(world.journal.entries("schedule")) == 1
-
-
 def test_a_reload_is_journalled_and_counts(world):
     world.simple()
     daemon = world.start()
@@ -361,15 +317,6 @@ def test_a_reload_is_journalled_and_counts(world):
     daemon.sweep()
     assert daemon.stop() == 0
     assert old_events(world) == 10  # 13 months is not 24
-
-
-def test_a_shortened_period_waits_for_its_notice(world):
-    """12 months become 1 day: for 30 days the longer period of that time counts."""
-    world.simple()
-    assert world.once().returncode == 0
-    (world.folder / "schedule.conf").write_text(RULE_EVENTS.replace("12 months", "1 day"))
-    assert world.once().returncode == 0
-    assert world.one("SELECT count(*) FROM events") == 10
 
 
 def test_a_second_daemon_is_refused(world):
