@@ -158,16 +158,28 @@ static void hash_leaf(const struct evidence_key *key, unsigned char *opening, si
     sha256_at_once(&nothing, opening, OPENING + n_name, ret_leaf->bytes);
 }
 
-void evidence_add(struct evidence_batch *batch) {
+struct merkle_hash evidence_hash(struct evidence_batch *batch) {
     static const char end[1 + SHA256_ROOM] = "]";
+    struct merkle_hash hash = {0};
+    if (batch->off) return hash;
+    buf_add_n(&batch->name, end, sizeof end);
+    if (batch->name.overflow) abort();
+    hash_leaf(&batch->key, (unsigned char *)batch->name.text, batch->name.length - SHA256_ROOM - OPENING, &hash);
+    return hash;
+}
+
+void evidence_add_hash(struct evidence_batch *batch, const struct merkle_hash *hash) {
     if (batch->off) return;
     if (batch->n_leaves == batch->n_room) {
         batch->n_room = batch->n_room ? batch->n_room * 2 : 64;
         batch->leaves = xrealloc(batch->leaves, batch->n_room * sizeof *batch->leaves);
     }
-    buf_add_n(&batch->name, end, sizeof end);
-    if (batch->name.overflow) abort();
-    hash_leaf(&batch->key, (unsigned char *)batch->name.text, batch->name.length - SHA256_ROOM - OPENING, &batch->leaves[batch->n_leaves++]);
+    batch->leaves[batch->n_leaves++] = *hash;
+}
+
+void evidence_add(struct evidence_batch *batch) {
+    const struct merkle_hash hash = evidence_hash(batch);
+    evidence_add_hash(batch, &hash);
 }
 
 static int by_bytes(const void *a, const void *b) { return memcmp(a, b, sizeof(struct merkle_hash)); }

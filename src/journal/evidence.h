@@ -50,6 +50,10 @@ void evidence_text(struct evidence_batch *batch, const char *text); /* NULL: nul
 void evidence_bytes(struct evidence_batch *batch, const char *bytes, size_t length);
 void evidence_json(struct evidence_batch *batch, const char *json); /* one JSON value, as it is */
 void evidence_add(struct evidence_batch *batch);
+/* evidence_add in two steps, for records that are hashed before it is known which batch they go with. Without a key the hash
+ * is zero and nothing is added. */
+struct merkle_hash evidence_hash(struct evidence_batch *batch);
+void evidence_add_hash(struct evidence_batch *batch, const struct merkle_hash *hash);
 struct evidence evidence_end(struct evidence_batch *batch);
 void evidence_free(struct evidence_batch *batch); /* for the cleanup attribute, too */
 

@@ -63,6 +63,7 @@ static const char *const SCHEMES[] = {"redis", "rediss", "redis+unix", "unix", N
 
 const struct store_driver redis_driver = {
     .kind = STORE_REDIS,
+    .thorough = true,
     .name = "Redis",
     .schemes = SCHEMES,
     .open = redis_open,
@@ -75,6 +76,7 @@ const struct store_driver redis_driver = {
     .know = redis_know,
     .probe = redis_probe,
     .count = redis_count,
+    .foresee = redis_foresee,
     .undecidable = redis_undecidable,
     .begin = redis_pass_begin,
     .prepare = redis_pass_prepare,

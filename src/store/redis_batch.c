@@ -23,6 +23,7 @@ struct pass {
     struct redis_order *compiled;
     struct redis_scan scan;
     struct bucket *buckets; /* by order */
+    struct evidence_batch hashing; /* each record when it is found, while the server gathers the next page */
     /* Between prepare and finish. */
     size_t prepared_order;
     struct redis_item *prepared;
@@ -73,7 +74,13 @@ static bool is_excluded(const struct bucket *bucket, const char *tenant) { retur
 static int collect(void *context, size_t order_number, const struct redis_item *item, struct err *err) {
     (void)err;
     struct pass *pass = context;
-    if (portion_has(pass->portion, item->tenant) && !is_excluded(&pass->buckets[order_number], item->tenant)) bucket_add(&pass->buckets[order_number], item);
+    struct bucket *bucket = &pass->buckets[order_number];
+    if (!portion_has(pass->portion, item->tenant) || is_excluded(bucket, item->tenant)) return 0;
+    bucket_add(bucket, item);
+    if (item->act == REDIS_ACT_MEMBERS) return 0;
+    evidence_record(&pass->hashing, pass->orders[order_number]->target->name);
+    evidence_bytes(&pass->hashing, item->key, item->key_length);
+    bucket->items[bucket->n_items - 1].leaf = evidence_hash(&pass->hashing);
     return 0;
 }
 
@@ -91,7 +98,8 @@ int redis_pass_begin(struct store *base, const struct order *const *orders, size
     *pass = (struct pass){.arena = arena, .orders = orders, .n_orders = n_orders, .portion = portion, .compiled = compiled};
     pass->buckets = ARENA_ARRAY(arena, struct bucket, n_orders);
     for (size_t i = 0; i < n_orders; i++) bucket_clear(&pass->buckets[i]);
-    redis_scan_begin(&pass->scan, store, arena, compiled, n_orders);
+    redis_scan_begin(&pass->scan, store, arena, compiled, n_orders, NULL);
+    evidence_begin(&pass->hashing, arena, store->base.settings.evidence_key, store->base.settings.conf->name);
     *ret_pass = pass;
     return 0;
 }
@@ -107,29 +115,32 @@ static size_t ready_bucket(const struct pass *pass, size_t limit) {
     return number;
 }
 
-static int by_key(const void *a, const void *b) {
-    const struct redis_item *left = *(struct redis_item *const *)a, *right = *(struct redis_item *const *)b;
-    if (left->key_length != right->key_length) return left->key_length < right->key_length ? -1 : 1;
-    int order = memcmp(left->key, right->key, left->key_length);
-    return order ? order : left < right ? -1 : left > right;
+static size_t hash_of(const struct redis_item *item) {
+    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+    for (size_t i = 0; i < item->key_length; i++) hash = (hash ^ (unsigned char)item->key[i]) * UINT64_C(1099511628211);
+    return (size_t)(hash ^ hash >> 32);
 }
 
-/* SCAN may show a key more than once while the server resizes its table, and a page comes again after a lost connection: of each key
+static bool same_key(const struct redis_item *a, const struct redis_item *b) {
+    return a->key_length == b->key_length && memcmp(a->key, b->key, a->key_length) == 0;
+}
+
+/* SCAN may show a key more than once while the server resizes its table, and pages come again after a lost connection: of each key
  * the first item stays. */
 static void drop_doubles(struct bucket *bucket) {
-    if (bucket->n_items < 2) return;
-    struct redis_item **sorted = ARENA_ARRAY(bucket->arena, struct redis_item *, bucket->n_items);
-    for (size_t i = 0; i < bucket->n_items; i++) sorted[i] = &bucket->items[i];
-    qsort(sorted, bucket->n_items, sizeof *sorted, by_key);
-    for (size_t i = 1; i < bucket->n_items; i++) {
-        const struct redis_item *first = sorted[i - 1];
-        if (first->key_length != sorted[i]->key_length || memcmp(first->key, sorted[i]->key, first->key_length) != 0) continue;
-        bucket->records -= sorted[i]->count;
-        sorted[i]->count = 0;
+    size_t n_slots = 16, kept = 0;
+    while (n_slots < 2 * bucket->n_items) n_slots *= 2;
+    const struct redis_item **slots = ARENA_ARRAY(bucket->arena, const struct redis_item *, n_slots);
+    for (size_t i = 0; i < bucket->n_items; i++) {
+        size_t at = hash_of(&bucket->items[i]) & (n_slots - 1);
+        while (slots[at] && !same_key(slots[at], &bucket->items[i])) at = (at + 1) & (n_slots - 1);
+        if (slots[at]) {
+            bucket->records -= bucket->items[i].count;
+            continue;
+        }
+        bucket->items[kept] = bucket->items[i];
+        slots[at] = &bucket->items[kept++];
     }
-    size_t kept = 0;
-    for (size_t i = 0; i < bucket->n_items; i++)
-        if (bucket->items[i].count > 0) bucket->items[kept++] = bucket->items[i];
     bucket->n_items = kept;
 }
 
@@ -163,10 +174,7 @@ static struct evidence evidence_of(const struct redis_store *store, const struct
     evidence_begin(&evidence, arena, store->base.settings.evidence_key, store->base.settings.conf->name);
     for (size_t i = 0; i < pass->n_prepared; i++) {
         const struct redis_item *item = &pass->prepared[i];
-        if (item->act == REDIS_ACT_MEMBERS) continue;
-        evidence_record(&evidence, pass->orders[pass->prepared_order]->target->name);
-        evidence_bytes(&evidence, item->key, item->key_length);
-        evidence_add(&evidence);
+        if (item->act != REDIS_ACT_MEMBERS) evidence_add_hash(&evidence, &item->leaf);
     }
     return evidence_end(&evidence);
 }
@@ -215,8 +223,9 @@ int redis_pass_finish(struct store *base, struct pass *pass, bool commit, struct
     struct outcome outcome = {0};
     int result = 0;
     if (commit) result = redis_destroy(store, &pass->compiled[pass->prepared_order], pass->prepared, pass->n_prepared, &outcome.records, err);
-    /* Rolled back they come again, for the scan is past them: without those whose tenant is excluded meanwhile. */
-    for (size_t i = 0; !commit && i < pass->n_prepared; i++) bucket_add(&pass->buckets[pass->prepared_order], &pass->prepared[i]);
+    /* Rolled back, or never sent, they come again, for the scan is past them: without those whose tenant is excluded meanwhile. */
+    bool again = !commit || (result < 0 && err->code == ERR_UNAVAILABLE);
+    for (size_t i = 0; again && i < pass->n_prepared; i++) bucket_add(&pass->buckets[pass->prepared_order], &pass->prepared[i]);
     arena_free(pass->prepared_arena);
     pass->prepared_arena = NULL;
     pass->prepared = NULL;
@@ -252,6 +261,7 @@ void redis_pass_end(struct store *base, struct pass *pass) {
     }
     arena_free(pass->prepared_arena);
     redis_scan_end(&pass->scan);
+    evidence_free(&pass->hashing);
     struct arena *arena = pass->arena;
     arena_free(arena);
 }

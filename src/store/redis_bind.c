@@ -145,6 +145,7 @@ void redis_bind(struct redis_store *store, struct faults *faults, bool *bad) {
     const struct schedule *schedule = store->base.settings.schedule;
     arena_free(store->catalog);
     store->catalog = arena_new();
+    store->surveys = NULL;
     store->bound = ARENA_ARRAY(store->catalog, struct redis_bound, schedule->n_targets);
     for (size_t i = 0; i < schedule->n_targets; i++) {
         const struct target *target = schedule->targets[i];

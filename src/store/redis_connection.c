@@ -205,6 +205,13 @@ int redis_send(struct redis_store *store, const struct redis_command *command, s
     return 0;
 }
 
+int redis_flush(struct redis_store *store, struct err *err) {
+    if (!store->connection) return err_set(err, ERR_UNAVAILABLE, "store \"%s\": the connection is lost", store_name(store));
+    for (int done = 0; !done;)
+        if (redisBufferWrite(store->connection, &done) != REDIS_OK) return broken(store, err);
+    return 0;
+}
+
 int redis_receive(struct redis_store *store, redisReply **ret_reply, struct err *err) {
     void *reply = NULL;
     if (!store->connection) return err_set(err, ERR_UNAVAILABLE, "store \"%s\": the connection is lost", store_name(store));
@@ -273,6 +280,7 @@ static int open_connection(struct redis_store *store, struct err *err) {
         return err_set(err, ERR_UNAVAILABLE, "store \"%s\": no connection to %s:%d", store_name(store), address->host, address->port);
     }
     store->connection = connection;
+    store->connections++;
     pthread_mutex_lock(&store->lock);
     store->socket = connection->fd;
     pthread_mutex_unlock(&store->lock);

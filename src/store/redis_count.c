@@ -48,8 +48,9 @@ static int count_all(struct redis_store *store, const struct order *const *order
                      struct err *err) {
     struct redis_order *compiled;
     if (redis_compile(store, arena, orders, n_orders, &compiled, err) < 0) return -1;
+    struct redis_surveys *surveys = !probe && store->foreseen_us ? redis_surveys_new(store, store->foreseen_us) : NULL;
     struct redis_scan scan;
-    redis_scan_begin(&scan, store, arena, compiled, n_orders);
+    redis_scan_begin(&scan, store, arena, compiled, n_orders, surveys);
     scan.brief = probe;
     struct counting counting = {.tallies = ARENA_ARRAY(arena, struct redis_tally *, n_orders)};
     for (size_t i = 0; i < n_orders; i++) counting.tallies[i] = redis_tally_new();
@@ -63,6 +64,10 @@ static int count_all(struct redis_store *store, const struct order *const *order
         redis_tally_free(counting.tallies[i]);
     }
     redis_scan_end(&scan);
+    if (surveys && result == 0) {
+        store->surveys = surveys;
+        store->foreseen_us = 0;
+    }
     return result;
 }
 

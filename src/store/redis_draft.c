@@ -62,8 +62,9 @@ int redis_draft(struct store *base, struct buf *to, struct err *err) {
     int result = 0;
     while (result == 0 && !scan.over && sample.n_keys < SAMPLE_KEYS) {
         REDIS_REPLY keys = NULL;
-        result = redis_scan_keys(&scan, &keys, err);
+        result = redis_scan_next(&scan, &keys, err) < 0 || redis_scan_await(&scan, err) < 0 ? -1 : 0;
         for (size_t i = 0; result == 0 && i < keys->element[1]->elements; i++) add_key(&sample, keys->element[1]->element[i]->str, keys->element[1]->element[i]->len);
+        redis_scan_advance(&scan);
     }
     if (result == 0) print_prefixes(&sample, store->base.settings.conf->name, to);
     redis_scan_end(&scan);

@@ -46,12 +46,15 @@ struct redis_store {
     struct redis_address address;
     const char *password;   /* NULL: none */
     redisContext *connection; /* NULL: not connected */
+    unsigned connections;     /* how many there were */
     pthread_mutex_t lock;   /* of `socket`, which interrupt shuts down from another thread */
     int socket;             /* -1: none */
     const struct tenants *tenants; /* NULL: know was not called */
     struct arena *catalog;  /* what `bound` lives in: renewed by each check */
     struct redis_bound *bound; /* by target.number; entries of other stores' targets are zero */
     struct pass *prepared;  /* between prepare and finish: its pass */
+    struct redis_surveys *surveys; /* of all targets, in `catalog`; NULL: none since the last check */
+    int64_t foreseen_us;    /* the next count takes such a survey with it; 0: not */
 };
 
 static inline struct redis_store *redis_of(struct store *store) { return (struct redis_store *)(void *)store; }
@@ -81,6 +84,8 @@ void redis_reply_free(redisReply **reply); /* for the cleanup attribute */
 
 /* Puts a command into the pipeline; its reply comes in turn from redis_receive. */
 int redis_send(struct redis_store *store, const struct redis_command *command, struct err *err) MUST_CHECK;
+/* Sends what is in the pipeline now, and not when the next reply is waited for. */
+int redis_flush(struct redis_store *store, struct err *err) MUST_CHECK;
 /* The next reply, which may be an error reply (see redis_refusal). -1: the connection broke and is closed (ERR_UNAVAILABLE). */
 int redis_receive(struct redis_store *store, redisReply **ret_reply, struct err *err) MUST_CHECK;
 /* Connects if need be, sends one command and waits; an error reply is an error. */
@@ -164,6 +169,7 @@ struct redis_item {
     size_t n_present;             /* REDIS_ACT_WRITE: how many fields the hash had */
     const char *lower, *upper;    /* REDIS_ACT_MEMBERS: the range as ZRANGEBYSCORE and XRANGE take it */
     bool everything;              /* REDIS_ACT_MEMBERS: all members are due, so the key itself goes with the last */
+    struct merkle_hash leaf;      /* its evidence, unless REDIS_ACT_MEMBERS */
 };
 
 int redis_compile(struct redis_store *store, struct arena *arena, const struct order *const *orders, size_t n_orders,
@@ -186,19 +192,36 @@ struct redis_scan {
     struct redis_order *orders;
     size_t n_orders;
     const char *glob;
-    char cursor[32];
+    char cursor[32], next[32]; /* of the page under way, and of the one behind it */
+    unsigned connection; /* of the store's, that the cursors came from */
+    redisReply *ahead;   /* the page behind the one under way; NULL: not yet */
+    bool asked;          /* it is on its way */
     bool over;
     bool brief;          /* probe: of a stream's due entries the first few are enough */
+    struct redis_surveys *surveys; /* undecidable records are counted on the way; NULL: not */
     struct arena *page;  /* what one page needs */
 };
 typedef int redis_item_sink(void *context, size_t order_number, const struct redis_item *item, struct err *err);
 
-void redis_scan_begin(struct redis_scan *scan, struct redis_store *store, struct arena *arena, struct redis_order *orders, size_t n_orders);
+void redis_scan_begin(struct redis_scan *scan, struct redis_store *store, struct arena *arena, struct redis_order *orders, size_t n_orders,
+                      struct redis_surveys *surveys);
 /* One page of keys. An order whose keys the server refuses to show is put `out` and told in *ret_failed with the error. */
 int redis_scan_page(struct redis_scan *scan, redis_item_sink *sink, void *context, const struct order **ret_failed, struct err *err) MUST_CHECK;
-/* Only the next keys ({cursor, keys}, as SCAN answers), for those who judge them by themselves. */
-int redis_scan_keys(struct redis_scan *scan, redisReply **ret_reply, struct err *err) MUST_CHECK;
+/* The same in steps, for those who judge keys by themselves: the page ({cursor, keys}, as SCAN answers), while the server
+ * gathers the one behind it … */
+int redis_scan_next(struct redis_scan *scan, redisReply **ret_reply, struct err *err) MUST_CHECK;
+/* … which is received after all was sent that is asked about this page, and before its answers are read … */
+int redis_scan_await(struct redis_scan *scan, struct err *err) MUST_CHECK;
+void redis_scan_advance(struct redis_scan *scan); /* … and this page is behind us. */
 void redis_scan_end(struct redis_scan *scan);
+
+/* redis_undecidable.c: what is asked of the keys of a page, and what the answers say; between them comes what the orders ask. */
+struct redis_surveys *redis_surveys_new(struct redis_store *store, int64_t now_us);
+/* The patterns of all of them behind the n_patterns that are there; returns how many there are then. */
+size_t redis_surveys_patterns(const struct redis_surveys *surveys, const struct keypattern **patterns, size_t n_patterns);
+int redis_surveys_ask(struct redis_surveys *surveys, struct arena *page, const redisReply *keys, struct err *err) MUST_CHECK;
+int redis_surveys_read(struct redis_surveys *surveys, struct err *err) MUST_CHECK;
+void redis_foresee(struct store *store, int64_t now_us);
 
 /* redis_count.c */
 /* Records that go with their tenant's end are as old as that. */

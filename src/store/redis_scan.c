@@ -21,19 +21,22 @@ struct page {
     bool *taken; /* by key: an earlier order has the whole key */
 };
 
-void redis_scan_begin(struct redis_scan *scan, struct redis_store *store, struct arena *arena, struct redis_order *orders, size_t n_orders) {
-    *scan = (struct redis_scan){.store = store, .orders = orders, .n_orders = n_orders, .cursor = "0", .page = arena_new()};
-    const struct keypattern **patterns = ARENA_ARRAY(arena, const struct keypattern *, n_orders + 1);
+void redis_scan_begin(struct redis_scan *scan, struct redis_store *store, struct arena *arena, struct redis_order *orders, size_t n_orders,
+                      struct redis_surveys *surveys) {
+    *scan = (struct redis_scan){.store = store, .orders = orders, .n_orders = n_orders, .cursor = "0", .page = arena_new(), .surveys = surveys};
+    const struct keypattern **patterns = ARENA_ARRAY(arena, const struct keypattern *, n_orders + store->base.settings.schedule->n_targets + 1);
     size_t n_patterns = 0;
     for (size_t i = 0; i < n_orders; i++) {
         if (n_patterns > 0 && patterns[n_patterns - 1] == &orders[i].bound->pattern) continue;
         patterns[n_patterns++] = &orders[i].bound->pattern;
     }
+    if (surveys) n_patterns = redis_surveys_patterns(surveys, patterns, n_patterns);
     scan->over = n_patterns == 0;
     scan->glob = n_patterns > 0 ? keypattern_common_glob(arena, patterns, n_patterns) : "*";
 }
 
 void redis_scan_end(struct redis_scan *scan) {
+    redis_reply_free(&scan->ahead);
     arena_free(scan->page);
     scan->page = NULL;
 }
@@ -203,22 +206,58 @@ static int judge(struct page *page, struct candidate *candidate, const redisRepl
 
 /* --- a page -------------------------------------------------------------------------------------------------------- */
 
-static int next_keys(struct redis_scan *scan, redisReply **ret_reply, struct err *err) {
+static int send_scan(struct redis_scan *scan, const char *cursor, struct err *err) {
     struct redis_command command = {.arena = scan->page};
     redis_word(&command, "SCAN");
-    redis_word(&command, scan->cursor);
+    redis_word(&command, cursor);
     redis_word(&command, "MATCH");
     redis_word(&command, scan->glob);
     redis_word(&command, "COUNT");
     redis_word_number(&command, PAGE_KEYS);
-    REDIS_REPLY reply = NULL;
-    if (redis_ask(scan->store, &command, &reply, err) < 0) return -1;
+    return redis_send(scan->store, &command, err);
+}
+
+/* A cursor means nothing to a server that was started anew, as one may have been whose connection broke: from the beginning. */
+static int reconnect(struct redis_scan *scan, struct err *err) {
+    if (redis_connect(scan->store, err) < 0) return -1;
+    if (scan->connection == scan->store->connections) return 0;
+    redis_reply_free(&scan->ahead);
+    scan->ahead = NULL;
+    scan->connection = scan->store->connections;
+    memcpy(scan->cursor, "0", 2);
+    return 0;
+}
+
+int redis_scan_next(struct redis_scan *scan, redisReply **ret_reply, struct err *err) {
+    arena_clear(scan->page);
+    if (reconnect(scan, err) < 0) return -1;
+    REDIS_REPLY reply = scan->ahead;
+    scan->ahead = NULL;
+    scan->asked = false;
+    if (!reply && (send_scan(scan, scan->cursor, err) < 0 || redis_receive(scan->store, &reply, err) < 0)) return -1;
+    if (reply->type == REDIS_REPLY_ERROR) return redis_refusal(scan->store, reply, err);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
-        reply->element[1]->type != REDIS_REPLY_ARRAY || reply->element[0]->len >= sizeof scan->cursor)
+        reply->element[1]->type != REDIS_REPLY_ARRAY || reply->element[0]->len >= sizeof scan->next)
         return redis_misshapen(scan->store, "SCAN", err);
+    memcpy(scan->next, reply->element[0]->str, reply->element[0]->len + 1);
+    if (!text_equal(scan->next, "0")) {
+        if (send_scan(scan, scan->next, err) < 0 || redis_flush(scan->store, err) < 0) return -1;
+        scan->asked = true;
+    }
     *ret_reply = reply;
     reply = NULL;
     return 0;
+}
+
+int redis_scan_await(struct redis_scan *scan, struct err *err) {
+    if (!scan->asked) return 0;
+    scan->asked = false;
+    return redis_receive(scan->store, &scan->ahead, err);
+}
+
+void redis_scan_advance(struct redis_scan *scan) {
+    memcpy(scan->cursor, scan->next, sizeof scan->cursor);
+    scan->over = text_equal(scan->cursor, "0");
 }
 
 /* Reads the answers to all lookups, so that the pipeline is in step whatever they say. */
@@ -258,34 +297,29 @@ static int work_on(struct page *page, redis_item_sink *sink, void *context, cons
     for (size_t i = 0; i < page->keys->elements; i++) {
         if (consider_key(page, i, err) < 0) return -1;
     }
+    struct redis_surveys *surveys = page->scan->surveys;
+    if (surveys && redis_surveys_ask(surveys, page->scan->page, page->keys, err) < 0) return -1;
+    if (redis_scan_await(page->scan, err) < 0) return -1;
     redisReply **replies = ARENA_ARRAY(page->scan->page, redisReply *, page->n_candidates);
     int result = receive_all(page, replies, err);
+    if (result == 0 && surveys) result = redis_surveys_read(surveys, err);
     if (result == 0) result = emit(page, replies, sink, context, ret_failed, err);
     for (size_t i = 0; i < page->n_candidates; i++) redis_reply_free(&replies[i]);
     return result;
 }
 
-static void advance(struct redis_scan *scan, const redisReply *reply) {
-    memcpy(scan->cursor, reply->element[0]->str, reply->element[0]->len + 1);
-    scan->over = text_equal(scan->cursor, "0");
-}
-
-int redis_scan_keys(struct redis_scan *scan, redisReply **ret_reply, struct err *err) {
-    arena_clear(scan->page);
-    if (next_keys(scan, ret_reply, err) < 0) return -1;
-    advance(scan, *ret_reply);
-    return 0;
-}
-
 int redis_scan_page(struct redis_scan *scan, redis_item_sink *sink, void *context, const struct order **ret_failed, struct err *err) {
-    arena_clear(scan->page);
     REDIS_REPLY reply = NULL;
-    if (next_keys(scan, &reply, err) < 0) return -1;
-    struct page page = {.scan = scan, .keys = reply->element[1]};
     *ret_failed = NULL;
+    if (redis_scan_next(scan, &reply, err) < 0) return -1;
+    struct page page = {.scan = scan, .keys = reply->element[1]};
     int result = work_on(&page, sink, context, ret_failed, err);
-    /* Only a page that was worked on is behind us: after a lost connection it comes again. */
-    if (result < 0 && !*ret_failed) return -1;
-    advance(scan, reply);
-    return result;
+    if (result == 0 || *ret_failed) {
+        redis_scan_advance(scan);
+        return result;
+    }
+    /* Only a page that was worked on is behind us: this one comes again. */
+    redis_reply_free(&scan->ahead);
+    scan->ahead = NULL;
+    return -1;
 }

@@ -13,6 +13,23 @@ struct survey {
     int64_t now_us;
     struct arena *page;
     int64_t counts[N_REASONS];
+    bool failed; /* with `err` */
+    struct err err;
+    bool told;   /* who asks for it again wants a new one */
+};
+
+/* An answer that is due: whose, and whether it is the second one of its key. */
+struct question {
+    struct survey *survey;
+    bool second;
+};
+
+struct redis_surveys {
+    int64_t now_us;
+    struct survey *items; /* of every target that can be asked about */
+    size_t count;
+    struct question *questions; /* of the page under way, in the sequence of their answers */
+    size_t n_questions;
 };
 
 /* False: the key's tenant cannot be told, and it is counted so. */
@@ -123,54 +140,110 @@ static int look_at(struct survey *survey, const redisReply *reply, struct err *e
     return 0;
 }
 
-static int survey_page(struct survey *survey, const redisReply *keys, struct err *err) {
-    size_t asked = 0;
-    for (size_t i = 0; i < keys->elements; i++) {
-        struct redis_owner owner = redis_owner_of(survey->store, survey->page, survey->bound, NULL, 0, keys->element[i]->str, keys->element[i]->len);
-        bool sent = false;
-        if (!tenant_is_plain(survey, &owner)) continue;
-        if (ask_anchor(survey, keys->element[i], &sent, err) < 0) return -1;
-        if (sent) asked += commands_a_key(survey);
-    }
-    int result = 0;
-    for (size_t i = 0; i < asked; i++) {
+static int ask_about(struct redis_surveys *surveys, struct survey *survey, const redisReply *key, struct err *err) {
+    bool sent = false;
+    struct redis_owner owner = redis_owner_of(survey->store, survey->page, survey->bound, NULL, 0, key->str, key->len);
+    if (!tenant_is_plain(survey, &owner)) return 0;
+    if (ask_anchor(survey, key, &sent, err) < 0) return -1;
+    for (size_t i = 0; sent && i < commands_a_key(survey); i++)
+        *ARENA_APPEND(survey->page, surveys->questions, surveys->n_questions) = (struct question){.survey = survey, .second = i == 1};
+    return 0;
+}
+
+int redis_surveys_ask(struct redis_surveys *surveys, struct arena *page, const redisReply *keys, struct err *err) {
+    surveys->questions = NULL;
+    surveys->n_questions = 0;
+    for (size_t j = 0; j < surveys->count; j++) surveys->items[j].page = page;
+    for (size_t i = 0; i < keys->elements; i++)
+        for (size_t j = 0; j < surveys->count; j++)
+            if (ask_about(surveys, &surveys->items[j], keys->element[i], err) < 0) return -1;
+    return 0;
+}
+
+/* All answers are read, so that the pipeline stays in step; the first error about a target is kept. */
+int redis_surveys_read(struct redis_surveys *surveys, struct err *err) {
+    for (size_t i = 0; i < surveys->n_questions; i++) {
         REDIS_REPLY reply = NULL;
+        struct survey *survey = surveys->questions[i].survey;
         struct err own;
         if (redis_receive(survey->store, &reply, err) < 0) return -1;
-        /* All answers are read, so that the pipeline stays in step; the first error is told. */
-        bool second = i % commands_a_key(survey) == 1;
-        if ((second ? look_at_not_set(survey, reply, &own) : look_at(survey, reply, &own)) < 0 && result == 0) {
-            *err = own;
-            result = -1;
-        }
+        if ((surveys->questions[i].second ? look_at_not_set(survey, reply, &own) : look_at(survey, reply, &own)) == 0 || survey->failed) continue;
+        survey->err = own;
+        survey->failed = true;
     }
+    return 0;
+}
+
+struct redis_surveys *redis_surveys_new(struct redis_store *store, int64_t now_us) {
+    const struct schedule *schedule = store->base.settings.schedule;
+    struct redis_surveys *surveys = ARENA_NEW(store->catalog, struct redis_surveys);
+    *surveys = (struct redis_surveys){.now_us = now_us, .items = ARENA_ARRAY(store->catalog, struct survey, schedule->n_targets)};
+    for (size_t i = 0; i < schedule->n_targets; i++) {
+        const struct redis_bound *bound = redis_bound_of(store, schedule->targets[i]);
+        if (bound) surveys->items[surveys->count++] = (struct survey){.store = store, .bound = bound, .now_us = now_us};
+    }
+    return surveys;
+}
+
+size_t redis_surveys_patterns(const struct redis_surveys *surveys, const struct keypattern **patterns, size_t n_patterns) {
+    for (size_t i = 0; i < surveys->count; i++) patterns[n_patterns++] = &surveys->items[i].bound->pattern;
+    return n_patterns;
+}
+
+/* The keyspace is read once for all targets. */
+static int survey_all(struct redis_store *store, struct redis_surveys *surveys, struct err *err) {
+    struct arena *arena = arena_new();
+    struct redis_scan scan;
+    redis_scan_begin(&scan, store, arena, NULL, 0, surveys);
+    int result = 0;
+    while (result == 0 && !scan.over) {
+        const struct order *failed;
+        result = redis_scan_page(&scan, NULL, NULL, &failed, err);
+    }
+    redis_scan_end(&scan);
+    arena_free(arena);
     return result;
+}
+
+void redis_foresee(struct store *base, int64_t now_us) { redis_of(base)->foreseen_us = now_us; }
+
+static struct survey *survey_of(const struct redis_surveys *surveys, const struct redis_bound *bound, int64_t now_us) {
+    if (!surveys || surveys->now_us != now_us) return NULL;
+    for (size_t i = 0; i < surveys->count; i++)
+        if (surveys->items[i].bound == bound && !surveys->items[i].told) return &surveys->items[i];
+    return NULL;
+}
+
+/* One target is asked about after the other, but the first question was put for all of them. */
+static struct survey *ask_once(struct redis_store *store, const struct redis_bound *bound, int64_t now_us, struct err *err) {
+    struct survey *survey = survey_of(store->surveys, bound, now_us);
+    if (survey) return survey;
+    struct redis_surveys *surveys = redis_surveys_new(store, now_us);
+    store->surveys = NULL;
+    if (survey_all(store, surveys, err) < 0) return NULL;
+    store->surveys = surveys;
+    return survey_of(surveys, bound, now_us);
 }
 
 int redis_undecidable(struct store *base, const struct target *target, int64_t now_us, struct arena *arena, const struct undecidable **ret_items,
                       size_t *ret_count, struct err *err) {
     struct redis_store *store = redis_of(base);
-    struct redis_order order = {.bound = redis_bound_of(store, target)};
-    if (!order.bound)
+    const struct redis_bound *bound = redis_bound_of(store, target);
+    if (!bound)
         return err_set(err, ERR_CONFIG, "store \"%s\": keys \"%s\" have faults; run lapsectl check", store->base.settings.conf->name, target->name);
-    struct survey survey = {.store = store, .bound = order.bound, .now_us = now_us};
-    struct redis_scan scan;
-    redis_scan_begin(&scan, store, arena, &order, 1);
-    survey.page = scan.page;
-    int result = 0;
-    while (result == 0 && !scan.over) {
-        REDIS_REPLY keys = NULL;
-        result = redis_scan_keys(&scan, &keys, err);
-        if (result == 0) result = survey_page(&survey, keys->element[1], err);
+    struct survey *survey = ask_once(store, bound, now_us, err);
+    if (!survey) return -1;
+    survey->told = true;
+    if (survey->failed) {
+        *err = survey->err;
+        return -1;
     }
-    redis_scan_end(&scan);
-    if (result < 0) return -1;
     struct undecidable *items = NULL;
     size_t n_items = 0;
     for (size_t i = 0; i < N_REASONS; i++) {
-        if (survey.counts[i] == 0) continue;
+        if (survey->counts[i] == 0) continue;
         *ARENA_APPEND(arena, items, n_items) =
-            (struct undecidable){.code = CODES[i], .column = i < SINCE_EMPTY ? "{tenant}" : i < FIELD_UNLISTED ? target->since : NULL, .count = survey.counts[i]};
+            (struct undecidable){.code = CODES[i], .column = i < SINCE_EMPTY ? "{tenant}" : i < FIELD_UNLISTED ? target->since : NULL, .count = survey->counts[i]};
     }
     *ret_items = items;
     *ret_count = n_items;

@@ -113,6 +113,7 @@ typedef int tenant_sink(void *context, const struct tenant_row *row, struct err 
 
 struct store_driver {
     enum store_kind kind;
+    bool thorough;                   /* a pass reaches all that was due when it began: what it did needs no second one (Redis) */
     const char *name;                /* "PostgreSQL", for messages */
     const char *const *schemes;      /* URL schemes, NULL-terminated */
 
@@ -152,6 +153,9 @@ struct store_driver {
     /* The same with numbers, blocked ones and dependents. */
     int (*count)(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies,
                  struct err *err);
+    /* `undecidable` will be asked about every target after the next `count`: a driver that reads everything for each may look for
+     * both at once. NULL in one that need not. */
+    void (*foresee)(struct store *store, int64_t now_us);
     int (*undecidable)(struct store *store, const struct target *target, int64_t now_us, struct arena *arena,
                        const struct undecidable **ret_items, size_t *ret_count, struct err *err);
 

@@ -161,9 +161,11 @@ void site_gate(struct site *site, const struct order **orders, size_t n_orders) 
 
 static int run_verify(struct job *job, struct store *store, struct err *err) {
     struct site *site = SITE_OF(job, job);
-    if (ask_all(site, store, store_driver(store)->count, err)) return -1;
+    const struct store_driver *driver = store_driver(store);
+    if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
+    if (ask_all(site, store, driver->count, err)) return -1;
     /* A figure for people: a store that refuses it has not failed. */
-    if (site->n_held && store_driver(store)->count(store, site->held, site->n_held, site->arena, site->held_tallies, err)) {
+    if (site->n_held && driver->count(store, site->held, site->n_held, site->arena, site->held_tallies, err)) {
         site->n_held = 0;
         return is_of_order(err) ? 0 : -1;
     }

@@ -160,7 +160,8 @@ static void note_committed(struct lane *lane) {
     if (order->action == ACTION_PURGE) rule->purged += lane->outcome.records;
     else rule->anonymized += lane->outcome.records;
     rule->dependents += lane->outcome.dependents;
-    lane->site->done_in_pass += lane->outcome.records + lane->outcome.dependents;
+    bool all_went = lane->outcome.records == lane->batch->records && lane->outcome.dependents == lane->batch->dependents;
+    if (!all_went || !store_driver_of(lane->site->conf->kind)->thorough) lane->site->done_in_pass += lane->outcome.records + lane->outcome.dependents;
     lane->attempts = 0;
 }
 

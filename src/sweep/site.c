@@ -83,7 +83,8 @@ void site_lane_over(struct lane *lane) {
 static void begin_round(struct site *site, const struct order **orders, size_t n_orders, bool divisible) {
     site->orders = orders;
     site->n_orders = n_orders;
-    site->divisible = divisible && site->n_lanes > 1;
+    /* A thorough pass reads everything: divided, everything would be read by each. */
+    site->divisible = divisible && site->n_lanes > 1 && !store_driver_of(site->conf->kind)->thorough;
     site->divide = false;
     site->passes = 0;
     for (size_t i = 0; i < site->n_lanes; i++) site->lanes[i].passes = 0;

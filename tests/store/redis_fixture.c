@@ -189,13 +189,16 @@ int64_t world_undecidable(const struct target *target, const char *code) {
     return 0;
 }
 
-int redis_suite(const char *name, const TTest *const *tests, size_t count) {
+int redis_suite(const char *name, const TTest *const *tests, size_t count) { return redis_suite_seeded(name, tests, count, NULL, 0); }
+
+int redis_suite_seeded(const char *name, const TTest *const *tests, size_t count, const TTest *seeded, int seeds) {
     (void)contract_variable("LAPSED_TEST_REDIS");
     Suite *suite = suite_create(name);
     TCase *tcase = tcase_create(name);
     tcase_add_checked_fixture(tcase, world_set_up, world_tear_down);
     tcase_set_timeout(tcase, 60);
     for (size_t i = 0; i < count; i++) tcase_add_test(tcase, tests[i]);
+    if (seeded) tcase_add_loop_test(tcase, seeded, 0, seeds);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

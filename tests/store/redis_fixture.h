@@ -55,5 +55,7 @@ int64_t world_undecidable(const struct target *target, const char *code);
 
 /* For main: the exit status. */
 int redis_suite(const char *name, const TTest *const *tests, size_t count);
+/* With a test that is run once for each of so many seeds (_i). */
+int redis_suite_seeded(const char *name, const TTest *const *tests, size_t count, const TTest *seeded, int seeds);
 
 #endif
