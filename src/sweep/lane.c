@@ -361,11 +361,22 @@ static int run_reread(struct job *job, struct store *store, struct err *err) {
     return failed;
 }
 
+/* What a tenant's own record says of its periods is known to the history as the plan saw it: once the record is gone nobody else
+ * knows of a longer one. */
+static bool has_same_periods(const struct lane *lane, const struct tenant *tenant) {
+    const struct tenant *planned = tenants_find(lane->sweep->tenants, tenant->id);
+    if (!planned || planned->undecidable_periods != tenant->undecidable_periods) return false;
+    for (size_t i = 0; i < lane->sweep->schedule->tenants.n_period_columns; i++)
+        if (!text_equal(planned->periods[i], tenant->periods[i])) return false;
+    return true;
+}
+
 /* The end that the plan saw still stands (or an earlier one); a tenant that resubscribed, or vanished from the list, stops. */
 static bool still_ended(const struct lane *lane, const char *id) {
     const struct order *order = lane->batch->order;
     const struct tenant *tenant = tenants_find(lane->reread, id);
     if (!tenant || tenant->undecidable_parent || tenant->undecidable_ends & 1U << order->keep->tenant_end) return false;
+    if (order->own && !has_same_periods(lane, tenant)) return false;
     return tenant->ends[order->keep->tenant_end] <= scope_end(&order->due, id);
 }
 
@@ -393,7 +404,7 @@ static void on_reread(struct job *job) {
         report_finding(lane->sweep, (struct finding){.code = "tenant-resumed", .rule = lane->batch->order->target->rule->data,
                                                      .store = lane->site->conf->name, .place = lane->batch->order->target->name,
                                                      .tenant = finding_tenant(lane, id), .count = 1,
-                                                     .text = "the tenant's end changed while the sweep ran; nothing more of it is destroyed"});
+                                                     .text = "the tenant's end or period changed while the sweep ran; nothing more of it is destroyed"});
         exclude_by_end(lane, id);
     }
     tenants_free(lane->reread);

@@ -10,7 +10,7 @@ from demo import stores
 from world import idle
 
 TABLES = """
-CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz, name text, email text);
+CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz, name text, email text, logs text);
 CREATE TABLE users (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers, email text);
 CREATE TABLE events (id bigint PRIMARY KEY, customer_id bigint NOT NULL, at timestamptz, note text);
 CREATE TABLE parts (id bigint PRIMARY KEY, event_id bigint NOT NULL REFERENCES events, note text);
@@ -22,7 +22,7 @@ CREATE INDEX ON visits (customer_id, at); CREATE INDEX ON uploads (customer_id);
 """
 
 SCHEDULE = """schedule = (
-  { data = "Events"; keep = "12 months"; basis = "Security";
+  { data = "Events"; keep = "12 months"; per_tenant = { column = "logs"; min = "12 months"; max = "7 years"; }; basis = "Security";
     targets = ( { table = "events"; tenant = "customer_id"; since = "at"; dependents = [ "parts.event_id" ]; },
                 { collection = "actions"; tenant = "customerId"; since = "at"; },
                 { keys = "seen:{tenant}:*"; since = "field:at"; unit = "s"; },
@@ -37,14 +37,14 @@ SCHEDULE = """schedule = (
                 { keys = "cache:{tenant}:*"; } ); },
   { data = "Accounts"; keep = "subscription + 45 days"; if_blocked = "anonymize"; basis = "Contract";
     targets = ( { table = "customers"; tenant = "id"; dependents = ( { join = "users.customer_id"; when_anonymized = "purge"; } );
-                  columns = ( "null: email", "fixed(closed): name", "as-is: ended_at" ); } ); },
+                  columns = ( "null: email", "fixed(closed): name", "as-is: ended_at, logs" ); } ); },
   { data = "Invoices"; keep = "7 years"; at_least = "7 years"; basis = "Tax";
     targets = ( { table = "invoices"; tenant = "customer_id"; since = "issued"; } ); }
 );
 """
 RULES = {"Events": ("events", "parts", "actions", "seen", "usage"), "Visits": ("visits", "views"), "Uploads": ("uploads", "content", "kb", "cache"),
          "Accounts": ("customers", "users"), "Invoices": ("invoices",)}
-TENANTS = "SELECT id AS tenant, ended_at AS subscription FROM customers"
+TENANTS = "SELECT id AS tenant, ended_at AS subscription, logs FROM customers"
 
 # 1 and 4 are running; 2 and 3 ended long ago, 5 lately. Customer 2 has an invoice that must be kept.
 ENDED_DAYS = {1: None, 2: 60, 3: 60, 4: None, 5: 10}

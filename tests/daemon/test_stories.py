@@ -272,6 +272,30 @@ def test_a_resubscription_in_mid_purge(world):
     shop.assert_whole()
 
 
+def test_a_period_that_is_lengthened_while_the_customers_row_goes(world):
+    """Seven years of logs are granted to customer 3 in the night in which its own row is due: the sweep that read the tenants before
+    does not destroy the row that says so, or nobody would know it any more."""
+    shop = Shop(world, 'timeout = { statement = "20 s"; lock = "10 s"; };\n')
+    application = shop.application()
+    application.cursor().execute("UPDATE parts SET note = 'mine' WHERE id = 11")
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.until(lambda: world.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'lapsed' AND datname = %s AND wait_event_type = 'Lock'", world.database),
+                 "the daemon waits for the application")
+    world.sql("UPDATE customers SET logs = '7 years' WHERE id = 3")
+    application.rollback()
+    application.close()
+    daemon.wait_for("sweep-end")
+    assert 3 in shop.left()["customers"] and {31, 32} <= shop.left()["users"]
+    daemon.sweep()
+    shop.assert_left(after_sweep())
+    world.sql("UPDATE events SET at = now() - interval '2 years' WHERE id IN (32, 42)")
+    daemon.sweep()
+    assert daemon.stop() == 0
+    assert shop.left()["events"] == after_sweep()["events"] - {42}
+    shop.assert_whole()
+
+
 def test_a_reused_tenant_id(shop):
     """Customer 3 is gone; a new one gets its number. Nothing of the new one goes by the end of the old."""
     shop.sweeps_clean()

@@ -52,7 +52,7 @@ class Supervisor(threading.Thread):
     def tell(self, number):
         with self.lock:
             process = getattr(self, "process", None)
-            if process and process.poll() is None:
+            if process and process.poll() is None and (number in (signal.SIGKILL, signal.SIGTERM) or catches(process.pid, number)):
                 if number in (signal.SIGKILL, signal.SIGTERM):
                     self.asked.add(process.pid)
                 process.send_signal(number)
@@ -67,6 +67,15 @@ class Supervisor(threading.Thread):
             self.tell(signal.SIGKILL)
             self.join()
         self.log.close()
+
+
+def catches(pid, number):
+    """It has come so far that this signal does not end it; a service manager waits for READY=1."""
+    try:
+        with open(f"/proc/{pid}/status") as status:
+            return any(int(line.split()[1], 16) >> number - 1 & 1 for line in status if line.startswith("SigCgt"))
+    except OSError:
+        return False
 
 
 class Trouble(threading.Thread):
