@@ -58,6 +58,10 @@ UNIT_TESTS   := $(UNIT_SOURCES:tests/unit/%.c=$(B)/unit/%)
 # Every tests/store/test_*.c is a program; the other files there are what they share.
 STORE_TESTS   := $(patsubst tests/store/%.c,$(B)/store/%,$(wildcard tests/store/test_*.c))
 STORE_SHARED  := $(patsubst %.c,$(B)/%.o,$(filter-out tests/store/test_%,$(wildcard tests/store/*.c)))
+# Every tests/fuzz/fuzz_NAME.c is a fuzzer, its seeds are in tests/fuzz/NAME.
+FUZZERS     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAYS     := $(FUZZERS:%=$(B)/replay/%)
+fuzz_seeds   = $(if $(filter schedule,$(1)),etc etc/caasaas etc/casso tests/unit/schedule/example,tests/fuzz/$(1))
 PYTHON = /usr/bin/python3
 
 # A folder has that name.
@@ -90,6 +94,10 @@ $(B)/store/%: $(B)/tests/store/%.o $(STORE_SHARED) $(B)/liblapsed.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
+$(B)/replay/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(B)/liblapsed.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
+
 $(B)/bench/%: $(B)/bench/%.o $(B)/liblapsed.a
 	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
 
@@ -98,8 +106,9 @@ check-includes:
 	scripts/check-includes.sh
 check-docs:
 	mandoc -Tlint -W warning doc/*.[1-9]
-check-unit: $(UNIT_TESTS)
-	@failed=0; for t in $(UNIT_TESTS); do $$t || failed=1; done; exit $$failed
+check-unit: $(UNIT_TESTS) $(REPLAYS)
+	@failed=0; for t in $(UNIT_TESTS); do $$t || failed=1; done; \
+	$(foreach f,$(FUZZERS),$(B)/replay/$(f) $(call fuzz_seeds,$(f)) || failed=1;) exit $$failed
 # Against real servers, started for the run: their addresses are in the environment (scripts/servers.py says which).
 check-store: $(STORE_TESTS)
 	@scripts/servers.py --standalone run $(B)/servers-store -- sh -c 'failed=0; for t in $(STORE_TESTS); do $$t || failed=1; done; exit $$failed'
@@ -120,7 +129,7 @@ bench-quick: $(PROGRAMS)
 soak: $(PROGRAMS)
 	LAPSED_BUILD=$(B) $(PYTHON) tests/soak/soak.py --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep)
 
-tests: $(PROGRAMS) $(UNIT_TESTS) $(STORE_TESTS)
+tests: $(PROGRAMS) $(UNIT_TESTS) $(STORE_TESTS) $(REPLAYS)
 
 MANUAL = $(wildcard doc/*.[158])
 INSTALL = install -D
@@ -138,17 +147,20 @@ install: $(PROGRAMS)
 	$(INSTALL) -m 0644 systemd/lapsed.sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/lapsed.conf
 	$(INSTALL) -m 0644 systemd/lapsed.tmpfiles $(DESTDIR)$(prefix)/lib/tmpfiles.d/lapsed.conf
 
-# Needs clang; not part of check.
+# Needs clang-14 and libclang-rt-14-dev; FUZZERS=verify runs one, FUZZ_SECONDS= says how long each. What it finds is left in
+# $(B)/fuzz. `make check` replays the seeds and some variations of them, without clang.
 FUZZ_CC ?= clang-14
 FUZZ_SECONDS ?= 60
-FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*.c))
-$(B)/fuzz/%: tests/fuzz/%.c $(wildcard src/base/*.c src/schedule/*.c)
+FUZZ_OBJECTS := $(patsubst %.c,$(B)/fuzz/%.o,$(wildcard src/base/*.c src/schedule/*.c src/journal/*.c))
+$(B)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) -std=gnu11 -g -O1 -D_GNU_SOURCE -Isrc -fsanitize=fuzzer,address,undefined -o $@ $^ -lconfig -ljansson -lcrypto -lpthread
-fuzz: $(FUZZERS)
-	@mkdir -p $(B)/fuzz/seeds
-	@cp --backup=numbered etc/*.conf etc/*/*.conf tests/unit/schedule/example/*.conf $(B)/fuzz/seeds/
-	@set -e; for f in $(FUZZERS); do $$f -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -artifact_prefix=$(B)/fuzz/ -print_final_stats=1 $(B)/fuzz/seeds; done
+	@$(FUZZ_CC) -std=gnu11 -g -O1 -D_GNU_SOURCE -Isrc -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -MMD -MP -c -o $@ $<
+$(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJECTS)
+	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ -lconfig -ljansson -lcrypto -pthread
+fuzz: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
+	@mkdir -p $(FUZZERS:%=$(B)/fuzz/corpus/%)
+	@$(foreach f,$(FUZZERS),$(B)/fuzz/fuzz_$(f) -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -artifact_prefix=$(B)/fuzz/$(f)- \
+	  -print_final_stats=1 $(B)/fuzz/corpus/$(f) $(call fuzz_seeds,$(f)) &&) true
 
 deps:
 	scripts/deps.sh test

@@ -140,12 +140,13 @@ static void print_json(const struct verify_answer *answer, const struct buf *fau
         (void)printf(",\"first_seq\":%" PRId64 ",\"last_seq\":%" PRId64 ",\"first_time\":\"%s\",\"last_time\":\"%s\",\"last_hash\":\"%s\"",
                      scan->first_seq, scan->last.seq, time_format(scan->first_time_us).text, time_format(scan->last.time_us).text,
                      scan->last.hash.text);
-    if (scan->signed_seq) {
+    if (scan->signed_seq && !scan->faults) {
         struct buf root __attribute__((cleanup(buf_free))) = {.text = NULL};
         add_root(&root, &scan->signed_root);
         (void)printf(",\"signed\":{\"size\":%" PRId64 ",\"root\":\"%s\",\"time\":\"%s\"}", scan->signed_size, root.text, time_format(scan->signed_time_us).text);
     }
-    (void)printf(",\"unsigned\":%" PRId64 ",\"faults\":[%s]}\n", answer->unsigned_entries, buf_text(faults));
+    if (!scan->faults) (void)printf(",\"unsigned\":%" PRId64, answer->unsigned_entries);
+    (void)printf(",\"faults\":[%s]}\n", buf_text(faults));
 }
 
 static void print_altered(const struct scan_result *scan) {

@@ -92,22 +92,38 @@ void note_add_signature(struct buf *to, const char *name, const unsigned char id
     base64_add(to, bytes, sizeof bytes);
 }
 
+/* Of a key of any kind: an id and at least one byte, whose meaning is for others. */
+static bool read_any(const char *base64, size_t length, unsigned char ret_id[4]) {
+    unsigned char bytes[6];
+    size_t total = 0;
+    if (length < 8 || length % 4) return false;
+    for (size_t at = 0; at < length; at += 4) {
+        unsigned char group[3] = {0};
+        size_t n = at + 4 < length ? 3 : 3 - (size_t)(base64[at + 3] == '=') - (size_t)(base64[at + 2] == '=');
+        if (!base64_read(base64 + at, 4, group, n)) return false;
+        if (total < sizeof bytes) memcpy(bytes + total, group, sizeof group);
+        total += n;
+    }
+    memcpy(ret_id, bytes, 4);
+    return total > 4;
+}
+
 bool note_read_signature(const char *line, size_t length, struct note_signature *ret_signature) {
     if (length < sizeof dash - 1 || memcmp(line, dash, sizeof dash - 1) != 0) return false;
     const char *name = line + sizeof dash - 1, *end = line + length, *space = memchr(name, ' ', (size_t)(end - name));
-    if (!space || space == name || space - name >= NOTE_MOST_NAME) return false;
+    if (!space || space == name || space - name >= NOTE_MOST_NAME || memchr(name, '\0', (size_t)(space - name))) return false;
     struct note_signature signature = {.ed25519 = true};
     memcpy(signature.name, name, (size_t)(space - name));
     if (!note_name_is_right(signature.name)) return false;
     const char *base64 = space + 1;
     unsigned char bytes[4 + 64];
     if (base64_read(base64, (size_t)(end - base64), bytes, sizeof bytes)) {
+        memcpy(signature.id, bytes, 4);
         memcpy(signature.signature, bytes + 4, sizeof signature.signature);
     } else {
         signature.ed25519 = false; /* of another kind of key, such as a witness's */
-        if (end - base64 < 8 || !base64_read(base64, 4, bytes, 3)) return false;
+        if (!read_any(base64, (size_t)(end - base64), signature.id)) return false;
     }
-    memcpy(signature.id, bytes, 4);
     *ret_signature = signature;
     return true;
 }

@@ -95,6 +95,7 @@ static void check_points(struct part *part) {
 static void begin(struct part *part, const struct scan_entry *entry) {
     const struct entry *segment = &entry->line.entry;
     int64_t size = entry->line.seq - 1;
+    if (segment->event == ENTRY_SEGMENT) part->at.seq = size;
     if (!part->open && entry->line.seq != part->segment->first_seq)
         part_fault(part, entry->place, "the file begins with entry %" PRId64 ", its name says another: renamed or exchanged", entry->line.seq);
     if (segment->event != ENTRY_SEGMENT) {

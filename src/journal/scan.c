@@ -45,9 +45,11 @@ static void not_joined(struct scan *scan, const struct part *part, int64_t seq, 
     tell_fault(scan, part->open, &(struct scan_fault){place, seq, text});
 }
 
+/* A segment whose first line cannot be read still has its name. */
 static void check_joint(struct scan *scan, const struct part *before, const struct part *part) {
     char text[200];
-    int64_t expected = before->at.seq + 1, first = part->start.seq + 1;
+    int64_t expected = before->at.seq + 1, first = part->start_known ? part->start.seq + 1 : part->segment->first_seq;
+    if (!first) return;
     if (first < expected) {
         (void)snprintf(text, sizeof text, "entry %" PRId64 " stands where entry %" PRId64 " belongs: repeated or out of order", first, expected);
         not_joined(scan, part, expected, text);
@@ -55,14 +57,14 @@ static void check_joint(struct scan *scan, const struct part *before, const stru
         if (first == expected + 1) (void)snprintf(text, sizeof text, "entry %" PRId64 " is missing before it", expected);
         else (void)snprintf(text, sizeof text, "entries %" PRId64 " to %" PRId64 " are missing before it", expected, first - 1);
         not_joined(scan, part, expected, text);
-    } else if (before->hash_known && strcmp(before->at.hash.text, part->start.hash.text) != 0) {
+    } else if (part->start_known && before->hash_known && strcmp(before->at.hash.text, part->start.hash.text) != 0) {
         (void)snprintf(text, sizeof text, "the hash does not fit: entry %" PRId64 " or the one before it was altered", first);
         not_joined(scan, part, expected, text);
-    } else if (before->tree_known) {
+    } else if (part->start_known && before->tree_known) {
         struct merkle_hash own = merkle_root(&part->start_tree), root = merkle_root(&before->tree);
         if (!merkle_equal(&own, &root)) not_joined(scan, part, expected, "its frontier is not that of the entries before it");
     }
-    if (*before->origin && strcmp(before->origin, part->origin) != 0) not_joined(scan, part, expected, "the segment is of another log");
+    if (*before->origin && part->start_known && strcmp(before->origin, part->origin) != 0) not_joined(scan, part, expected, "the segment is of another log");
 }
 
 static void take_counts(struct scan *scan, const struct part *part) {
@@ -93,7 +95,7 @@ static void take_counts(struct scan *scan, const struct part *part) {
 
 static void join(struct scan *scan, const struct part *before, const struct part *part) {
     struct scan_result *result = &scan->result;
-    if (before && part->start_known) check_joint(scan, before, part);
+    if (before) check_joint(scan, before, part);
     if (before && part->entries && part->first_time_us < before->at.time_us) result->clock_back++;
     bool faultless = !result->faults;
     if (faultless && part->start_known) {
@@ -144,12 +146,12 @@ static int scan_part(struct scan *scan, size_t i, const struct position *expecte
     return part_scan(part, scan->folder, expected, err);
 }
 
-/* What a closed segment's name says stands before it. */
+/* Where its first line does not tell: what a closed segment's name says, and before the open one what went before. */
 static struct position expected_before(const struct scan *scan, size_t i) {
-    const struct part *part = &scan->parts[i];
-    if (i) return scan->parts[i - 1].at;
+    int64_t first_seq = scan->parts[i].segment->first_seq;
+    if (!first_seq && i) return scan->parts[i - 1].at;
     struct position start = chain_start();
-    if (part->segment->first_seq) start.seq = part->segment->first_seq - 1;
+    if (first_seq) start.seq = first_seq - 1;
     return start;
 }
 
@@ -168,9 +170,8 @@ struct pool {
 static void *work(void *context) {
     struct pool *pool = context;
     for (size_t i; (i = atomic_fetch_add(&pool->next, 1)) < pool->end;) {
-        struct position expected = chain_start();
+        struct position expected = expected_before(pool->scan, i);
         struct err err;
-        expected.seq = pool->scan->parts[i].segment->first_seq - 1;
         bool failed = scan_part(pool->scan, i, &expected, &pool->progress, &err) != 0;
         if (pthread_mutex_lock(&pool->lock)) abort();
         if (failed && !pool->failed) pool->err = err;

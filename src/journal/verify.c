@@ -108,6 +108,7 @@ static void check_older(struct verification *verification, struct verify_answer 
 static void judge_signatures(const struct verification *verification, struct verify_answer *answer) {
     const struct verify_question *question = verification->question;
     const struct scan_result *scan = &answer->scan;
+    if (scan->faults) return; /* what is signed of a journal that was altered is not to be told */
     answer->unsigned_entries = scan->last.seq - (scan->signed_seq ? scan->signed_seq : scan->first_seq - 1);
     if (answer->verdict) return;
     int64_t age_us = question->now_us - scan->signed_time_us;

@@ -26,7 +26,7 @@ struct verify_question {
 struct verify_answer {
     enum verify_verdict verdict;
     struct scan_result scan;
-    int64_t unsigned_entries; /* behind the last checkpoint that counts */
+    int64_t unsigned_entries; /* of a whole journal: behind the last checkpoint that counts */
     char why[300]; /* of VERIFY_OLD and VERIFY_UNSIGNED, in words */
 };
 

@@ -39,14 +39,16 @@ static void note(void *context, const struct scan_fault *fault) {
     buf_printf(&faults, "%s:%" PRId64 ":%" PRId64 ": %s\n", fault->place.file, fault->place.line, fault->seq, fault->text);
 }
 
-static struct scan_result scan(void) {
-    const struct scan_visitor visitor = {.fault = note};
+static struct scan_result scan_in(unsigned threads) {
+    const struct scan_visitor visitor = {.fault = note, .threads = threads};
     struct scan_result result;
     struct err err;
     buf_clear(&faults);
     ck_assert_msg(!journal_scan(folder, &visitor, &result, &err), "%s", err.text);
     return result;
 }
+
+static struct scan_result scan(void) { return scan_in(1); }
 
 /* The daemon must refuse, naming the file and line. */
 static void assert_refused(const char *where) {
@@ -64,7 +66,9 @@ static void assert_refused(const char *where) {
 }
 
 static void assert_faults(const char *expected) {
-    struct scan_result result = scan();
+    struct scan_result result = scan_in(3);
+    ck_assert_str_eq(buf_text(&faults), expected);
+    result = scan();
     ck_assert_str_eq(buf_text(&faults), expected);
     ck_assert_int_gt(result.faults, 0);
     ck_assert(!result.torn_tail);
@@ -308,6 +312,22 @@ START_TEST(every_gap_is_listed) {
 END_TEST
 
 /* The last line may have been altered and its hash computed anew: a line of another journal does not fit either. */
+/* A segment that does not say what was before it still has its name. */
+START_TEST(a_gap_is_listed_before_a_damaged_first_line_too) {
+    make_journal();
+    char *damaged = contents[1], first = *damaged;
+    *damaged = 'x';
+    folder_write(names[1], damaged, lengths[1]);
+    assert_faults("journal-000000000004.jsonl:1:4: no entry: at byte 1 of the line: an entry of version 1 is expected, {\"v\":1,…\n");
+    size_t line = strcspn(contents[0], "\n") + 1;
+    folder_write(names[0], contents[0], line + strcspn(contents[0] + line, "\n") + 1);
+    assert_faults("journal-000000000004.jsonl:1:3: entry 3 is missing before it\n"
+                  "journal-000000000004.jsonl:1:4: no entry: at byte 1 of the line: an entry of version 1 is expected, {\"v\":1,…\n");
+    *damaged = first;
+    forget_journal();
+}
+END_TEST
+
 START_TEST(a_line_of_another_journal_does_not_fit) {
     make_journal();
     struct entry other = an_intent(2, 1);
@@ -370,5 +390,5 @@ END_TEST
 
 UNIT_MAIN("scan", a_whole_journal_has_no_fault, every_flipped_bit_is_found, lines_removed_swapped_repeated, bytes_that_are_no_entry,
           lines_that_the_writer_never_wrote, a_nul_is_found, files_removed_renamed_exchanged, every_gap_is_listed,
-          a_line_of_another_journal_does_not_fit, a_line_without_end_is_read_in_bounded_memory, a_clock_that_was_set_back_is_no_fault,
+          a_gap_is_listed_before_a_damaged_first_line_too, a_line_of_another_journal_does_not_fit, a_line_without_end_is_read_in_bounded_memory, a_clock_that_was_set_back_is_no_fault,
           an_unreadable_folder_is_an_error)

@@ -42,6 +42,27 @@ START_TEST(only_whole_keys_are_taken) {
 }
 END_TEST
 
+/* Of keys of other kinds (a witness's, say) only the id is known: four bytes, and then at least one. */
+START_TEST(signatures_are_read_strictly) {
+    static const struct { const char *text; bool right; } cases[] = {
+        {"AQIDBAU=", true},  {"AQIDBAUGBwgJ", true}, {"AQIDBAUGBw==", true}, {"AQIDBA==", false}, {"AQIDBAU", false},  {"AQIDBAV=", false},
+        {"AQIDBAU=AQID", false}, {"AQIDBAUG*wgJ", false}, {"AQIDBAUG ", false}, {"", false}, {"====", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf line = {.text = NULL};
+        struct note_signature signature;
+        memset(&signature, 0x5a, sizeof signature);
+        buf_printf(&line, "\xe2\x80\x94 witness.example %s", cases[i].text);
+        ck_assert_msg(note_read_signature(buf_text(&line), line.length, &signature) == cases[i].right, "%s", cases[i].text);
+        if (cases[i].right) ck_assert(!memcmp(signature.id, "\1\2\3\4", 4) && !signature.ed25519 && !strcmp(signature.name, "witness.example"));
+        buf_free(&line);
+    }
+    static const char nul[] = "\xe2\x80\x94 witness\0example AQIDBAU=";
+    struct note_signature signature;
+    ck_assert(!note_read_signature(nul, sizeof nul - 1, &signature));
+}
+END_TEST
+
 static void new_key(const char *name, const char *file) {
     char *text;
     struct note_key public;
@@ -231,6 +252,6 @@ START_TEST(old_segments_are_removed_and_the_rest_verifies) {
 }
 END_TEST
 
-UNIT_MAIN("verify", keys_are_those_of_go, only_whole_keys_are_taken, a_journal_is_signed_to_its_end,
+UNIT_MAIN("verify", keys_are_those_of_go, only_whole_keys_are_taken, signatures_are_read_strictly, a_journal_is_signed_to_its_end,
           an_older_state_is_found_with_a_checkpoint_of_elsewhere, every_flipped_bit_of_the_checkpoint_is_found,
           a_journal_written_anew_does_not_pass, a_key_is_replaced_without_a_gap, old_segments_are_removed_and_the_rest_verifies)
