@@ -5,13 +5,15 @@ import os
 import shutil
 import signal
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg2
 import pytest
 
 from demo import stores
+from own_servers import signal_all
 from programs import fake_clock
-from proxy import Proxy
+from proxy import Gate, Proxy
 from story import OVER, RULES, STORE, Shop, after_sweep, everything, tenant_of
 
 SMALL = "batch = { rows = 2; };\n"
@@ -169,6 +171,35 @@ def test_a_hold_in_the_middle_of_a_large_batch_run(world):
     begun = [entry for entry in world.journal.entries("intent") if entry["seq"] > placed["seq"] and "2" in {triple[0] for triple in entry["tenants"]}]
     assert not [entry for entry in begun if (entry["sweep"], entry["batch"]) in committed]
     shop.assert_whole()
+
+
+def test_a_hold_waits_for_the_batch_that_is_being_committed(shop):
+    """It binds at once, but is acknowledged only when the COMMIT that was under way has its answer; nothing follows it."""
+    done = shop.world.folder / "state" / "spool" / "done" / "case-7"
+    with Gate(shop.port("postgresql"), b"COMMIT\0") as gate, shop.reached_by("postgresql", gate.port):
+        daemon = shop.world.start()
+        daemon.send(signal.SIGUSR1)
+        assert gate.arrived.wait(60)
+        shop.hold("all", None)
+        daemon.until(done.exists, "an answer")
+        waits = json.loads(done.read_text())
+        assert waits["outcome"] == "waits" and "not acknowledged yet" in waits["text"], waits
+        begun = len(shop.world.journal.entries("intent"))
+        gate.go.set()
+        daemon.until(lambda: json.loads(done.read_text())["outcome"] == "accepted", "the acknowledgement")
+        left = shop.left()
+        daemon.wait_for("sweep-end")
+        assert daemon.stop() == 0
+    assert shop.left() == left
+    assert len(shop.world.journal.entries("intent")) == begun
+    # What went before it went whole: documents, and one batch of one table.
+    assert shop.world.journal.committed("purge")
+    assert of_store(left, "cache") == of_store(everything(), "cache")
+    shop.assert_whole()
+
+
+def of_store(left, store):
+    return {place: ids for place, ids in left.items() if STORE[place] == store}
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -391,6 +422,32 @@ def test_every_store_down_in_turn(shop, kind):
         shop.assert_left(after_sweep(lambda place, tenant: STORE[place] == store or place in RULES["Accounts"]))
     assert [entry["store"] for entry in shop.world.journal.entries("finding", code="store-down")] in ([store], []) or kind == "postgresql"
     shop.assert_whole()
+    shop.sweeps_clean()
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mongodb", "redis"])
+def test_a_server_that_stops_answering(shop, kind):
+    """It holds its connections and says nothing: the sweep ends by its deadlines, what hangs on that store waits, and nothing is lost
+    when it wakes up."""
+    world, store = shop.world, {"postgresql": "main", "mongodb": "docs", "redis": "cache"}[kind]
+    world.config.write_text(world.config.read_text() + 'timeout = { statement = "1 s"; lock = "500 ms"; };\n')
+    pid = int(world.servers[f"LAPSED_TEST_{kind.upper()}_PID"])
+    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    daemon = world.start()
+    signal_all(pids, signal.SIGSTOP)
+    try:
+        daemon.sweep()
+        assert daemon.stop() == 0
+    finally:
+        signal_all(pids, signal.SIGCONT)
+    assert f'store "{store}"' in daemon.log
+    left, all_there, swept = shop.left(), everything(), after_sweep()
+    for place, ids in left.items():
+        if STORE[place] == store or place in RULES["Accounts"]:
+            assert ids == all_there[place], place
+    if kind == "postgresql":
+        assert left == all_there
+    assert all(ids in (all_there[place], swept[place]) for place, ids in left.items())
     shop.sweeps_clean()
 
 
