@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 EVENTS = {"start", "stop", "schedule", "sweep-begin", "sweep-end", "intent", "outcome", "finding", "recover", "segment", "checkpoint", "prune",
-          "hold", "release", "pause", "resume", "refuse"}
+          "hold", "release", "pause", "resume", "refuse", "approve", "clock", "wait"}
 LINE = re.compile(rb'\{"v":1,"seq":[1-9][0-9]*,"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z","event":"[a-z-]+".*,"hash":"[0-9a-f]{64}"\}')
 SPKI_ED25519 = bytes.fromhex("302a300506032b6570032100")
 

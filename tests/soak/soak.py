@@ -10,6 +10,7 @@ wrong destructions are planted, to see them caught."""
 import argparse
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from world import World, canaries  # noqa: E402
 from writers import Accounts, Documents, Keys, Records  # noqa: E402
 
 REST_DEADLINE = 120
+DISK_MIB = 512
 SHOWN = 20
 
 
@@ -42,10 +44,11 @@ class Soak:
         self.world.sql("GRANT ALL ON ALL TABLES IN SCHEMA public TO lapsed")
         self.proxies = {kind: Proxy(self.port(kind)) for kind in KINDS}
         self.log = Log(folder / "writers.jsonl")
+        self.disk = self.mount()
         self.events_period = shop.EVENTS
         self.configure()
         self.supervisor = Supervisor(self.world.config, self.world.environment, folder / "daemon.log")
-        self.trouble = Trouble(seed, self.supervisor, servers, self.proxies, "soak")
+        self.trouble = Trouble(seed, self.supervisor, servers, self.proxies, "soak", self.disk)
         self.clerk = Clerk(seed, self.log, self.world.config, self.world.environment, self.supervisor, self.write_schedule, shop.COOLING_OFF)
         parts = (seed, self.log, servers.environment, "soak", rate)
         self.accounts = Accounts(*parts)
@@ -53,6 +56,22 @@ class Soak:
 
     def port(self, kind):
         return int(self.servers.environment[f"LAPSED_TEST_{kind}"].split("127.0.0.1:")[1].split("/")[0])
+
+    def mount(self):
+        """A disk of its own for the journal, so that it can be filled; None where that may not be done."""
+        disk = self.folder / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(disk)], stderr=subprocess.DEVNULL).returncode == 0
+        self.world.journal.folder = (disk if mounted else self.folder) / "journal"
+        return disk if mounted else None
+
+    def end(self):
+        """Whatever still runs, after an interruption, is ended."""
+        if self.supervisor.is_alive():
+            self.supervisor.stop()
+        if self.disk:
+            shutil.copytree(self.world.journal.folder, self.folder / "journal")
+            subprocess.run(["umount", str(self.disk)], check=True)
 
     def configure(self):
         urls = {}
@@ -62,7 +81,8 @@ class Soak:
             urls[store] = url.replace("replicaSet=rs0", "directConnection=true")
         stores = " ".join(f'{store} = {{ url = "{url}"; }};' for store, url in urls.items())
         tenants = f'{{ store = "main"; ends = [ "subscription" ]; query = "{shop.TENANTS}"; }}'
-        self.world.config.write_text(f'stores = {{ {stores} }};\ntenants = {tenants};\n{shop.settings()}schedule = "schedule.conf";\n')
+        settings = shop.settings().replace('folder = "journal"', f'folder = "{self.world.journal.folder}"')
+        self.world.config.write_text(f'stores = {{ {stores} }};\ntenants = {tenants};\n{settings}schedule = "schedule.conf";\n')
         (self.folder / "schedule.conf").write_text(shop.schedule())
 
     def write_schedule(self, chance):
@@ -84,7 +104,6 @@ class Soak:
         end = time.monotonic() + duration
         while time.monotonic() < end and not any(thread.failure for thread in self.threads()):
             time.sleep(min(1, max(0, end - time.monotonic())))
-            self.world.journal_bytes = sum(path.stat().st_size for path in (self.folder / "journal").glob("*"))
         for thread in (self.trouble, *self.writers, self.clerk):
             thread.stop()
         for kind in KINDS:
@@ -125,7 +144,7 @@ class Soak:
         return False
 
     def last_entries(self, event):
-        with open(self.folder / "journal" / "journal.jsonl", "rb") as file:
+        with open(self.world.journal.folder / "journal.jsonl", "rb") as file:
             file.seek(max(0, file.seek(0, 2) - (1 << 19)))
             lines = file.read().decode().splitlines(keepends=True)[1:]
         entries = [json.loads(line) for line in lines if line.endswith("\n")]
@@ -145,11 +164,11 @@ class Soak:
         ours = self.world.lapsectl("journal", "verify")
         if ours.returncode != 0:
             faults.append(f"lapsectl journal verify exits with {ours.returncode}: {ours.stdout}{ours.stderr}")
-        theirs = subprocess.run([sys.executable, str(REPOSITORY / "tests" / "journal_verify.py"), str(self.folder / "journal"),
+        theirs = subprocess.run([sys.executable, str(REPOSITORY / "tests" / "journal_verify.py"), str(self.world.journal.folder),
                                  "--vkey", str(self.folder / "state" / "journal.pub")], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if theirs.returncode != 0:
             faults.append(f"tests/journal_verify.py exits with {theirs.returncode}: {theirs.stdout[-2000:]}")
-        files = [self.folder / "daemon.log", *(self.folder / "journal").iterdir(), *(path for path in (self.folder / "state").rglob("*") if path.is_file())]
+        files = [self.folder / "daemon.log", *self.world.journal.folder.iterdir(), *(path for path in (self.folder / "state").rglob("*") if path.is_file())]
         found = canaries("".join(path.read_text(errors="replace") for path in files))
         if found:
             faults.append(f"personal data in journal, log or state: {sorted(found)[:5]}")
@@ -253,11 +272,16 @@ def main():
     parser.add_argument("--rate", type=float, default=60, help="writes a second of each of the four writers")
     parser.add_argument("--keep", action="store_true", help="leave the folder with the journal, the logs and the writers' log")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10 ** 6)
     folder = Path(tempfile.mkdtemp(prefix="lapsed-soak-"))
     print(f"soak: {arguments.minutes:g} minutes, seed {seed}, in {folder}", flush=True)
     with OwnServers(folder / "servers") as servers:
-        failed = soak(Soak(seed, arguments.rate, folder, servers), arguments.minutes * 60)
+        run = Soak(seed, arguments.rate, folder, servers)
+        try:
+            failed = soak(run, arguments.minutes * 60)
+        finally:
+            run.end()
     if not failed and not arguments.keep:
         subprocess.run(["rm", "-rf", str(folder)], check=True)
     return 1 if failed else 0

@@ -1,4 +1,5 @@
 """What happens to the daemon: it is killed, its servers are, its connections are cut; and a clerk who holds, pauses and reloads."""
+import os
 import random
 import signal
 import subprocess
@@ -82,8 +83,9 @@ class Trouble(threading.Thread):
     COMMITS = {"POSTGRESQL": b"COMMIT\0", "MONGODB": b"commitTransaction", "REDIS": b"UNLINK"}
     STATEMENTS = {"POSTGRESQL": b"DELETE", "MONGODB": b"delete", "REDIS": b"UNLINK"}
 
-    def __init__(self, seed, supervisor, servers, proxies, database):
+    def __init__(self, seed, supervisor, servers, proxies, database, disk):
         super().__init__(daemon=True)
+        self.disk = disk  # the journal's own, if it has one
         self.chance, self.supervisor, self.servers, self.proxies, self.database = random.Random(f"{seed} trouble"), supervisor, servers, proxies, database
         self.over, self.done, self.failure = threading.Event(), Counter(), None
 
@@ -104,7 +106,7 @@ class Trouble(threading.Thread):
     def choices(self):
         return [(self.daemon_killed, 4), (self.daemon_restarted, 1), (self.daemon_reloaded, 1), (self.sweep_asked_for, 4), (self.server_killed, 2),
                 (self.backends_killed, 1), (self.backends_terminated, 2), (self.server_stopped, 1), (self.connections_cut, 3),
-                (self.commit_unanswered, 4), (self.statement_cut, 3)]
+                (self.commit_unanswered, 4), (self.statement_cut, 3), (self.disk_filled, 1 if self.disk else 0)]
 
     def kind(self):
         return self.chance.choice(list(self.proxies))
@@ -150,6 +152,15 @@ class Trouble(threading.Thread):
     def server_stopped(self):
         with self.servers.stopped(self.kind()):
             self.over.wait(self.chance.choice([.3, 1, 4]))
+
+    def disk_filled(self):
+        left = os.statvfs(self.disk)
+        with open(self.disk / "filler", "wb") as filler:
+            but = self.chance.choice([0, 1 << 20])
+            if left.f_bavail * left.f_frsize > but:
+                os.posix_fallocate(filler.fileno(), 0, left.f_bavail * left.f_frsize - but)
+            self.over.wait(self.chance.choice([.5, 1.5, 4]))
+        (self.disk / "filler").unlink()
 
     def connections_cut(self):
         self.proxies[self.kind()].cut()
