@@ -271,9 +271,11 @@ static int write_rows(struct pg_store *store, const struct pg_due *due, struct c
     buf_clear(&sql.text);
     pg_add_update(&sql, due, sets, values);
     buf_add(&sql.text, "t.ctid = c.b AND ");
-    pg_add_scope(&sql, due, scope);
+    struct pg_due again = *due;
+    again.by_place = true;
+    pg_add_scope(&sql, &again, scope);
     buf_add(&sql.text, " AND ");
-    pg_add_rest(&sql, due, pg_blocked_of(due->order));
+    pg_add_rest(&sql, &again, pg_blocked_of(due->order));
     add_unchanged(&sql, change->fields, "t");
     buf_printf(&sql.text, "%s, ", returning);
     add_still_left(&sql, change->fields, due->order->target->only ? "z" : "t", due->bound->marker);

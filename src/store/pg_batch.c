@@ -215,9 +215,11 @@ int pg_pass_prepare(struct store *base, struct pass *pass, size_t limit, struct 
 }
 
 /* Where the batch took place, the run goes on behind it. */
-static void go_on(struct pass *pass) {
+static void go_on(struct pg_store *store, struct pass *pass) {
     if (!pass->open) return;
     pass->run.taken += pass->batch->records + pass->batch->dependents;
+    unsigned parts = pass->portion && pass->portion->parts > 1 ? pass->portion->parts : 1; /* the others take as many */
+    pg_note_gone(store, pass->run.due.leaf, pass->batch->records * parts, pass->run.n_blocks);
     if (pass->drained) {
         pg_run_put_back(&pass->run);
         pg_run_defer(&pass->run, pass->batch->tenants[0].tenant);
@@ -231,7 +233,7 @@ int pg_pass_finish(struct store *base, struct pass *pass, bool commit, struct ou
     int result = commit ? pg_commit(store, err) : pg_rollback(store, err);
     if (result == 0) *ret_outcome = commit ? (struct outcome){pass->batch->records, pass->batch->dependents} : (struct outcome){0, 0};
     bool gone = commit && (result == 0 || err->code == ERR_UNKNOWN);
-    if (gone) go_on(pass);
+    if (gone) go_on(store, pass);
     else pg_run_put_back(&pass->run);
     if (result < 0 && err->code == ERR_REFUSED) leave_order(pass); /* it would be refused again */
     pass->batch = NULL;

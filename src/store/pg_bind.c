@@ -254,6 +254,8 @@ void pg_bind_keep(struct binding *binding, bool *bad) {
     arena_free(store->catalog);
     store->catalog = binding->catalog->arena;
     store->bound = binding->bound;
+    store->gone = NULL;
+    store->n_gone = 0;
     for (size_t i = 0; i < binding->schedule->n_targets; i++)
         if (binding->bound[i].bad) bad[i] = true;
 }

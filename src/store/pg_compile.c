@@ -273,7 +273,7 @@ static void add_unlisted(struct pg_sql *sql, const struct pg_due *due, const str
 
 void pg_add_scope(struct pg_sql *sql, const struct pg_due *due, const struct scope *scope) {
     const struct pg_column *anchor = column_named(due->bound->table, scope->anchor);
-    buf_add_char(&sql->text, '(');
+    buf_add(&sql->text, due->by_place ? "((" : "(");
     switch (scope->kind) {
     case SCOPE_WHOLE:
         if (scope->cutoff_us == TIME_NEVER) buf_add(&sql->text, "false");
@@ -289,13 +289,15 @@ void pg_add_scope(struct pg_sql *sql, const struct pg_due *due, const struct sco
         add_listed(sql, due, anchor, scope);
         break;
     }
-    buf_add_char(&sql->text, ')');
+    buf_add(&sql->text, due->by_place ? ") IS TRUE)" : ")");
 }
 
 static void add_floor(struct pg_sql *sql, const struct pg_due *due, const struct scope *floor) {
     const struct pg_column *anchor = column_named(due->bound->table, floor->anchor);
+    buf_add(&sql->text, due->by_place ? "((" : "(");
     if (!anchor || floor->cutoff_us == TIME_NEVER) buf_add(&sql->text, "false");
     else add_anchor_before(sql, anchor, floor, floor->cutoff_us);
+    buf_add(&sql->text, due->by_place ? ") IS TRUE)" : ")");
 }
 
 void pg_add_rest(struct pg_sql *sql, const struct pg_due *due, enum pg_blocked blocked) {

@@ -50,6 +50,7 @@ struct pg_due {
     const struct pg_column *anchor; /* of order.due; NULL: none */
     struct pg_tenant_type tenant;
     const char *zone;               /* for anchors without one */
+    bool by_place;                  /* the rows are found by their ctid: no index may seem to serve instead */
     const struct pg_going *going;   /* what will have gone at the end of the sweep does not block; NULL: it does while it is there */
 };
 /* Fails with ERR_CONFIG on what the catalog no longer fits (check says more). `arena` must live as long as the result. */

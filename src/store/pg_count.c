@@ -91,6 +91,15 @@ static int ask_groups(struct pg_store *store, struct candidates *to, const struc
     return 0;
 }
 
+static const char no_index[] = "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off";
+static const char with_index[] = "RESET enable_indexscan; RESET enable_indexonlyscan; RESET enable_bitmapscan";
+
+/* Nothing else is asked for each row, for which an index is needed. */
+static bool is_bare(const struct pg_due *due, enum pg_blocked blocked) {
+    bool asks_others = blocked != PG_BLOCKED_EITHER && (due->bound->n_blockers || due->bound->n_dependents);
+    return !asks_others && !due->bound->n_via && !due->order->target->only && due->order->action == ACTION_PURGE;
+}
+
 /* One pass over the table. */
 static int ask_all(struct pg_store *store, struct candidates *to, enum pg_blocked blocked, struct err *err) {
     const struct pg_due *due = to->due;
@@ -183,14 +192,16 @@ int pg_candidates(struct pg_store *store, const struct pg_due *due, enum pg_bloc
     struct candidates found = {.arena = arena, .due = due};
     const struct scope *scope = &due->order->due;
     int result;
+    bool emptied = pg_is_emptied(store, due->leaf), pinned = emptied && is_bare(due, blocked);
+    if (pinned && pg_script(store, no_index, err) < 0) return -1;
     if (scope->kind == SCOPE_WHOLE) result = ask_whole(store, &found, blocked, err);
-    else if (!indexed(due)) result = ask_all(store, &found, blocked, err);
+    else if (!indexed(due) || emptied) result = ask_all(store, &found, blocked, err);
     else if (scope->kind == SCOPE_LISTED) result = ask_groups(store, &found, scope->tenants, scope->n_tenants, blocked, err);
     else {
         result = skip_scan(store, &found, err);
         if (result == 0) result = refine(store, &found, blocked, err);
     }
-    if (result < 0) return -1;
+    if (result < 0 || (pinned && pg_script(store, with_index, err) < 0)) return -1;
     if (found.count) qsort(found.items, found.count, sizeof *found.items, by_tenant);
     *ret_candidates = found.items;
     *ret_count = found.count;

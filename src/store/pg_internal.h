@@ -1,7 +1,7 @@
 /* What the PostgreSQL driver's files share. pg.c: connection, deadlines; pg_driver.c: the driver's table, settle; pg_tenants.c: the tenants
  * query; pg_bind.c: targets bound to the catalog; pg_check.c: faults, advice; pg_grants.c, pg_draft.c; pg_compile.c: the one place
  * that turns an order into SQL, with pg_sql.c (statements, ids) and pg_references.c (what hangs on a record); pg_count.c: probe,
- * count; pg_batch.c: passes, prepare, finish; pg_run.c: how a batch is chosen and where the next begins; pg_take.c: what a batch
+ * count; pg_batch.c: passes, prepare, finish; pg_run.c, pg_shape.c: how a batch is chosen and where the next begins; pg_take.c: what a batch
  * does; pg_taken.c: by tenant; pg_value.c: binary values; pg_anonymize.c: strategies; pg_explain.c; pg_pressure.c: how others fare. */
 #ifndef LAPSED_STORE_PG_INTERNAL_H
 #define LAPSED_STORE_PG_INTERNAL_H
@@ -113,7 +113,18 @@ struct pg_store {
     const struct tenants *known;   /* all tenants there are; NULL: not told */
     struct arena *catalog;         /* what `bound` lives in: renewed by each check */
     struct pg_bound *bound;        /* by target.number; entries of other stores' targets are zero */
+    struct pg_gone *gone;          /* of the catalog's arena */
+    size_t n_gone;
 };
+
+/* pg_shape.c: how many records of a table went since the last check. An index still leads to all of them, and looking what is left is
+ * faster without it then. */
+struct pg_gone {
+    const struct pg_table *leaf;
+    int64_t records, n_blocks;
+};
+void pg_note_gone(struct pg_store *store, const struct pg_table *leaf, int64_t records, int64_t n_blocks);
+bool pg_is_emptied(const struct pg_store *store, const struct pg_table *leaf);
 
 /* pg.c */
 /* Connects unless connected. */

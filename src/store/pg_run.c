@@ -86,14 +86,6 @@ static int measure(struct pg_store *store, struct pg_run *run, struct err *err) 
 
 bool pg_run_is_endless(const struct pg_run *run) { return run->taken > run->most; }
 
-static enum pg_shape shape_of(const struct pg_due *due) {
-    const struct pg_bound *bound = due->bound;
-    bool by_since = due->anchor && due->anchor == bound->since;
-    if (due->order->due.kind == SCOPE_WHOLE) return by_since && bound->index_since ? PG_BY_SINCE : PG_BY_BLOCK;
-    if (bound->index_tenant_since && !bound->n_via && !due->tenant.as_text && (by_since || !due->anchor)) return PG_BY_TENANT;
-    return PG_BY_BLOCK;
-}
-
 static size_t keep_portion(const struct portion *portion, struct pg_candidate *candidates, size_t count) {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
@@ -113,7 +105,6 @@ int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *
     run->over = !count;
     run->window_size = FIRST_WINDOW;
     if (!count) return 0;
-    run->shape = shape_of(&run->due);
     run->careful = order->action != ACTION_PURGE || run->due.bound->n_dependents || run->due.bound->n_blockers;
     if (order->due.kind != SCOPE_WHOLE) {
         struct scope_tenant *tenants = ARENA_ARRAY(arena, struct scope_tenant, count);
@@ -130,7 +121,7 @@ int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *
         }
     }
     run->due.order = &run->order;
-    return measure(store, run, err);
+    return measure(store, run, err) < 0 ? -1 : pg_run_shape(store, run, err);
 }
 
 /* Nothing but the table itself is asked to choose: no join, no condition of others. */

@@ -47,6 +47,8 @@ struct pg_run {
 /* Inside a transaction: asks who of the portion has anything due. `over` is set if nobody has. */
 int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *order, const struct pg_table *leaf, const struct portion *portion,
                 struct arena *arena, struct err *err) MUST_CHECK;
+/* pg_shape.c: sets the shape of a run that is open but for that. */
+int pg_run_shape(struct pg_store *store, struct pg_run *run, struct err *err) MUST_CHECK;
 /* SET LOCAL … that keep the planner on the run's path. */
 const char *pg_run_pins(const struct pg_run *run);
 /* Sets window and scope of the next batch; false: the run is over. */

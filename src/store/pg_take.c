@@ -63,20 +63,30 @@ static const char *ctid_array(struct arena *arena, const struct pg_record *recor
     return arena_strdup(arena, buf_text(&array));
 }
 
+/* The whole predicate once more, of rows that were chosen: choosing is never trusted. */
+static void add_again(struct pg_sql *sql, const struct pg_run *run, enum pg_blocked blocked) {
+    struct pg_due due = run->due;
+    due.by_place = true;
+    pg_add_scope(sql, &due, &run->scope);
+    buf_add(&sql->text, " AND ");
+    pg_add_rest(sql, &due, blocked);
+}
+
 /* ---- the fast way: one statement, for records that nothing hangs on ---- */
 
+void pg_take_add(struct pg_sql *sql, const struct pg_run *run, size_t limit) {
+    pg_add_delete(sql, &run->due);
+    buf_add(&sql->text, "t.ctid = ANY(ARRAY(");
+    pg_run_add_choice(sql, run, "t.ctid", limit, false);
+    buf_add(&sql->text, ")) AND ");
+    add_again(sql, run, PG_BLOCKED_NOT);
+    add_returning(sql, run);
+}
+
 int pg_take_at_once(struct pg_making *making, struct err *err) {
-    const struct pg_run *run = making->run;
     PG_SQL sql = {.arena = making->arena};
     PG_RESULT result = NULL;
-    pg_add_delete(&sql, &run->due);
-    buf_add(&sql.text, "t.ctid = ANY(ARRAY(");
-    pg_run_add_choice(&sql, run, "t.ctid", making->limit, false);
-    buf_add(&sql.text, ")) AND ");
-    pg_add_scope(&sql, &run->due, &run->scope);
-    buf_add(&sql.text, " AND ");
-    pg_add_rest(&sql, &run->due, PG_BLOCKED_NOT);
-    add_returning(&sql, run);
+    pg_take_add(&sql, making->run, making->limit);
     if (pg_run(making->store, &sql, &result, err) < 0) return -1;
     note_records(making, result);
     making->chosen = making->gone;
@@ -129,9 +139,7 @@ static int look_again(struct pg_making *making, struct pg_record *records, size_
     buf_add(&sql.text, " WHERE t.ctid = ANY(");
     pg_add_parameter(&sql, ctid_array(making->arena, records, *count), "tid[]");
     buf_add(&sql.text, ") AND ");
-    pg_add_scope(&sql, &run->due, &run->scope);
-    buf_add(&sql.text, " AND ");
-    pg_add_rest(&sql, &run->due, pg_blocked_of(&run->order));
+    add_again(&sql, run, pg_blocked_of(&run->order));
     if (pg_run(making->store, &sql, &result, err) < 0) return -1;
     size_t n_good = (size_t)PQntuples(result), left = 0;
     struct pg_ctid *good = ARENA_ARRAY(making->arena, struct pg_ctid, n_good);
@@ -322,9 +330,7 @@ static int destroy_records(struct pg_making *making, const char *ctids, struct e
     buf_add(&sql.text, "t.ctid = ANY(");
     pg_add_parameter(&sql, ctids, "tid[]");
     buf_add(&sql.text, ") AND ");
-    pg_add_scope(&sql, &run->due, &run->scope);
-    buf_add(&sql.text, " AND ");
-    pg_add_rest(&sql, &run->due, PG_BLOCKED_NOT);
+    add_again(&sql, run, PG_BLOCKED_NOT);
     add_returning(&sql, run);
     if (pg_run(making->store, &sql, &result, err) < 0) return -1;
     note_records(making, result);

@@ -20,7 +20,9 @@ struct pg_making {
     bool unnamed; /* some of it has no identity but its ctid: counted, without a leaf */
 };
 
-/* One statement, for records that nothing hangs on. */
+/* The statement of a batch of records that nothing hangs on. */
+void pg_take_add(struct pg_sql *sql, const struct pg_run *run, size_t limit);
+/* That one statement. */
 int pg_take_at_once(struct pg_making *making, struct err *err) MUST_CHECK;
 /* Locks, looks again, then takes children before parents. */
 int pg_take_carefully(struct pg_making *making, struct err *err) MUST_CHECK;

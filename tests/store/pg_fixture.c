@@ -126,12 +126,14 @@ struct tally acts_probe(struct acts *acts, const struct order *order) {
     return tally;
 }
 
-struct sum acts_pass(struct acts *acts, const struct order *order, size_t limit) {
+struct sum acts_pass(struct acts *acts, const struct order *order, size_t limit) { return acts_pass_portion(acts, order, NULL, limit); }
+
+struct sum acts_pass_portion(struct acts *acts, const struct order *order, const struct portion *portion, size_t limit) {
     struct sum sum = {0};
     struct pass *pass;
     leaves_clear();
     struct err err;
-    ck_assert_msg(pg_driver.begin(acts->store, &order, 1, NULL, &pass, &err) == 0, "%s", err.text);
+    ck_assert_msg(pg_driver.begin(acts->store, &order, 1, portion, &pass, &err) == 0, "%s", err.text);
     for (;;) {
         const struct batch *batch;
         const struct order *failed = NULL;

@@ -44,6 +44,7 @@ struct tally acts_count(struct acts *acts, const struct order *order);
 struct tally acts_probe(struct acts *acts, const struct order *order);
 /* Commits batch after batch until there is none. */
 struct sum acts_pass(struct acts *acts, const struct order *order, size_t limit);
+struct sum acts_pass_portion(struct acts *acts, const struct order *order, const struct portion *portion, size_t limit);
 /* The same, and the plan's numbers must be the pass's. */
 struct sum acts_sweep(struct acts *acts, const struct order *order, size_t limit);
 
