@@ -143,11 +143,13 @@ class Postgresql:
         password_file.unlink()
         self.port = free_port()
         with open(self.log, "ab") as log:
+            # Not by runuser, which stops itself when a test stops the server, and is left over with what the server leaves.
             process = subprocess.Popen(
-                self.command(self.programs / "postgres", "-D", cluster, "-p", self.port, "-k", self.data,
-                             "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "log_statement=none",
-                             "-c", "log_lock_waits=on", "-c", "timezone=UTC", *(word for option in self.options for word in ("-c", option))),
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
+                [str(word) for word in (self.programs / "postgres", "-D", cluster, "-p", self.port, "-k", self.data,
+                                        "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "log_statement=none",
+                                        "-c", "log_lock_waits=on", "-c", "timezone=UTC", *(word for option in self.options for word in ("-c", option)))],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/",
+                **({"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []} if self.user else {}))
         import psycopg2
         admin = self.admin_url("postgres")
         wait_for("PostgreSQL", lambda: psycopg2.connect(admin, connect_timeout=2).close() is None, process, self.log)

@@ -61,7 +61,7 @@ class OwnServers:
 
     def start_again(self, kind):
         """On the data that it left; returns when it answers."""
-        user = {"user": "postgres"} if kind == "POSTGRESQL" and os.geteuid() == 0 else {}
+        user = {"user": "postgres", "group": "postgres", "extra_groups": []} if kind == "POSTGRESQL" and os.geteuid() == 0 else {}
         end = time.monotonic() + DEADLINE
         with open(self.folder / f"{kind.lower()}.log", "ab") as log:
             process = None
