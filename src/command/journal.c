@@ -25,7 +25,7 @@ static const char show_help[] =
     "      --until TIME     before then\n"
     "      --event NAME     only these entries (may be given several times): start, stop, schedule,\n"
     "                       sweep-begin, sweep-end, intent, outcome, finding, recover, segment,\n"
-    "                       checkpoint, prune\n"
+    "                       checkpoint, prune, hold, release, pause, resume, refuse, wait, approve, clock\n"
     "  -n, --last N         only the last N\n"
     "      --json           the lines of the journal themselves\n"
     "      --folder FOLDER  this journal instead of the configured one\n"
@@ -81,20 +81,30 @@ static bool take_option(int option, struct options *options) {
     case OPTION_EVENT: return take_event(optarg, &options->filter.events);
     case 'n': return take_number("-n", optarg, &options->last);
     case 'h': options->help = true; return true;
-    default: return false; /* getopt has said what is wrong */
+    default: return false;
     }
 }
 
+void journal_wrong_option(int option, char **argv) {
+    const char *word = argv[optind - 1];
+    if (option == ':') (void)fprintf(stderr, "lapsectl: %s needs a value; see lapsectl journal %s --help\n", word, argv[0]);
+    if (option == '?') (void)fprintf(stderr, "lapsectl: there is no option %s; lapsectl journal %s --help lists them\n", word, argv[0]);
+}
+
 /* Returns whether the options are right; says so if not. */
-static bool take_options(int argc, char **argv, const char *letters, const struct option *known, struct options *options) {
-    optind = 0; /* a fresh start, also inside one process of a test */
-    for (int option; (option = getopt_long(argc, argv, letters, known, NULL)) != -1;)
-        if (!take_option(option, options)) return false;
+static bool take_options(const struct journal_place *place, int argc, char **argv, const struct option *known, struct options *options) {
+    optind = opterr = 0; /* a fresh start, also inside one process of a test; we say what is wrong */
+    for (int option; (option = getopt_long(argc, argv, ":n:h", known, NULL)) != -1;) {
+        if (take_option(option, options)) continue;
+        journal_wrong_option(option, argv);
+        return false;
+    }
     if (options->help) return true;
     if (optind < argc) {
         (void)fprintf(stderr, "lapsectl: \"%s\" is too much; see lapsectl journal %s --help\n", argv[optind], argv[0]);
         return false;
     }
+    if (place->checking) return true;
     if (!options->folder) (void)fprintf(stderr, "lapsectl: which journal? Give --folder FOLDER, or a configuration that names one\n");
     return options->folder;
 }
@@ -163,7 +173,8 @@ int command_journal_show(const struct journal_place *place, int argc, char **arg
                                           {"event", required_argument, NULL, OPTION_EVENT},   {"last", required_argument, NULL, 'n'},
                                           {"help", no_argument, NULL, 'h'},                   {NULL, 0, NULL, 0}};
     struct options options = {.folder = place->folder};
-    if (!take_options(argc, argv, "n:h", known, &options)) return JOURNAL_USAGE;
+    if (!take_options(place, argc, argv, known, &options)) return JOURNAL_USAGE;
+    if (place->checking) return JOURNAL_WELL;
     if (options.help) return fputs(show_help, stdout) < 0 ? JOURNAL_FILES : JOURNAL_WELL;
     enum { MOST_LAST = 1000000 };
     if (options.last > MOST_LAST) options.last = MOST_LAST;

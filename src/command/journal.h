@@ -3,10 +3,16 @@
 #ifndef LAPSED_COMMAND_JOURNAL_H
 #define LAPSED_COMMAND_JOURNAL_H
 
+#include <stdbool.h>
+
 /* As configured; NULL where no configuration was read. */
 struct journal_place {
     const char *folder, *state;
+    bool checking; /* only whether the options are right, which is said before any configuration is read */
 };
+
+/* Says what getopt_long (its letters begin with ":") did not accept. */
+void journal_wrong_option(int option, char **argv);
 
 /* 0, or 1 when the journal is damaged (what could be read is shown); 64 usage, 74 a file cannot be read. */
 int command_journal_show(const struct journal_place *place, int argc, char **argv);

@@ -73,23 +73,30 @@ static bool take_option(int option, struct request *request) {
     case OPTION_CHECKPOINT: request->checkpoint = optarg; return true;
     case OPTION_MAX_AGE: return take_age(optarg, &request->most_age_us);
     case OPTION_VKEY:
-        if (request->n_vkeys == NOTE_MOST_KEYS) return false;
+        if (request->n_vkeys == NOTE_MOST_KEYS) {
+            (void)fprintf(stderr, "lapsectl: --vkey stands more than %d times; put the keys into a file, one a line\n", (int)NOTE_MOST_KEYS);
+            return false;
+        }
         request->vkeys[request->n_vkeys++] = optarg;
         return true;
     case 'h': request->help = true; return true;
-    default: return false; /* getopt has said what is wrong */
+    default: return false;
     }
 }
 
-static bool take_options(int argc, char **argv, const struct option *known, struct request *request) {
-    optind = 0; /* a fresh start, also inside one process of a test */
-    for (int option; (option = getopt_long(argc, argv, "h", known, NULL)) != -1;)
-        if (!take_option(option, request)) return false;
+static bool take_options(const struct journal_place *place, int argc, char **argv, const struct option *known, struct request *request) {
+    optind = opterr = 0; /* a fresh start, also inside one process of a test; we say what is wrong */
+    for (int option; (option = getopt_long(argc, argv, ":h", known, NULL)) != -1;) {
+        if (take_option(option, request)) continue;
+        journal_wrong_option(option, argv);
+        return false;
+    }
     if (request->help) return true;
     if (optind < argc) {
         (void)fprintf(stderr, "lapsectl: \"%s\" is too much; see lapsectl journal %s --help\n", argv[optind], argv[0]);
         return false;
     }
+    if (place->checking) return true;
     if (!request->folder) (void)fprintf(stderr, "lapsectl: which journal? Give --folder FOLDER, or a configuration that names one\n");
     return request->folder;
 }
@@ -221,7 +228,8 @@ int command_journal_verify(const struct journal_place *place, int argc, char **a
                                           {"max-age", required_argument, NULL, OPTION_MAX_AGE},       {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     struct request request = {.folder = place->folder};
-    if (!take_options(argc, argv, known, &request)) return JOURNAL_USAGE;
+    if (!take_options(place, argc, argv, known, &request)) return JOURNAL_USAGE;
+    if (place->checking) return 0;
     if (request.help) return fputs(verify_help, stdout) < 0 ? JOURNAL_FILES : 0;
     struct buf faults __attribute__((cleanup(buf_free))) = {.text = NULL};
     struct note older;
@@ -245,7 +253,8 @@ int command_journal_checkpoint(const struct journal_place *place, int argc, char
     static const struct option known[] = {{"folder", required_argument, NULL, OPTION_FOLDER}, {"print", no_argument, NULL, OPTION_PRINT},
                                           {"help", no_argument, NULL, 'h'},                   {NULL, 0, NULL, 0}};
     struct request request = {.folder = place->folder};
-    if (!take_options(argc, argv, known, &request)) return JOURNAL_USAGE;
+    if (!take_options(place, argc, argv, known, &request)) return JOURNAL_USAGE;
+    if (place->checking) return 0;
     if (request.help) return fputs(checkpoint_help, stdout) < 0 ? JOURNAL_FILES : 0;
     char *text;
     struct note note;

@@ -35,16 +35,19 @@ static void free_arena(struct arena **arena) { arena_free(*arena); }
 
 static int run(const struct invocation *invocation, int (*command)(const struct journal_place *place, int argc, char **argv)) {
     __attribute__((cleanup(free_schedule))) struct schedule *schedule = NULL;
-    int status = needs_configuration(invocation) ? command_load(invocation, true, &schedule) : 0;
-    if (status) return status;
+    if (needs_configuration(invocation)) {
+        int status = command(&(struct journal_place){.checking = true}, invocation->rest_count, invocation->rest);
+        if (!status) status = command_load(invocation, true, &schedule);
+        if (status) return status;
+    }
     __attribute__((cleanup(free_arena))) struct arena *arena = arena_new();
     struct err err;
     if (schedule && rename_tenant(schedule, invocation, arena, &err)) {
         log_error("%s", err.text);
         return err_exit_status(err.code);
     }
-    struct journal_place place = {NULL, NULL};
-    if (schedule) place = (struct journal_place){schedule->settings.journal_folder, schedule->settings.state_folder};
+    struct journal_place place = {.folder = NULL};
+    if (schedule) place = (struct journal_place){.folder = schedule->settings.journal_folder, .state = schedule->settings.state_folder};
     return command(&place, invocation->rest_count, invocation->rest);
 }
 

@@ -1,7 +1,7 @@
 /* lapsectl journal show and verify: what they print and, since scripts act on it, what they exit with. */
 #include "command/journal.h"
 
-#include "../journal/folder.h"
+#include "../journal/signed.h"
 
 #include <fcntl.h>
 
@@ -18,7 +18,7 @@ static int run(verb *command, const char *where, const char *const *arguments) {
     ck_assert_int_eq(fflush(stdout), 0);
     int out = dup(1), err = dup(2);
     ck_assert(dup2(fileno(output), 1) == 1 && dup2(fileno(output), 2) == 2);
-    int status = command(&(struct journal_place){where, NULL}, argc, argv);
+    int status = command(&(struct journal_place){.folder = where}, argc, argv);
     ck_assert_int_eq(fflush(stdout), 0);
     ck_assert(dup2(out, 1) == 1 && dup2(err, 2) == 2);
     free(printed);
@@ -165,12 +165,69 @@ START_TEST(what_cannot_be_read_exits_74) {
 }
 END_TEST
 
+/* What scripts act on, each with its cause. */
+START_TEST(verify_exits_0_to_3) {
+    signed_setup();
+    write_signed(2);
+    char key[300], kept[300];
+    (void)snprintf(key, sizeof key, "%s/journal.pub", state);
+    (void)snprintf(kept, sizeof kept, "%s/kept", state);
+    ck_assert_int_eq(VERIFY("--vkey", key), 0);
+    ck_assert_msg(strstr(printed, "signed: the first ") != NULL, "%s", printed);
+    ck_assert_int_eq(VERIFY(), 2);
+    ck_assert_msg(strstr(printed, "no public key is known") != NULL, "%s", printed);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--max-age", "1 day"), 0);
+    size_t length, whole;
+    char *text = folder_read("checkpoint", &length);
+    struct err err;
+    ck_assert_int_eq(text_write_file(kept, text, length, 0600, &err), 0);
+    write_signed(1);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--checkpoint", kept), 0);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--checkpoint", kept, "--json"), 0);
+    ck_assert_msg(text_starts_with(printed, "{\"verdict\":\"well\",\"whole\":true,"), "%s", printed);
+    struct verify_question aged = {.folder = folder, .keys = keys, .now_us = time_now_us() + 2 * TIME_DAY_US, .most_age_us = TIME_DAY_US};
+    ck_assert_int_eq(journal_verify(&aged, &answer, &err), 0);
+    ck_assert_int_eq(answer.verdict, 3);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--checkpoint", key), 64); /* that is none */
+    /* The last whole line is cut off: what the folder's own checkpoint covers is not there any more. */
+    char *now = folder_read("journal.jsonl", &whole);
+    size_t cut = whole - 1;
+    while (cut && now[cut - 1] != '\n') cut--;
+    folder_write("journal.jsonl", now, cut);
+    ck_assert_int_eq(VERIFY("--vkey", key), 2); /* only the checkpoint's own entry is missing */
+    for (cut -= cut > 0; cut && now[cut - 1] != '\n';) cut--;
+    folder_write("journal.jsonl", now, cut);
+    ck_assert_int_eq(VERIFY("--vkey", key), 3);
+    ck_assert_msg(strstr(printed, "shorter than its own checkpoint") != NULL, "%s", printed);
+    now[cut / 2] ^= 1;
+    folder_write("journal.jsonl", now, cut);
+    ck_assert_int_eq(VERIFY("--vkey", key), 1);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--json"), 1);
+    ck_assert_msg(text_starts_with(printed, "{\"verdict\":\"altered\",\"whole\":false,"), "%s", printed);
+    free(text);
+    free(now);
+    free(printed);
+    printed = NULL;
+    signed_remove();
+}
+END_TEST
+
 START_TEST(usage) {
     write_journal();
     ck_assert_int_eq(run(command_journal_verify, NULL, (const char *const[]){"verify", "--folder", folder, NULL}), 2);
     ck_assert_int_eq(run(command_journal_verify, NULL, (const char *const[]){"verify", NULL}), 64);
     ck_assert_int_eq(VERIFY("--nonsense"), 64);
+    ck_assert_str_eq(printed, "lapsectl: there is no option --nonsense; lapsectl journal verify --help lists them\n");
+    ck_assert_int_eq(SHOW("-x"), 64);
+    ck_assert_str_eq(printed, "lapsectl: there is no option -x; lapsectl journal show --help lists them\n");
+    ck_assert_int_eq(VERIFY("--max-age"), 64);
+    ck_assert_str_eq(printed, "lapsectl: --max-age needs a value; see lapsectl journal verify --help\n");
+    ck_assert_int_eq(VERIFY("--max-age", "0 days"), 64);
+    ck_assert_int_eq(VERIFY("--vkey", "nonsense"), 64);
+    ck_assert_int_eq(VERIFY("--checkpoint", "/nonexistent"), 74);
     ck_assert_int_eq(VERIFY("extra"), 64);
+    /* The options alone, before there is a journal to look at. */
+    ck_assert_int_eq(command_journal_verify(&(struct journal_place){.checking = true}, 1, (char *[]){(char[]){"verify"}, NULL}), 0);
     ck_assert_int_eq(VERIFY("--tenant", "7"), 64);
     ck_assert_int_eq(VERIFY("--help"), 0);
     static const char *const wrong[][2] = {{"--sweep", "x"}, {"--sweep", "0"}, {"--sweep", "-1"}, {"-n", "1x"}, {"--since", "tomorrow"},
@@ -186,4 +243,5 @@ START_TEST(usage) {
 END_TEST
 
 UNIT_MAIN("journal verbs", show_tells_by_day, nothing_reaches_the_terminal_that_it_would_obey, verify_says_whole_but_unsigned,
-          damage_is_listed_and_exits_1, a_torn_end_exits_1_and_says_so, verify_works_beside_the_daemon, what_cannot_be_read_exits_74, usage)
+          damage_is_listed_and_exits_1, a_torn_end_exits_1_and_says_so, verify_works_beside_the_daemon, what_cannot_be_read_exits_74,
+          verify_exits_0_to_3, usage)

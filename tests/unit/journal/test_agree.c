@@ -3,10 +3,12 @@
 
 #include <sys/wait.h>
 
+static char vkeys[200]; /* the file that both are given; "": journal.pub */
+
 static int python_says(const char *older) {
-    char command[500];
-    (void)snprintf(command, sizeof command, "/usr/bin/python3 tests/journal_verify.py %s --vkey %s/journal.pub%s%s >%s/said", folder, state,
-                   older ? " --checkpoint " : "", older ? older : "", state);
+    char command[800];
+    (void)snprintf(command, sizeof command, "/usr/bin/python3 tests/journal_verify.py %s --vkey %s%s%s%s >%s/said", folder, *vkeys ? vkeys : state,
+                   *vkeys ? "" : "/journal.pub", older ? " --checkpoint " : "", older ? older : "", state);
     FILE *run = popen(command, "r");
     ck_assert(run != NULL);
     int status = pclose(run);
@@ -106,6 +108,154 @@ static void damage_lines(size_t file) {
     restore();
 }
 
+/* With a checkpoint that was kept elsewhere. */
+static void both_say_of(const char *what, const char *older, int expected) {
+    char *text;
+    size_t length;
+    struct note note;
+    struct err err;
+    ck_assert_msg(!text_read_file(older, NOTE_MOST_BYTES, &text, &length, &err) && !note_read(text, length, &note, &err), "%s", err.text);
+    int ours = (int)verify(&keys, &note), other = python_says(older);
+    ck_assert_msg(ours == expected && other == expected, "%s: %d expected, we say %d (%s%s), the other says %d", what, expected, ours,
+                  answer.scan.first_fault, answer.why, other);
+    free(text);
+}
+
+/* A copy of the present checkpoint, as `name` in the state folder. */
+static struct buf keep_checkpoint(const char *name) {
+    struct buf path = {.text = NULL};
+    struct err err;
+    size_t length;
+    char *text = folder_read("checkpoint", &length);
+    buf_printf(&path, "%s/%s", state, name);
+    ck_assert_msg(!text_write_file(path.text, text, length, 0600, &err), "%s", err.text);
+    free(text);
+    return path;
+}
+
+static void use_keys(const struct note_keys *of, const char *name) {
+    struct buf text = {.text = NULL};
+    struct err err;
+    for (size_t i = 0; i < of->count; i++) buf_printf(&text, "%s\n", note_vkey(&of->items[i]).text);
+    (void)snprintf(vkeys, sizeof vkeys, "%s/%s", state, name);
+    ck_assert_msg(!text_write_file(vkeys, buf_text(&text), text.length, 0600, &err), "%s", err.text);
+    buf_free(&text);
+    keys = *of;
+}
+
+START_TEST(both_verifiers_know_every_event) {
+    signed_setup();
+    take_signers();
+    struct journal_conf conf = folder_conf();
+    conf.signers = signers;
+    struct journal *journal = journal_opened(&conf);
+    for (enum entry_event event = 0; event < ENTRY_EVENTS; event++) {
+        struct entry entry = {.event = event};
+        if (event == ENTRY_SEGMENT || event == ENTRY_CHECKPOINT) continue; /* the writer's own */
+        ck_assert_msg(put(journal, &entry), "%s", entry_event_name(event));
+    }
+    journal_close(journal);
+    both_say("every event", 0);
+    signed_remove();
+}
+END_TEST
+
+/* Pruned logs, older checkpoints from before and after what was removed, and one from another log. */
+START_TEST(both_verifiers_agree_on_checkpoints_of_elsewhere) {
+    signed_setup();
+    write_signed(10);
+    struct buf first = keep_checkpoint("first");
+    write_signed(10);
+    struct buf second = keep_checkpoint("second");
+    both_say_of("goes on from the first", first.text, 0);
+    both_say_of("is the second", second.text, 0);
+    take_signers();
+    struct journal_conf conf = folder_conf();
+    conf.segment_bytes = 3000;
+    conf.signers = signers;
+    conf.keep = (struct period){1, PERIOD_SECONDS};
+    struct journal *journal = journal_opened(&conf);
+    for (int64_t old_us = time_now_us() + 2 * TIME_SECOND_US; time_now_us() < old_us;) { /* the period itself is waited for */
+        struct entry intent = an_intent(2, 1);
+        ck_assert(put(journal, &intent));
+        (void)poll(NULL, 0, 50);
+    }
+    journal_close(journal);
+    both_say("pruned", 0);
+    ck_assert_int_gt(answer.scan.first_seq, 1);
+    both_say_of("of what was removed", first.text, 3);
+    struct buf third = keep_checkpoint("third");
+    both_say_of("of what is there", third.text, 0);
+    /* The same size and log, another root: written anew. */
+    char *text;
+    size_t length;
+    struct err err;
+    ck_assert_int_eq(text_read_file(third.text, NOTE_MOST_BYTES, &text, &length, &err), 0);
+    char *root = strchr(strchr(text, '\n') + 1, '\n') + 1;
+    *root = *root == 'A' ? 'B' : 'A';
+    ck_assert_int_eq(text_write_file(third.text, text, length, 0600, &err), 0);
+    both_say_of("another root", third.text, 1);
+    free(text);
+    /* Another log altogether. */
+    folder_remove();
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    struct buf key = {.text = NULL};
+    buf_printf(&key, "%s/journal.key", state);
+    ck_assert_int_eq(unlink(key.text), 0);
+    write_signed(30);
+    both_say("another log", 0);
+    both_say_of("of the log before", second.text, 1);
+    buf_free(&key);
+    buf_free(&first);
+    buf_free(&second);
+    buf_free(&third);
+    signed_remove();
+}
+END_TEST
+
+/* Exactly at the edges where the key changes: who has the old, the new or both. */
+START_TEST(both_verifiers_agree_across_a_change_of_keys) {
+    signed_setup();
+    write_signed(6);
+    struct note_keys old = keys, both, fresh;
+    struct buf before = keep_checkpoint("before"), from = {.text = NULL}, to = {.text = NULL};
+    buf_printf(&from, "%s/journal.key", state);
+    buf_printf(&to, "%s/journal.key.old", state);
+    ck_assert_int_eq(rename(from.text, to.text), 0);
+    char *text;
+    struct note_key public;
+    struct err err;
+    ck_assert_int_eq(signer_generate(old.items[0].name, &text, &public, &err), 0);
+    ck_assert_int_eq(text_write_file(from.text, text, strlen(text), 0400, &err), 0);
+    free(text);
+    write_signed(1);
+    both = keys;
+    fresh = (struct note_keys){.count = 1, .items = {keys.items[0]}};
+    ck_assert_uint_eq(both.count, 2);
+    const struct note_keys *const all[] = {&old, &fresh, &both};
+    static const char *const names[] = {"old", "fresh", "both"};
+    for (size_t i = 0; i < 3; i++) {
+        use_keys(all[i], names[i]);
+        both_say("while both sign", 0);
+        both_say_of("goes on from the old key's checkpoint", before.text, 0);
+    }
+    ck_assert_int_eq(unlink(to.text), 0);
+    write_signed(1);
+    for (size_t i = 0; i < 3; i++) {
+        use_keys(all[i], names[i]);
+        both_say("the new one alone", i == 0 ? 2 : 0);
+        both_say_of("goes on from the old key's checkpoint", before.text, i == 0 ? 2 : 0);
+    }
+    use_keys(&(struct note_keys){.count = 0}, "none");
+    both_say("no key", 2);
+    buf_free(&before);
+    buf_free(&from);
+    buf_free(&to);
+    *vkeys = '\0';
+    signed_remove();
+}
+END_TEST
+
 START_TEST(both_verifiers_agree_on_lines) {
     signed_setup();
     write_signed(10);
@@ -178,4 +328,5 @@ START_TEST(both_verifiers_agree_on_truncation) {
 }
 END_TEST
 
-UNIT_MAIN("agree", both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_truncation)
+UNIT_MAIN("agree", both_verifiers_know_every_event, both_verifiers_agree_on_checkpoints_of_elsewhere, both_verifiers_agree_across_a_change_of_keys,
+          both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_truncation)
