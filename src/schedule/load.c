@@ -43,7 +43,7 @@ static void load_rules_file(struct loader *loader, const config_setting_t *setti
 
 static void load_main(struct loader *loader, bool allow_empty, struct files *files) {
     static const char *const known[] = {"stores", "tenants", "sweep", "schedule", "journal", "state", "run", "notice",
-                                        "batch",  "clock",   "timeout", "survey", "holds", "brakes", "principals", NULL};
+                                        "batch",  "clock",   "timeout", "survey", "holds", "brakes", "throttle", "principals", NULL};
     const config_setting_t *root = config_root_setting(&files->main.config), *schedule = config_setting_get_member(root, "schedule");
     load_known(loader, root, known);
     load_stores(loader, root);

@@ -1,5 +1,6 @@
 #include "base/text.h"
 #include "base/time.h"
+#include "schedule/lexer.h"
 #include "schedule/load.h"
 
 #include <ctype.h>
@@ -62,6 +63,9 @@ static const struct amount amounts[] = {
     DURATION("clock", "tolerance", "60 s", 1000, 3600 * TIME_SECOND_US, clock_tolerance_us),
     DURATION("timeout", "statement", "30 s", 100000, 3600 * TIME_SECOND_US, statement_timeout_us),
     DURATION("timeout", "lock", "2 s", 1000, 3600 * TIME_SECOND_US, lock_timeout_us),
+    DURATION("throttle", "every", "5 s", 100000, 600 * TIME_SECOND_US, throttle.every_us),
+    DURATION("throttle", "replica_lag", "10 s", 0, 3660 * TIME_DAY_US, throttle.replica_lag_us),
+    DURATION("throttle", "snapshot_age", "1 hour", 0, 3660 * TIME_DAY_US, throttle.snapshot_age_us),
     DURATION("survey", "every", "1 day", TIME_SECOND_US, 366 * TIME_DAY_US, survey_every_us),
     DURATION("survey", "budget", "5 minutes", TIME_SECOND_US, TIME_DAY_US, survey_budget_us),
     DURATION("survey", "alarm_after", "7 days", 0, 3660 * TIME_DAY_US, survey_alarm_after_us),
@@ -128,33 +132,33 @@ static void load_sweep(struct loader *loader, const config_setting_t *root) {
     load_fault(loader, config_setting_get_member(group, "load"), "load = \"%s\" is unknown; write \"gentle\", \"normal\" or \"full\"", load);
 }
 
-/* A number without a unit, from 1 on. */
-static size_t load_count(struct loader *loader, const config_setting_t *group, const char *name, int standard, int most) {
+/* A number without quotes, or the default. */
+static int load_number(const struct loader *loader, const config_setting_t *group, const char *name, int standard, int least, int most) {
     const config_setting_t *setting = group ? config_setting_get_member(group, name) : NULL;
-    if (!setting) return (size_t)standard;
-    bool number = config_setting_type(setting) == CONFIG_TYPE_INT;
-    int count = number ? config_setting_get_int(setting) : 0;
-    if (count >= 1 && count <= most) return (size_t)count;
-    load_fault(loader, setting, "%s is not a number from 1 to %d; write one without quotes, such as %s = %d", name, most, name, standard);
-    return (size_t)standard;
+    if (!setting) return standard;
+    int number = config_setting_type(setting) == CONFIG_TYPE_INT ? config_setting_get_int(setting) : -1;
+    if (number >= least && number <= most) return number;
+    load_fault(loader, setting, "%s is not a number from %d to %d; write one without quotes, such as %s = %d", name, least, most, name, standard);
+    return standard;
 }
 
 static void load_batch(struct loader *loader, const config_setting_t *root) {
     struct settings *settings = &loader->schedule->settings;
     const config_setting_t *group = load_group(loader, root, "batch");
     if (group) load_known(loader, group, (const char *const[]){"time", "rows", "workers", NULL});
-    settings->batch_rows = load_count(loader, group, "rows", 5000, 1000000);
-    settings->batch_workers = load_count(loader, group, "workers", 2, 16);
+    settings->batch_rows = (size_t)load_number(loader, group, "rows", 5000, 1, 1000000);
+    settings->batch_workers = (size_t)load_number(loader, group, "workers", 2, 1, 16);
 }
 
-/* A number without quotes, or the default. */
-static int64_t load_number(const struct loader *loader, const config_setting_t *group, const char *name, int standard, int most) {
-    const config_setting_t *setting = group ? config_setting_get_member(group, name) : NULL;
-    if (!setting) return standard;
-    if (config_setting_type(setting) == CONFIG_TYPE_INT && config_setting_get_int(setting) >= 0 && config_setting_get_int(setting) <= most)
-        return config_setting_get_int(setting);
-    load_fault(loader, setting, "%s is not a number from 0 to %d; write one without quotes, such as %s = %d", name, most, name, standard);
-    return standard;
+static void load_throttle(struct loader *loader, const config_setting_t *root) {
+    struct throttle_limits *limits = &loader->schedule->settings.throttle;
+    const config_setting_t *group = load_group(loader, root, "throttle");
+    struct err err;
+    limits->configured = group != NULL;
+    if (group) load_known(loader, group, (const char *const[]){"every", "replica_lag", "snapshot_age", "lock_waits", "query", NULL});
+    limits->lock_waits = load_number(loader, group, "lock_waits", 20, 0, INT32_MAX);
+    limits->query = group ? load_string(loader, group, "query") : NULL;
+    if (limits->query && lexer_check_query(limits->query, &err)) load_fault(loader, config_setting_get_member(group, "query"), "the query %s", err.text);
 }
 
 static void load_brakes(struct loader *loader, const config_setting_t *root) {
@@ -167,11 +171,11 @@ static void load_brakes(struct loader *loader, const config_setting_t *root) {
         load_fault(loader, first_run, "first_run is neither true nor false; write first_run = true");
     else if (first_run)
         brakes->first_run = config_setting_get_bool(first_run) != 0;
-    brakes->records = load_number(loader, group, "records", 1000, INT32_MAX);
-    brakes->tenants = load_number(loader, group, "tenants", 10, INT32_MAX);
-    brakes->share = load_number(loader, group, "share", 50, 100);
-    brakes->growth = load_number(loader, group, "growth", 3, 1000000);
-    brakes->shrink = load_number(loader, group, "shrink", 20, 100);
+    brakes->records = load_number(loader, group, "records", 1000, 0, INT32_MAX);
+    brakes->tenants = load_number(loader, group, "tenants", 10, 0, INT32_MAX);
+    brakes->share = load_number(loader, group, "share", 50, 0, 100);
+    brakes->growth = load_number(loader, group, "growth", 3, 0, 1000000);
+    brakes->shrink = load_number(loader, group, "shrink", 20, 0, 100);
 }
 
 const char *load_path(const struct loader *loader, const char *path) {
@@ -204,6 +208,7 @@ void load_settings(struct loader *loader, const config_setting_t *root) {
     load_sweep(loader, root);
     load_batch(loader, root);
     load_brakes(loader, root);
+    load_throttle(loader, root);
     for (size_t i = 0; i < sizeof amounts / sizeof *amounts; i++) load_amount(loader, root, &amounts[i]);
     const config_setting_t *journal = config_setting_get_member(root, "journal");
     if (journal && !config_setting_is_group(journal)) journal = NULL;

@@ -175,10 +175,19 @@ struct principal {
     unsigned may;
 };
 
+/* How badly others may fare on a store while a sweep goes on there. */
+struct throttle_limits {
+    bool configured; /* any of it stands in lapsed.conf: then what cannot be read counts as too much */
+    int64_t every_us;
+    int64_t replica_lag_us, snapshot_age_us, lock_waits;
+    const char *query; /* SQL; NULL: none. Has passed the lexer */
+};
+
 struct settings {
     int64_t sweep_every_us;
     int window_from_minute, window_to_minute; /* of the UTC day; both 0: always. from > to goes over midnight */
     enum load load;
+    struct throttle_limits throttle;
     int64_t notice_us;           /* a shortened period counts after this long */
     int64_t batch_time_us;
     size_t batch_rows;           /* most records of a batch, dependents included */

@@ -313,5 +313,6 @@ const struct store_driver mongo_driver = {
     .end = mongo_pass_end,
     .settle = mongo_settle,
     .explain = mongo_explain,
+    .pressure = mongo_pressure,
     .interrupt = mongo_interrupt,
 };

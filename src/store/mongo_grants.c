@@ -75,6 +75,16 @@ static void print_need(const struct mongo_store *store, const struct mongo_need 
     print_privilege(store, need->collection, actions, count, to);
 }
 
+/* Only a role of the database admin may look at the replica set. Without a throttle in lapsed.conf nothing waits for it. */
+static void print_monitoring(const char *role, const char *comment, struct buf *to) {
+    buf_printf(to, "// So that a sweep waits for replicas that are behind (throttle.replica_lag):\n"
+                   "%sdb.getSiblingDB(\"admin\").createRole({ \"role\": \"replicaLag\", \"privileges\": [\n"
+                   "%s    { \"resource\": { \"cluster\": true }, \"actions\": [\"replSetGetStatus\"] }\n"
+                   "%s], \"roles\": [] });\n%sdb.grantRolesToUser(", comment, comment, comment, comment);
+    buf_add_json(to, role);
+    buf_add(to, ", [{ \"role\": \"replicaLag\", \"db\": \"admin\" }]);\n");
+}
+
 static void print_role(const struct mongo_store *store, const struct needing *needing, const char *role, struct buf *to) {
     static const char *const listing[] = {"listCollections"};
     buf_printf(to, "// in mongosh, as an administrator:  use %s\n", store->database);
@@ -90,6 +100,7 @@ static void print_role(const struct mongo_store *store, const struct needing *ne
     buf_add(to, ", \"pwd\": passwordPrompt(), \"roles\": [");
     buf_add_json(to, role);
     buf_add(to, "] });\n");
+    print_monitoring(role, store->base.settings.schedule->settings.throttle.configured ? "" : "// ", to);
 }
 
 int mongo_grants(struct store *base, const char *role, struct buf *to, struct err *err) {

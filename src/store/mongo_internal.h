@@ -292,6 +292,9 @@ int mongo_pass_finish(struct store *store, struct pass *pass, bool commit, struc
 void mongo_pass_exclude(struct store *store, struct pass *pass, const struct order *order, const char *tenant);
 void mongo_pass_end(struct store *store, struct pass *pass);
 int mongo_settle(struct store *store, const char *transaction, const char *server, enum settled *ret_settled, struct err *err);
+/* The most that a replica is behind the primary, by replSetGetStatus; PRESSURE_NONE: there is no replica that answers. */
+int64_t mongo_replica_lag(const bson_t *status);
+int mongo_pressure(struct store *store, const char *query, struct pressure *ret_pressure, struct err *err);
 int mongo_explain(struct store *store, const struct target *target, const char *key, struct arena *arena, struct record_facts *ret_facts,
                   struct err *err);
 

@@ -71,5 +71,8 @@ int pg_grants(struct store *base, const char *role, struct buf *to, struct err *
     buf_printf(to, "GRANT CONNECT ON DATABASE %s TO %s;\n", pg_quote(arena, binding.catalog->database), quoted);
     print_schemas(arena, needs, count, quoted, to);
     for (size_t i = 0; i < count; i++) print_need(&needs[i], quoted, to);
+    bool throttled = binding.schedule->settings.throttle.configured;
+    buf_printf(to, "-- So that a sweep waits for replicas that are behind and for old snapshots (throttle in lapsed.conf):\n"
+                   "%sGRANT pg_read_all_stats TO %s;\n", throttled ? "" : "-- ", quoted);
     return 0;
 }

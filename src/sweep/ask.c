@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "sweep/throttle.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -64,15 +65,20 @@ static void report_faults(struct site *site) {
     }
 }
 
+static void on_measured(void *context) { sweep_site_over(context); }
+
+/* Before the first batch it is known how others fare. */
 static void on_checked(struct job *job) {
     struct site *site = SITE_OF(job, job);
     if (job->failed) {
         site_down(site, &job->err);
-    } else {
-        for (size_t i = 0; i < site->n_settling; i++) enter_settled(site->sweep, &site->settling[i]);
-        report_faults(site);
+        sweep_site_over(site);
+        return;
     }
-    sweep_site_over(site);
+    struct engine *engine = site->sweep->engine;
+    for (size_t i = 0; i < site->n_settling; i++) enter_settled(site->sweep, &site->settling[i]);
+    report_faults(site);
+    throttle_begin(engine->throttles[engine_store_index(engine, site->conf)], on_measured, site);
 }
 
 void site_check(struct site *site) {

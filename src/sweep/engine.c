@@ -1,6 +1,7 @@
 #include "sweep/engine.h"
 
 #include "base/arena.h"
+#include "sweep/throttle.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,14 +35,25 @@ static int start_crew(struct engine *engine, size_t index, struct err *err) {
     return 0;
 }
 
+static int start_throttle(struct engine *engine, size_t index, struct err *err) {
+    const struct store_conf *conf = &engine->schedule->stores[index];
+    struct worker *worker;
+    const struct store_driver *driver = store_driver_of(conf->kind);
+    if (!driver || !driver->pressure) return 0;
+    if (start_worker(engine, conf, &worker, err)) return -1;
+    engine->throttles[index] = throttle_new(engine, conf, worker);
+    return 0;
+}
+
 int engine_start(struct engine *engine, struct schedule *schedule, struct err *err) {
     engine->schedule = schedule;
     survey_open(&engine->survey, schedule);
     engine->crews = xcalloc(schedule->n_stores, sizeof *engine->crews);
     engine->limits = xcalloc(schedule->n_targets, sizeof *engine->limits);
+    engine->throttles = xcalloc(schedule->n_stores, sizeof *engine->throttles);
     engine->tenants_worker = NULL;
     bool failed = false;
-    for (size_t i = 0; i < schedule->n_stores && !failed; i++) failed = start_crew(engine, i, err) != 0;
+    for (size_t i = 0; i < schedule->n_stores && !failed; i++) failed = start_crew(engine, i, err) || start_throttle(engine, i, err);
     failed = failed || (schedule->has_tenants && start_worker(engine, schedule->tenants.store, &engine->tenants_worker, err));
     if (!failed) return 0;
     engine_stop(engine);
@@ -51,19 +63,28 @@ int engine_start(struct engine *engine, struct schedule *schedule, struct err *e
 /* Calls `act` for every worker. */
 static void each_worker(const struct engine *engine, void (*act)(struct worker *worker)) {
     if (!engine->schedule) return;
-    for (size_t i = 0; i < engine->schedule->n_stores; i++)
+    for (size_t i = 0; i < engine->schedule->n_stores; i++) {
         for (size_t w = 0; w < engine->crews[i].count; w++) act(engine->crews[i].workers[w]);
+        if (engine->throttles[i]) act(throttle_worker(engine->throttles[i]));
+    }
     if (engine->tenants_worker) act(engine->tenants_worker);
 }
 
 void engine_stop(struct engine *engine) {
     if (!engine->schedule) return;
-    each_worker(engine, worker_stop);
+    for (size_t i = 0; i < engine->schedule->n_stores; i++) {
+        struct crew *crew = &engine->crews[i];
+        for (size_t w = 0; w < crew->count; w++) worker_stop(crew->workers[w]);
+        free(crew->workers);
+        throttle_free(engine->throttles[i]);
+    }
+    worker_stop(engine->tenants_worker);
     survey_close(&engine->survey, engine->schedule);
-    for (size_t i = 0; i < engine->schedule->n_stores; i++) free(engine->crews[i].workers);
+    free(engine->throttles);
     free(engine->crews);
     free(engine->limits);
     engine->crews = NULL;
+    engine->throttles = NULL;
     engine->limits = NULL;
     engine->tenants_worker = NULL;
     engine->schedule = NULL;

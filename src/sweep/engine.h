@@ -31,12 +31,15 @@ struct crew {
     size_t count; /* at least one */
 };
 
+struct throttle;
+
 struct engine {
     struct ev_loop *loop;
     struct journal *journal;
     struct ev_async wake;
     struct schedule *schedule;
     struct crew *crews;            /* by the store's index in the schedule */
+    struct throttle **throttles;   /* by the store's index; NULL where the store cannot be asked how others fare */
     struct worker *tenants_worker; /* NULL: the schedule has no tenants */
     unsigned char pseudonym_key[32], evidence_key[32]; /* this calendar month's; renewed between sweeps only */
     struct tenant_names tenant_names; /* read with the tenants, before a sweep enters any */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "sweep/throttle.h"
 
 #include <stddef.h>
 
@@ -152,6 +153,7 @@ void report_end(struct sweep *sweep) {
     report->ended_us = time_now_us();
     report->ended_early = sweep->stopping;
     report->verified = sweep->verified;
+    for (size_t i = 0; i < sweep->schedule->n_stores; i++) throttle_end(sweep->engine->throttles[i]);
     const struct entry entry = {.event = ENTRY_SWEEP_END, .sweep = report->number, .outcome = sweep->stopping ? "ended-early" : "done",
                                 .results = results, .n_results = n_rules};
     sweep->ticket.done = on_ended;

@@ -13,7 +13,8 @@ struct engine;
 enum veto_kind {
     VETO_CLOCK,    /* the time is in doubt */
     VETO_JOURNAL,  /* its disk has no room for what follows an intent */
-    VETO_THROTTLE, /* a store has enough to do; the one that passes by itself, so "lapsed --once" waits for it */
+    VETO_BLIND,    /* nobody can tell whether a store has enough to do */
+    VETO_THROTTLE, /* it has; the one that passes by itself, so "lapsed --once" waits for it */
 };
 
 struct veto {

@@ -144,6 +144,12 @@ void scripted_clock(int64_t ahead_us) {
     scripted_leave();
 }
 
+void scripted_pressure(struct pressure pressure) {
+    scripted_enter();
+    server.pressure = pressure;
+    scripted_leave();
+}
+
 void scripted_irrevocable(bool irrevocable) {
     scripted_enter();
     server.irrevocable = irrevocable;

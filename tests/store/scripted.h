@@ -20,6 +20,7 @@ enum scripted_verb {
     SCRIPTED_COMMIT,   /* finish(commit = true) */
     SCRIPTED_ROLLBACK,
     SCRIPTED_SETTLE,
+    SCRIPTED_PRESSURE,
     SCRIPTED_VERBS,
 };
 
@@ -43,6 +44,9 @@ bool scripted_is_locked(const char *target, int number);
  * same tenant replaces the line. NULL ends: the line is gone. */
 void scripted_tenant(const char *id, const int64_t *ends, size_t n_ends);
 void scripted_own_tables(const char *const *names, size_t count); /* what tenants_tables says; borrowed */
+
+/* How others fare; the schedule's query is answered with query_says_wait where there is one. */
+void scripted_pressure(struct pressure pressure);
 
 /* How the server's clock differs from ours. */
 void scripted_clock(int64_t ahead_us);

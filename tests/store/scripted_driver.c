@@ -368,6 +368,16 @@ static int scripted_settle(struct store *store, const char *transaction, const c
     return leave(store, result);
 }
 
+static int scripted_ask_pressure(struct store *store, const char *query, struct pressure *ret_pressure, struct err *err) {
+    bool applied;
+    int result = enter(store, SCRIPTED_PRESSURE, &applied, err);
+    if (result == 0) {
+        *ret_pressure = scripted_server()->pressure;
+        ret_pressure->query_says_wait = query && ret_pressure->query_says_wait;
+    }
+    return leave(store, result);
+}
+
 static void scripted_interrupt(struct store *store) {
     scripted_enter();
     scripted_of(store)->interrupted = true;
@@ -396,5 +406,6 @@ const struct store_driver scripted_driver = {
     .exclude = scripted_exclude,
     .end = scripted_end,
     .settle = scripted_settle,
+    .pressure = scripted_ask_pressure,
     .interrupt = scripted_interrupt,
 };

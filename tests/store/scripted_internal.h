@@ -32,6 +32,7 @@ struct scripted_server {
     bool irrevocable;
     unsigned n_batches;
     unsigned parts;
+    struct pressure pressure;
     char settled[MOST_SCRIPTED_BATCHES]; /* by batch: 'c' committed, 'r' rolled back, 0 neither */
 };
 

@@ -315,6 +315,35 @@ START_TEST(a_draft_names_collections_with_a_tenant) {
 }
 END_TEST
 
-UNIT_MAIN("mongo_check", what_cannot_be_swept_is_a_fault, advice_names_missing_and_dangerous_indexes, the_printed_grants_are_enough_and_no_more,
+static int64_t lag_seen_as(struct fixture *fixture, const char *user) {
+    const char *host = strchr(fixture->conf.url, '@') + 1;
+    struct store_conf conf = {.name = "watched", .kind = STORE_MONGODB};
+    conf.url = arena_printf(fixture->arena, "mongodb://%s@%.*s/%s?authSource=%s", user, (int)strcspn(host, "/"), host, fixture->database, fixture->database);
+    const struct store_settings settings = {.conf = &conf, .schedule = &fixture->schedule, .password = "secret"};
+    struct store *store;
+    struct pressure pressure;
+    ck_assert(!mongo_driver.open(&settings, &store, &fixture->err));
+    ck_assert_msg(!mongo_driver.pressure(store, NULL, &pressure, &fixture->err), "%s", fixture->err.text);
+    mongo_driver.close(store);
+    ck_assert_int_eq(pressure.snapshot_age_us, PRESSURE_NONE);
+    ck_assert_int_eq(pressure.lock_waits, PRESSURE_NONE);
+    return pressure.replica_lag_us;
+}
+
+/* The replica set of the tests has no replica: that is another answer than not being told. */
+START_TEST(replicas_are_seen_by_those_who_may) {
+    struct fixture fixture;
+    fixture_open(&fixture, REPLICA_SET);
+    fixture_start(&fixture);
+    fixture_command(&fixture, "{'createUser': 'plain', 'pwd': 'secret', 'roles': []}");
+    ck_assert_int_eq(lag_seen_as(&fixture, "plain"), PRESSURE_UNREADABLE);
+    fixture_command(&fixture, "{'grantRolesToUser': 'plain', 'roles': [{'role': 'clusterMonitor', 'db': 'admin'}]}");
+    ck_assert_int_eq(lag_seen_as(&fixture, "plain"), PRESSURE_NONE);
+    fixture_command(&fixture, "{'dropUser': 'plain'}");
+    fixture_close(&fixture);
+}
+END_TEST
+
+UNIT_MAIN("mongo_check", replicas_are_seen_by_those_who_may, what_cannot_be_swept_is_a_fault, advice_names_missing_and_dangerous_indexes, the_printed_grants_are_enough_and_no_more,
           a_tenants_own_collection_is_dropped_whole, undecidable_documents_are_counted_by_reason, one_document_is_explained,
           a_draft_names_collections_with_a_tenant)

@@ -391,6 +391,9 @@ START_TEST(settings) {
         {"notice = \"soon\";", "notice = \"soon\" is not a duration"},
         {"batch = { rows = 0; };", "rows is not a number from 1 to 1000000"},
         {"batch = { rows = \"5\"; };", "rows is not a number from 1"},
+        {"throttle = { query = \"DELETE FROM a\"; };", "the query "},
+        {"throttle = { lock_waits = -1; };", "lock_waits is not a number from 0 to"},
+        {"throttle = { lag = \"1 s\"; };", "unknown setting \"lag\""},
         {"batch = { workers = 17; };", "workers is not a number from 1 to 16; write one without quotes, such as workers = 2"},
         {"batch = { time = \"2 hours\"; };", "is out of range; write one from 1 ms to 1 minute"},
         {"journal = { segment = \"64 MB\"; };", "segment = \"64 MB\" is not a size; write a number and B, KiB, MiB or GiB, such as \"64 MiB\""},
@@ -399,7 +402,7 @@ START_TEST(settings) {
         {"journal = { keep = \"7\"; };", "keep: "},
         {"journal = \"x\";", "journal is a text; write journal = { … };"},
         {"clock = { tolerance = \"2 days\"; };", "is out of range"},
-        {"throttle = { };", "unknown setting \"throttle\""},
+        {"throttel = { };", "unknown setting \"throttel\""},
         {"state = \"\";", "state is empty"},
     };
     EXPECT_ALL_MAIN(cases, "stores = { main = { url = \"postgresql://h/d\"; }; };\n%s\n"

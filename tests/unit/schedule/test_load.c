@@ -103,6 +103,11 @@ START_TEST(settings_have_defaults) {
     ck_assert_int_eq(settings->batch_time_us, 100000);
     ck_assert_uint_eq(settings->batch_rows, 5000);
     ck_assert_uint_eq(settings->batch_workers, 2);
+    ck_assert(!settings->throttle.configured && !settings->throttle.query);
+    ck_assert_int_eq(settings->throttle.every_us, 5 * TIME_SECOND_US);
+    ck_assert_int_eq(settings->throttle.replica_lag_us, 10 * TIME_SECOND_US);
+    ck_assert_int_eq(settings->throttle.snapshot_age_us, 3600 * TIME_SECOND_US);
+    ck_assert_int_eq(settings->throttle.lock_waits, 20);
     ck_assert_str_eq(settings->journal_folder, "/var/lib/lapsed/journal");
     ck_assert_str_eq(settings->state_folder, "/var/lib/lapsed");
     ck_assert_str_eq(settings->run_folder, "/run/lapsed");
@@ -129,7 +134,7 @@ START_TEST(settings_are_taken) {
     struct loading loading;
     loading_load(&loading,
                  GOOD_MAIN "sweep = { every = \"90 minutes\"; window = \"22:30-24:00\"; load = \"full\"; }; notice = \"1 week\";\n"
-                           "batch = { time = \"250 ms\"; rows = 100; workers = 4; }; journal = { folder = \"/j\"; segment = \"1 GiB\"; segment_age = \"7 days\"; reserve = \"1 GiB\"; };\n"
+                           "throttle = { replica_lag = \"500 ms\"; lock_waits = 0; query = \"SELECT true\"; }; batch = { time = \"250 ms\"; rows = 100; workers = 4; }; journal = { folder = \"/j\"; segment = \"1 GiB\"; segment_age = \"7 days\"; reserve = \"1 GiB\"; };\n"
                            "state = \"here/state\"; run = \"/r\"; clock = { tolerance = \"1 second\"; }; timeout = { statement = \"5s\"; lock = \"100 milliseconds\"; };\n"
                            "survey = { every = \"2 days\"; budget = \"1 minute\"; alarm_after = \"0 days\"; };\n",
                  ONE_RULE("keep = \"1 day\";", ONE_TABLE));
@@ -143,6 +148,10 @@ START_TEST(settings_are_taken) {
     ck_assert_int_eq(settings->batch_time_us, 250000);
     ck_assert_uint_eq(settings->batch_rows, 100);
     ck_assert_uint_eq(settings->batch_workers, 4);
+    ck_assert(settings->throttle.configured);
+    ck_assert_int_eq(settings->throttle.replica_lag_us, 500000);
+    ck_assert_int_eq(settings->throttle.lock_waits, 0);
+    ck_assert_str_eq(settings->throttle.query, "SELECT true");
     ck_assert_str_eq(settings->journal_folder, "/j");
     ck_assert_int_eq(settings->journal_segment_bytes, 1 << 30);
     ck_assert_int_eq(settings->journal_segment_age_us, 7 * TIME_DAY_US);
