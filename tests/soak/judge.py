@@ -297,7 +297,7 @@ class Judge:
     # ---- nothing due is left ----
 
     def held(self, tenant, rule):
-        return any(hold.covers(tenant, rule) for hold in self.standing)
+        return any(hold.may_cover(tenant, rule) for hold in self.standing)
 
     def nothing_due_is_left(self):
         owners = {row["id"]: row for name, row in self.contents.rows.items() if name[:2] == ("main", "customers")}

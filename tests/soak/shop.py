@@ -1,7 +1,7 @@
 """The shop that the soak runs: its tables, its schedule with periods of seconds, and what a person may change in it."""
 
 TABLES = """
-CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz, logs text, name text, email text);
+CREATE TABLE customers (id bigint PRIMARY KEY, parent bigint, ended_at timestamptz, logs text, name text, email text);
 CREATE TABLE users (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers, email text);
 CREATE TABLE events (id bigint PRIMARY KEY, customer_id bigint NOT NULL, at timestamptz, note text);
 CREATE TABLE event_parts (id bigint PRIMARY KEY, event_id bigint NOT NULL REFERENCES events, note text);
@@ -39,13 +39,13 @@ SCHEDULE = """schedule = (
                 {{ keys = "cache:{{tenant}}:*"; }} ); }},
   {{ data = "Accounts"; keep = "subscription + {accounts} seconds"; if_blocked = "anonymize"; basis = "b";
     targets = ( {{ table = "customers"; tenant = "id"; dependents = ( {{ join = "users.customer_id"; when_anonymized = "purge"; }} );
-                  columns = ( "null: email", "fixed(closed): name", "as-is: ended_at, logs" ); }} ); }},
+                  columns = ( "null: email", "fixed(closed): name", "as-is: parent, ended_at, logs" ); }} ); }},
   {{ data = "Invoices"; keep = "{invoices} seconds"; at_least = "{invoices} seconds"; basis = "b";
     targets = ( {{ table = "invoices"; tenant = "customer_id"; since = "issued"; dependents = [ "invoice_lines.invoice_id" ]; }} ); }}
 );
 """
 
-TENANTS = "SELECT id AS tenant, ended_at AS subscription, logs FROM customers"
+TENANTS = "SELECT id AS tenant, parent, ended_at AS subscription, logs FROM customers"
 RULES = ("Events", "Visits", "Uploads", "Accounts", "Invoices")
 
 # Rule of each target, and what its dependents are called.
@@ -68,6 +68,11 @@ def settings():
             'timeout = { statement = "2 s"; lock = "500 ms"; };\n'
             f'notice = "{NOTICE} s";\nholds = {{ cooling_off = "{COOLING_OFF} s"; }};\n'
             'journal = { folder = "journal"; segment = "4 MiB"; reserve = "4 MiB"; };\nstate = "state";\nrun = "run";\n')
+
+
+def parent_of(tenant):
+    """Every tenth customer is a reseller, and has the nine that follow it."""
+    return tenant // 10 * 10 if tenant % 10 and tenant > 10 else None
 
 
 def period_of_own(text):

@@ -228,8 +228,8 @@ class Soak:
         for name in live("main", "visits"):
             world.sql("UPDATE visits SET ip = NULL WHERE id = %s", name[2])
             planted[name] = "live"
-        tenant = next(tenant for tenant in self.log.tenants if not any(hold.covers(tenant, "Events") for hold in self.standing))
-        if not any(hold.covers(tenant, "Events") for hold in self.standing):
+        tenant = next(tenant for tenant in self.log.tenants if not any(hold.may_cover(tenant, "Events") for hold in self.standing))
+        if not any(hold.may_cover(tenant, "Events") for hold in self.standing):
             old = datetime.fromtimestamp(rest - 300, timezone.utc)
             world.sql("INSERT INTO events VALUES (0, %s, %s, 'x')", tenant, old)
             planted["main", "events", 0] = "left"

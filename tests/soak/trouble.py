@@ -9,6 +9,7 @@ from collections import Counter
 
 import psycopg2
 
+import shop
 from own_servers import signal_all
 from programs import LAPSECTL, LAPSED
 
@@ -179,9 +180,16 @@ class Hold:
 
     def __init__(self, id, scope, value):
         self.id, self.scope, self.value, self.begin, self.end = id, scope, value, None, float("inf")
+        self.members = set()  # of a subtree: who was there for certain when it was placed
 
     def covers(self, tenant, rule):
-        return {"tenant": self.value == tenant and tenant is not None, "rule": self.value == rule, "all": True}[self.scope]
+        if self.scope in ("tenant", "subtree"):
+            return tenant is not None and (tenant == self.value or tenant in self.members)
+        return self.scope == "all" or self.value == rule
+
+    def may_cover(self, tenant, rule):
+        """Somebody who was gone when it was placed may belong to it."""
+        return self.covers(tenant, rule) or (self.scope == "subtree" and tenant is not None and shop.parent_of(tenant) == self.value)
 
 
 class Clerk(threading.Thread):
@@ -228,12 +236,14 @@ class Clerk(threading.Thread):
         if len(self.standing) >= 6:
             return self.release()
         self.number += 1
-        scope = self.chance.choices(["tenant", "rule", "all"], [12, 2, 1])[0]
-        from shop import RULES
-        value = {"tenant": lambda: self.chance.choice(list(self.log.tenants)), "rule": lambda: self.chance.choice(RULES), "all": lambda: None}[scope]()
+        scope = self.chance.choices(["tenant", "subtree", "rule", "all"], [10, 3, 2, 1])[0]
+        tenants = list(self.log.tenants)
+        value = {"tenant": lambda: self.chance.choice(tenants), "subtree": lambda: self.chance.choice([one for one in tenants if one % 10 == 0]),
+                 "rule": lambda: self.chance.choice(shop.RULES), "all": lambda: None}[scope]()
         hold = Hold(f"case-{self.number}", scope, value)
-        place = {"tenant": ["--tenant", str(value)], "rule": ["--rule", str(value)], "all": ["--all"]}[scope]
-        acknowledged = self.lapsectl("hold", *place, "--ground", "litigation", "--id", hold.id)
+        if scope == "subtree":
+            hold.members = {one for one in tenants if shop.parent_of(one) == value and self.is_running(one)}
+        acknowledged = self.lapsectl(*self.words(hold))
         if acknowledged:
             hold.begin = time.time()
         self.standing.append(hold)
@@ -249,16 +259,21 @@ class Clerk(threading.Thread):
 
     def end(self, hold):
         # Not acknowledged as yet: it is before its release may be asked for.
-        if hold.begin is None and self.until_acknowledged(*self.again(hold)):
+        if hold.begin is None and self.until_acknowledged(*self.words(hold)):
             hold.begin = time.time()
         hold.end = time.time() + self.cooling_off
         self.log.note("release", id=hold.id)
         self.until_acknowledged("release", hold.id)
         self.standing.remove(hold)
 
+    def is_running(self, tenant):
+        """It had not ended for some seconds: its row is there, and the daemon has seen it or will."""
+        return self.log.tenants[tenant].ends.possible(time.time() - 20, time.time()) == {None}
+
     @staticmethod
-    def again(hold):
-        place = {"tenant": ["--tenant", str(hold.value)], "rule": ["--rule", str(hold.value)], "all": ["--all"]}[hold.scope]
+    def words(hold):
+        place = {"tenant": ["--tenant", str(hold.value)], "subtree": ["--tenant", str(hold.value), "--subtree"], "rule": ["--rule", str(hold.value)],
+                 "all": ["--all"]}[hold.scope]
         return ["hold", *place, "--ground", "litigation", "--id", hold.id]
 
     def pause(self):

@@ -11,6 +11,7 @@ import pymongo
 import redis
 
 from log import NOTHING, History, Record, Tenant
+from shop import OWN_PERIODS, parent_of
 
 FIRST_TENANTS, MOST_TENANTS = 60, 120
 FUTURE_MS = 3600 * 1000
@@ -153,11 +154,6 @@ class Records(Sql):
 class Accounts(Sql):
     """Customers come, end, come back; an id whose customer is gone is given to somebody else."""
 
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        from shop import OWN_PERIODS
-        self.own_periods = OWN_PERIODS
-
     def choices(self):
         return [(self.come, 1), (self.end, 4), (self.resubscribe, 3), (self.own_period, 1), (self.user, 4)]
 
@@ -166,8 +162,9 @@ class Accounts(Sql):
             self.create(tenant)
 
     def create(self, tenant):
-        logs = self.chance.choice(self.own_periods)
-        attempted = self.execute(("INSERT INTO customers VALUES (%s, NULL, %s, 'CANARY-name', 'CANARY-email')", (tenant, logs)))
+        logs = self.chance.choice(OWN_PERIODS)
+        attempted = self.execute(("INSERT INTO customers VALUES (%s, %s, NULL, %s, 'CANARY-name', 'CANARY-email')",
+                                  (tenant, parent_of(tenant), logs)))
         if attempted[3] and attempted[2] is None:
             return
         known = self.log.tenants.get(tenant) or Tenant()
@@ -196,7 +193,7 @@ class Accounts(Sql):
             self.create(tenant)
 
     def own_period(self):
-        tenant, logs = self.tenant(), self.chance.choice(self.own_periods)
+        tenant, logs = self.tenant(), self.chance.choice(OWN_PERIODS)
         self.log.update(self.log.tenants[tenant].periods, logs, self.execute(("UPDATE customers SET logs = %s WHERE id = %s", (logs, tenant))),
                         f"period of {tenant}")
 
