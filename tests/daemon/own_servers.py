@@ -13,17 +13,18 @@ import redis
 
 SCRIPT = str(Path(__file__).resolve().parents[2] / "scripts" / "servers.py")
 DEADLINE = 60
-KINDS = ("POSTGRESQL", "MONGODB", "REDIS")
+KINDS = ("POSTGRESQL", "MONGODB", "MONGODB_STANDALONE", "REDIS")
 
 
 class OwnServers:
-    """PostgreSQL, MongoDB and Redis, which forgets nothing that it has answered for, unlike the one of servers.py."""
+    """PostgreSQL, MongoDB with and without a replica set, and Redis, which forgets nothing that it has answered for, unlike the one of
+    servers.py."""
 
     def __init__(self, folder):
         self.folder, self.commands = Path(folder), {}
 
     def __enter__(self):
-        subprocess.run([SCRIPT, "start", str(self.folder)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([SCRIPT, "--standalone", "start", str(self.folder)], check=True, stdout=subprocess.DEVNULL)
         self.environment = {**os.environ, **json.loads((self.folder / "servers.json").read_text())["env"]}
         with self._redis() as client:
             client.config_set("appendonly", "yes")
@@ -82,7 +83,7 @@ class OwnServers:
                 with self._redis() as client:
                     client.ping()
             else:
-                with pymongo.MongoClient(self.environment["LAPSED_TEST_MONGODB_ADMIN"], serverSelectionTimeoutMS=500) as client:
+                with pymongo.MongoClient(self.environment[f"LAPSED_TEST_{kind}_ADMIN"], serverSelectionTimeoutMS=500) as client:
                     return client.admin.command("hello")["isWritablePrimary"]
         except (psycopg2.Error, redis.RedisError, pymongo.errors.PyMongoError):
             return False

@@ -9,6 +9,7 @@ import shop
 
 PREPARED = 3.5      # seconds: a batch was prepared at most so long before its intent was entered
 MS = 1000
+IRREVOCABLE = ("solo", "cache")  # what a batch lists is tested once more when it is destroyed, after its intent
 
 
 def seconds(text):
@@ -102,7 +103,7 @@ class Journal:
 
     def leaves(self, name):
         """The leaf of this record under each key that there is."""
-        key = [{"$numberLong": str(part)} if isinstance(part, int) else part for part in name[2:]] if name[0] == "docs" else [str(part) for part in name[2:]]
+        key = [{"$numberLong": str(part)} if isinstance(part, int) else part for part in name[2:]] if name[0] in ("docs", "solo") else [str(part) for part in name[2:]]
         text = json.dumps([name[0], name[1], *key], separators=(",", ":"), ensure_ascii=False).encode()
         return [hashlib.sha256(b"\0" + hmac.new(key, text, "sha256").hexdigest().encode() + b" " + text).hexdigest() for key in self.keys]
 
@@ -122,14 +123,18 @@ class Contents:
         for table in ("events", "visits", "uploads", "invoices", "customers", "users", "event_parts", "upload_parts", "invoice_lines"):
             for (row,) in world.sql(f"SELECT row_to_json(t) FROM {table} t"):
                 self.rows["main", table, row["id"]] = row
-        for collection in world.mongodb.list_collection_names():
-            target = "kb_{tenant}" if collection.startswith("kb_") else collection
-            for document in world.mongodb[collection].find():
-                if target == "kb_{tenant}":
-                    document["customerId"] = int(collection[3:])
-                self.rows["docs", target, document["_id"]] = document
+        for store, database in (("docs", world.mongodb), ("solo", world.solo)):
+            for collection in database.list_collection_names():
+                self._collection(store, database, collection)
         for key in world.redis.scan_iter(count=1000):
             self._key(world.redis, key)
+
+    def _collection(self, store, database, collection):
+        target = "kb_{tenant}" if collection.startswith("kb_") else collection
+        for document in database[collection].find():
+            if target == "kb_{tenant}":
+                document["customerId"] = int(collection[3:])
+            self.rows[store, target, document["_id"]] = document
 
     def _key(self, client, key):
         prefix, tenant = key.split(":")[:2]
@@ -201,7 +206,7 @@ class Judge:
     def candidates(self, record, action):
         """The batches that may have taken it."""
         exact = [batch for leaf in self.journal.leaves(record.name) for batch in self.journal.by_leaf[leaf]]
-        if record.name[:2] in (("docs", "kb_{tenant}"), ("cache", "usage:{tenant}"), ("cache", "log:{tenant}")):
+        if record.name[1] in ("kb_{tenant}", "usage:{tenant}", "log:{tenant}"):
             exact = [batch for batch in self.journal.by_target[record.name[:2]] if str(record.tenant) in batch.tenants]
         # What goes with an anonymized record is purged in its batch.
         return [batch for batch in exact if batch.may_have_destroyed and (batch.action == action or record.parent)]
@@ -223,7 +228,7 @@ class Judge:
         named = "" if record.tenant is None else str(record.tenant)
         if named not in batch.tenants:
             return f"tenant {named} is not in it"
-        low, high = batch.time - (0 if batch.store == "cache" else PREPARED), (batch.over or batch.time + 60) + .001
+        low, high = batch.time - (0 if batch.store in IRREVOCABLE else PREPARED), (batch.over or batch.time + 60) + .001
         for hold in self.log.holds:
             if hold.begin and hold.covers(record.tenant, batch.rule) and self.falls_into(batch, hold.begin, hold.end):
                 return f"hold {hold.id} was acknowledged before and stood"
@@ -258,7 +263,7 @@ class Judge:
         for batch in self.candidates(record, "purge"):
             if batch.outcome != "committed" or batch.mode == "range":
                 continue
-            if batch.store == "cache" and batch.destroyed[0] < batch.records:
+            if batch.store in IRREVOCABLE and batch.destroyed[0] < batch.records:
                 self.figures["spared at the last moment"] += 1
                 continue
             self.fault(record.name, "proven", f"{record.name} is there, but {batch} has its leaf")

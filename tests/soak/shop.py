@@ -25,17 +25,21 @@ OWN_PERIODS = [None, None, "8 seconds", "12 seconds", "20 seconds", "3 seconds",
 SCHEDULE = """schedule = (
   {{ data = "Events"; keep = "{events} seconds"; basis = "b"; per_tenant = {{ column = "logs"; min = "{least} seconds"; max = "{most} seconds"; }};
     targets = ( {{ table = "events"; tenant = "customer_id"; since = "at"; dependents = [ "event_parts.event_id" ]; }},
-                {{ collection = "actions"; tenant = "customerId"; since = "at"; }},
+                {{ store = "docs"; collection = "actions"; tenant = "customerId"; since = "at"; }},
+                {{ store = "solo"; collection = "actions"; tenant = "customerId"; since = "at"; }},
                 {{ keys = "seen:{{tenant}}:*"; since = "field:at"; unit = "ms"; }},
                 {{ keys = "usage:{{tenant}}"; since = "score"; unit = "ms"; }},
                 {{ keys = "log:{{tenant}}"; since = "stream-id"; }} ); }},
   {{ data = "Visits"; anonymize = "{visits} seconds"; keep = "{visits_gone} seconds"; basis = "b";
     targets = ( {{ table = "visits"; tenant = "none"; since = "at"; marker = "anonymized_at"; columns = ( "null: ip", "as-is: country" ); }},
-                {{ collection = "views"; tenant = "none"; since = "at"; marker = "anonymizedAt"; columns = ( "null: ip", "as-is: country" ); }} ); }},
+                {{ store = "docs"; collection = "views"; tenant = "none"; since = "at"; marker = "anonymizedAt"; columns = ( "null: ip", "as-is: country" ); }},
+                {{ store = "solo"; collection = "views"; tenant = "none"; since = "at"; marker = "anonymizedAt"; columns = ( "null: ip", "as-is: country" ); }} ); }},
   {{ data = "Uploads"; keep = "subscription + {uploads} seconds"; basis = "b";
     targets = ( {{ table = "uploads"; tenant = "customer_id"; dependents = [ "upload_parts.upload_id" ]; }},
-                {{ collection = "content"; tenant = "customerId"; }},
-                {{ collection = "kb_{{tenant}}"; }},
+                {{ store = "docs"; collection = "content"; tenant = "customerId"; }},
+                {{ store = "docs"; collection = "kb_{{tenant}}"; }},
+                {{ store = "solo"; collection = "content"; tenant = "customerId"; }},
+                {{ store = "solo"; collection = "kb_{{tenant}}"; }},
                 {{ keys = "cache:{{tenant}}:*"; }} ); }},
   {{ data = "Accounts"; keep = "subscription + {accounts} seconds"; if_blocked = "anonymize"; basis = "b";
     targets = ( {{ table = "customers"; tenant = "id"; dependents = ( {{ join = "users.customer_id"; when_anonymized = "purge"; }} );
@@ -49,9 +53,10 @@ TENANTS = "SELECT id AS tenant, parent, ended_at AS subscription, logs FROM cust
 RULES = ("Events", "Visits", "Uploads", "Accounts", "Invoices")
 
 # Rule of each target, and what its dependents are called.
-TARGETS = {("main", "events"): "Events", ("docs", "actions"): "Events", ("cache", "seen:{tenant}:*"): "Events", ("cache", "usage:{tenant}"): "Events",
-           ("cache", "log:{tenant}"): "Events", ("main", "visits"): "Visits", ("docs", "views"): "Visits", ("main", "uploads"): "Uploads",
-           ("docs", "content"): "Uploads", ("docs", "kb_{tenant}"): "Uploads", ("cache", "cache:{tenant}:*"): "Uploads",
+TARGETS = {("main", "events"): "Events", ("cache", "seen:{tenant}:*"): "Events", ("cache", "usage:{tenant}"): "Events",
+           ("cache", "log:{tenant}"): "Events", ("main", "visits"): "Visits", ("main", "uploads"): "Uploads",
+           ("cache", "cache:{tenant}:*"): "Uploads", **{(store, name): rule for store in ("docs", "solo") for name, rule in
+                                                        (("actions", "Events"), ("views", "Visits"), ("content", "Uploads"), ("kb_{tenant}", "Uploads"))},
            ("main", "customers"): "Accounts", ("main", "invoices"): "Invoices"}
 FIXED = {("Visits", "anonymize"): VISITS, ("Visits", "purge"): VISITS_GONE, ("Uploads", "purge"): UPLOADS, ("Accounts", "purge"): ACCOUNTS,
          ("Accounts", "anonymize"): ACCOUNTS, ("Invoices", "purge"): INVOICES}

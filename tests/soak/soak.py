@@ -20,16 +20,18 @@ from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pymongo
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests" / "daemon"), str(Path(__file__).resolve().parent)]
 import shop  # noqa: E402
-from judge import Contents, Journal, Judge, seconds  # noqa: E402
+from judge import IRREVOCABLE, Contents, Journal, Judge, seconds  # noqa: E402
 from log import Log, Write  # noqa: E402
 from own_servers import KINDS, OwnServers  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from trouble import Clerk, Hold, Supervisor, Trouble  # noqa: E402
 from world import World, canaries  # noqa: E402
-from writers import Accounts, Documents, Keys, Records  # noqa: E402
+from writers import Accounts, Documents, Keys, Records, SoloDocuments  # noqa: E402
 
 REST_DEADLINE = 120
 DISK_MIB = 512
@@ -40,6 +42,9 @@ class Soak:
     def __init__(self, seed, rate, folder, servers):
         self.seed, self.folder, self.servers = seed, folder, servers
         self.world = World(servers.environment, ("soak", 1), folder)
+        self.world.environment["LAPSED_SOLO_PASSWORD"] = servers.environment["LAPSED_TEST_PASSWORD"]
+        with self.solo_client() as client:
+            client.admin.command("grantRolesToUser", "lapsed", roles=[{"role": "dbOwner", "db": "soak"}])
         self.world.sql(shop.TABLES)
         self.world.sql("GRANT ALL ON ALL TABLES IN SCHEMA public TO lapsed")
         self.proxies = {kind: Proxy(self.port(kind)) for kind in KINDS}
@@ -52,7 +57,10 @@ class Soak:
         self.clerk = Clerk(seed, self.log, self.world.config, self.world.environment, self.supervisor, self.write_schedule, shop.COOLING_OFF)
         parts = (seed, self.log, servers.environment, "soak", rate)
         self.accounts = Accounts(*parts)
-        self.writers = [self.accounts, Records(*parts), Documents(*parts), Keys(*parts)]
+        self.writers = [self.accounts, Records(*parts), Documents(*parts), SoloDocuments(*parts), Keys(*parts)]
+
+    def solo_client(self):
+        return pymongo.MongoClient(self.servers.environment["LAPSED_TEST_MONGODB_STANDALONE_ADMIN"], tz_aware=True)
 
     def port(self, kind):
         return int(self.servers.environment[f"LAPSED_TEST_{kind}"].split("127.0.0.1:")[1].split("/")[0])
@@ -75,7 +83,7 @@ class Soak:
 
     def configure(self):
         urls = {}
-        for store, kind in (("main", "POSTGRESQL"), ("docs", "MONGODB"), ("cache", "REDIS")):
+        for store, kind in (("main", "POSTGRESQL"), ("docs", "MONGODB"), ("solo", "MONGODB_STANDALONE"), ("cache", "REDIS")):
             url = self.world.url(kind.lower()).replace(f":{self.port(kind)}/", f":{self.proxies[kind].port}/")
             # A replica set's driver would go to the address that the set knows, past the proxy.
             urls[store] = url.replace("replicaSet=rs0", "directConnection=true")
@@ -154,6 +162,7 @@ class Soak:
 
     def read(self, rest):
         self.world.connect()
+        self.world.solo = self.solo_client().soak
         journal = Journal(self.world.journal, self.folder / "state")
         return Judge(self.log, journal, Contents(self.world), rest, self.standing)
 
@@ -180,7 +189,7 @@ class Soak:
         def certain(record):
             return any(batch.outcome == "committed" and batch.mode == "each" and batch.destroyed[0] == batch.records
                        for batch in judge.candidates(record, "purge"))
-        spared = {name for name, row in judge.contents.rows.items() if name[0] == "cache"}
+        spared = {name for name, row in judge.contents.rows.items() if name[0] in IRREVOCABLE}
         gone = [record for record in self.log.records.values() if record.certain and record.name not in judge.contents.rows and certain(record)]
         there = [self.log.records[name] for name in judge.contents.rows if name in self.log.records and name not in spared
                  and not judge.candidates(self.log.records[name], "purge")
@@ -189,7 +198,7 @@ class Soak:
                   [(record, 1) for record in chance.sample(there, min(most // 2, len(there)))]
         proof = self.folder / "record.proof"
         for record, expected in samples:
-            key = json.dumps([{"$numberLong": str(record.name[2])}]) if isinstance(record.name[2], int) and record.name[0] == "docs" else str(record.name[2])
+            key = json.dumps([{"$numberLong": str(record.name[2])}]) if isinstance(record.name[2], int) and record.name[0] in ("docs", "solo") else str(record.name[2])
             answer = self.world.lapsectl("journal", "prove", "--store", record.name[0], "--target", record.name[1], "--key", key)
             if answer.returncode != expected:
                 faults.append(f"journal prove of {record.name} exits with {answer.returncode}, not {expected}: {answer.stderr}")
@@ -218,6 +227,9 @@ class Soak:
             planted[name] = "live"
         for name in live("docs", "content"):
             world.mongodb.content.delete_one({"_id": name[2]})
+            planted[name] = "live"
+        for name in live("solo", "actions"):
+            world.solo.actions.delete_one({"_id": name[2]})
             planted[name] = "live"
         for name in live("cache", "seen:{tenant}:*"):
             world.redis.delete(name[2])
@@ -269,7 +281,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--rate", type=float, default=60, help="writes a second of each of the four writers")
+    parser.add_argument("--rate", type=float, default=60, help="writes a second of each of the five writers")
     parser.add_argument("--keep", action="store_true", help="leave the folder with the journal, the logs and the writers' log")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

@@ -81,8 +81,8 @@ def catches(pid, number):
 
 
 class Trouble(threading.Thread):
-    COMMITS = {"POSTGRESQL": b"COMMIT\0", "MONGODB": b"commitTransaction", "REDIS": b"UNLINK"}
-    STATEMENTS = {"POSTGRESQL": b"DELETE", "MONGODB": b"delete", "REDIS": b"UNLINK"}
+    COMMITS = {"POSTGRESQL": b"COMMIT\0", "MONGODB": b"commitTransaction", "MONGODB_STANDALONE": b"deletes", "REDIS": b"UNLINK"}
+    STATEMENTS = {"POSTGRESQL": b"DELETE", "MONGODB": b"deletes", "MONGODB_STANDALONE": b"deletes", "REDIS": b"UNLINK"}
 
     def __init__(self, seed, supervisor, servers, proxies, database, disk):
         super().__init__(daemon=True)

@@ -205,11 +205,12 @@ class Accounts(Sql):
 
 
 class Documents(Writer):
+    STORE, URL = "docs", "LAPSED_TEST_MONGODB_ADMIN"
     LOST = (pymongo.errors.ConnectionFailure,)
     REFUSED = (pymongo.errors.OperationFailure,)
 
     def run(self):
-        with pymongo.MongoClient(self.environment["LAPSED_TEST_MONGODB_ADMIN"]) as client:
+        with pymongo.MongoClient(self.environment[self.URL], journal=True) as client:
             self.db = client[self.database]
             super().run()
 
@@ -225,7 +226,7 @@ class Documents(Writer):
 
     def action(self):
         tenant, anchor = self.tenant(), self.anchor()
-        self.insert("actions", Record(("docs", "actions", self.key()), tenant, "Events"), {"customerId": tenant, "at": instant(anchor)}, anchor)
+        self.insert("actions", Record((self.STORE, "actions", self.key()), tenant, "Events"), {"customerId": tenant, "at": instant(anchor)}, anchor)
 
     def move(self):
         actions = [record for record in self.recent if record.name[1] == "actions"]
@@ -237,15 +238,20 @@ class Documents(Writer):
 
     def view(self):
         anchor = self.anchor()
-        self.insert("views", Record(("docs", "views", self.key()), None, "Visits"), {"at": instant(anchor), "ip": "CANARY-192.0.2.1", "country": "DE"}, anchor)
+        self.insert("views", Record((self.STORE, "views", self.key()), None, "Visits"), {"at": instant(anchor), "ip": "CANARY-192.0.2.1", "country": "DE"}, anchor)
 
     def content(self):
         tenant = self.tenant()
-        self.insert("content", Record(("docs", "content", self.key()), tenant, "Uploads"), {"customerId": tenant, "text": "CANARY-text"})
+        self.insert("content", Record((self.STORE, "content", self.key()), tenant, "Uploads"), {"customerId": tenant, "text": "CANARY-text"})
 
     def knowledge(self):
         tenant = self.tenant()
-        self.insert(f"kb_{tenant}", Record(("docs", "kb_{tenant}", self.key()), tenant, "Uploads"), {"text": "CANARY-text"})
+        self.insert(f"kb_{tenant}", Record((self.STORE, "kb_{tenant}", self.key()), tenant, "Uploads"), {"text": "CANARY-text"})
+
+
+class SoloDocuments(Documents):
+    """Without a replica set there are no transactions."""
+    STORE, URL = "solo", "LAPSED_TEST_MONGODB_STANDALONE_ADMIN"
 
 
 MOVE_SEEN = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'at', ARGV[1]) return 1 end return 0"
