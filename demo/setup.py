@@ -48,10 +48,11 @@ def write_configuration(name, folder, environment, redis_number=0, database=None
     folder.mkdir(parents=True, exist_ok=True)
     published = REPOSITORY / "etc" / name
     tenants = re.search(r"^tenants = \{.*?^\};\n", (published / "lapsed.conf").read_text(), re.DOTALL | re.MULTILINE).group(0)
+    strays = "".join(f'  {{ keys = "{keys}"; why = "{why}"; }},\n' for keys, why in getattr(product(name), "STRAY_KEYS", {}).items()).rstrip(",\n")
     lines = [f'  {store} = {{ url = "{product_url(environment, kind, database or name, redis_number, admin)}"; }};'
              for store, kind in product(name).STORES.items()]
     config = folder / ("admin.conf" if admin else "lapsed.conf")
-    config.write_text("stores = {\n" + "\n".join(lines) + "\n};\n" + tenants +
+    config.write_text("stores = {\n" + "\n".join(lines) + "\n};\n" + tenants + (f"exempt = (\n{strays}\n);\n" if strays else "") +
                       'journal = { folder = "journal"; };\nstate = "state";\nrun = "run";\n' + settings + 'schedule = "schedule.conf";\n')
     if schedule is not None:
         (folder / "schedule.conf").write_text(schedule)

@@ -10,6 +10,8 @@ from demo.periods import UTC, cutoff, edges
 
 NAME = "caasaas"
 STORES = {"main": "postgresql", "docs": "mongodb", "cache": "redis"}
+# Keys that only look like the product's: what the demo's configuration says of them.
+STRAY_KEYS = {"xcaas:*": "Another application's keys", "caas:101": "A stray of the demo: no key of the product's looks like it"}
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 EXAMPLE = "120"  # the first customer that ended 91 days ago and has invoices
 GONE = (90, 91, 92)  # customers whose row went long ago; their logs are still there

@@ -164,13 +164,19 @@ static int check_stores(const struct invocation *invocation, const struct schedu
     if (inspection_open(schedule, &inspection, &err)) return command_fail_err(invocation, &err);
     terminal_progress("reading the catalogs");
     inspection_check(inspection);
+    terminal_progress("looking what the schedule covers");
+    /* Faults and stores that are down are told below, and are reason enough. */
+    int known = EXIT_WELL;
+    bool excused = inspection->faults.count;
+    for (size_t i = 0; i < schedule->n_stores; i++) excused |= inspection->store_errors[i].code != ERR_NONE;
+    if (inspection_know(inspection, &err) && !excused) known = command_fail_err(invocation, &err);
     struct result result = {.faults = &inspection->faults, .store_errors = inspection->store_errors, .schedule = schedule};
     int advised = advise(invocation, inspection, arena, &result);
     print_result(invocation, arena, &result);
     if (inspection->faults.count) return EXIT_FAULTY;
     for (size_t i = 0; i < schedule->n_stores; i++)
         if (inspection->store_errors[i].code == ERR_CONFIG) return EXIT_FAULTY;
-    return count_errors(&result) ? EXIT_LATER : advised;
+    return count_errors(&result) ? EXIT_LATER : known ? known : advised;
 }
 
 static int run_check(const struct invocation *invocation) {

@@ -43,7 +43,8 @@ static void load_rules_file(struct loader *loader, const config_setting_t *setti
 
 static void load_main(struct loader *loader, bool allow_empty, struct files *files) {
     static const char *const known[] = {"stores", "tenants", "sweep", "schedule", "journal", "state", "run", "notice",
-                                        "batch",  "clock",   "timeout", "survey", "holds", "brakes", "throttle", "principals", NULL};
+                                        "batch",  "clock",   "timeout", "survey", "holds", "brakes", "throttle", "principals", "exempt",
+                                        "privileges", NULL};
     const config_setting_t *root = config_root_setting(&files->main.config), *schedule = config_setting_get_member(root, "schedule");
     load_known(loader, root, known);
     load_stores(loader, root);
@@ -55,6 +56,7 @@ static void load_main(struct loader *loader, bool allow_empty, struct files *fil
     else if (schedule) load_list(loader, schedule, allow_empty);
     else if (!allow_empty)
         load_fault_at(loader, (struct place){loader->file, 0}, "schedule is missing; write schedule = \"schedule.conf\"; or the list of rules itself");
+    load_exempt(loader, root); /* of what the rules do not name */
 }
 
 int schedule_load(const char *path, bool allow_empty, struct schedule **ret_schedule, struct faults *faults, struct err *err) {

@@ -55,6 +55,9 @@ const char *load_path(const struct loader *loader, const char *path);
 /* load_principals.c */
 void load_principals(struct loader *loader, const config_setting_t *root);
 
+/* load_exempt.c: after the rules */
+void load_exempt(struct loader *loader, const config_setting_t *root);
+
 /* load_stores.c */
 void load_stores(struct loader *loader, const config_setting_t *root);
 /* The store that `group` names in its setting `store`, of this kind; the only one of that kind if it names none. NULL:

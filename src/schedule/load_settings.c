@@ -142,6 +142,19 @@ static int load_number(const struct loader *loader, const config_setting_t *grou
     return standard;
 }
 
+static void load_privileges(struct loader *loader, const config_setting_t *root) {
+    static const char *const words[] = {[PRIVILEGES_WARN] = "warn", [PRIVILEGES_REFUSE] = "refuse", [PRIVILEGES_IGNORE] = "ignore"};
+    const char *text = load_string(loader, root, "privileges");
+    if (!text) return;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(text, words[i]) != 0) continue;
+        loader->schedule->settings.privileges = (enum privileges)i;
+        return;
+    }
+    load_fault(loader, config_setting_get_member(root, "privileges"), "privileges = \"%s\" is unknown; write %s", text,
+               load_choices(loader, words, sizeof words / sizeof *words));
+}
+
 static void load_batch(struct loader *loader, const config_setting_t *root) {
     struct settings *settings = &loader->schedule->settings;
     const config_setting_t *group = load_group(loader, root, "batch");
@@ -207,6 +220,7 @@ void load_settings(struct loader *loader, const config_setting_t *root) {
     }
     load_sweep(loader, root);
     load_batch(loader, root);
+    load_privileges(loader, root);
     load_brakes(loader, root);
     load_throttle(loader, root);
     for (size_t i = 0; i < sizeof amounts / sizeof *amounts; i++) load_amount(loader, root, &amounts[i]);

@@ -166,6 +166,18 @@ struct brake_limits {
     int64_t shrink;  /* percent that the list of tenants may lose from one sweep to the next */
 };
 
+/* What becomes of privileges that the schedule does not need. */
+enum privileges { PRIVILEGES_WARN /* a finding */, PRIVILEGES_REFUSE /* a fault: nothing is destroyed in that store */, PRIVILEGES_IGNORE };
+
+/* A place that holds tenants' records and needs no rule. */
+struct exemption {
+    enum target_kind kind;
+    const struct store_conf *store;
+    const char *name; /* of a table, a collection or keys; '*' stands for anything */
+    const char *why;
+    struct place place;
+};
+
 /* What may be asked of the daemon: bits of principal.may. */
 enum { MAY_HOLD = 1, MAY_RELEASE = 2, MAY_PAUSE = 4, MAY_RESUME = 8, MAY_APPROVE = 16 };
 
@@ -205,6 +217,7 @@ struct settings {
     int64_t survey_alarm_after_us; /* what is undecidable for so long is an alarm */
     int64_t cooling_off_us;      /* for how long a released hold still counts */
     struct brake_limits brakes;
+    enum privileges privileges;
     const struct principal *principals;
     size_t n_principals;
 };
@@ -222,6 +235,8 @@ struct schedule {
     size_t n_rules;
     const struct target *const *targets; /* all of them by number */
     size_t n_targets;
+    const struct exemption *exemptions;
+    size_t n_exemptions;
     struct settings settings;
 };
 

@@ -126,6 +126,13 @@ int mongo_advise(struct store *base, struct arena *arena, const struct finding *
         const struct mongo_bound *bound = &store->bound[i];
         if (bound->target && !bound->bad && advise_target(&advice, &catalog, bound, err)) return err_within(err, "collection \"%s\"", bound->target->name);
     }
+    if (mongo_cover(store, &catalog, arena, &advice.items, &advice.count, err)) return -1;
+    const char *wide = NULL;
+    int64_t n_wide = 0;
+    if (schedule->settings.privileges == PRIVILEGES_WARN && mongo_wide(store, arena, &wide, &n_wide, err)) return -1;
+    if (wide)
+        *ARENA_APPEND(arena, advice.items, advice.count) =
+            (struct finding){.code = "privileges-wide", .store = store->base.settings.conf->name, .count = n_wide, .text = wide};
     *ret_findings = advice.items;
     *ret_count = advice.count;
     return 0;

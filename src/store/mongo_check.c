@@ -166,8 +166,8 @@ static int check_parents(struct checking *checking, struct err *err) {
 
 /* ---- privileges ---- */
 
-/* The privileges of the user that is logged in; none is logged in where the server asks for no password. */
-static int read_privileges(struct mongo_store *store, bson_t *reply, bool *ret_asked, struct err *err) {
+/* None is logged in where the server asks for no password. */
+int mongo_privileges(struct mongo_store *store, bson_t *reply, bool *ret_asked, struct err *err) {
     MONGO_BSON command = BCON_NEW("connectionStatus", BCON_INT32(1), "showPrivileges", BCON_BOOL(true));
     bson_error_t error;
     bson_iter_t iter, users, first;
@@ -237,7 +237,7 @@ static int check_privileges(struct mongo_store *store, struct faults *faults, st
     bson_t reply = BSON_INITIALIZER;
     bool asked = false;
     bson_destroy(&reply);
-    int result = read_privileges(store, &reply, &asked, err);
+    int result = mongo_privileges(store, &reply, &asked, err);
     for (size_t i = 0; !result && asked && i < schedule->n_targets; i++) {
         struct checking checking = {.store = store, .faults = faults, .bound = &store->bound[i]};
         struct mongo_need *needs;
@@ -247,6 +247,20 @@ static int check_privileges(struct mongo_store *store, struct faults *faults, st
     }
     bson_destroy(&reply);
     return result;
+}
+
+/* privileges = "refuse": nothing of this store is swept with more than it needs. */
+static int refuse_wide(struct mongo_store *store, struct faults *faults, struct err *err) {
+    const struct schedule *schedule = store->base.settings.schedule;
+    const struct store_conf *conf = store->base.settings.conf;
+    const char *text;
+    int64_t count;
+    if (schedule->settings.privileges != PRIVILEGES_REFUSE) return 0;
+    if (mongo_wide(store, faults->arena, &text, &count, err)) return -1;
+    if (text) fault_add(faults, conf->place, "store \"%s\": %s", conf->name, text);
+    for (size_t i = 0; text && i < schedule->n_targets; i++)
+        if (store->bound[i].target) store->bound[i].bad = true;
+    return 0;
 }
 
 int mongo_check(struct store *base, struct faults *faults, bool *bad, struct err *err) {
@@ -262,7 +276,7 @@ int mongo_check(struct store *base, struct faults *faults, bool *bad, struct err
         struct checking checking = {.store = store, .catalog = &catalog, .faults = faults, .bound = &store->bound[i]};
         if (checking.bound->target) check_target(&checking);
     }
-    if (check_privileges(store, faults, err)) return -1;
+    if (check_privileges(store, faults, err) || refuse_wide(store, faults, err)) return -1;
     for (size_t i = 0; i < schedule->n_targets; i++) {
         struct checking checking = {.store = store, .catalog = &catalog, .faults = faults, .bound = &store->bound[i]};
         if (checking.bound->target && check_parents(&checking, err)) return -1;

@@ -22,6 +22,12 @@ static bool fits(const char *pattern, const char *name, const char **ret_id, siz
     return true;
 }
 
+bool mongo_drop_fits(const char *pattern, const char *name) {
+    const char *id;
+    size_t length;
+    return fits(pattern, name, &id, &length);
+}
+
 /* The schedule speaks of a collection of just this name. */
 static bool is_named(const struct schedule *schedule, const struct target *target, const char *name) {
     if (schedule->tenants.collection && !strcmp(schedule->tenants.collection, name)) return true;

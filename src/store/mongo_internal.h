@@ -249,6 +249,8 @@ int mongo_going_ask(struct mongo_store *store, const struct mongo_work *asking, 
 /* mongo_drop.c */
 /* The name of the tenant's own collection; NULL: it could be somebody else's, or no collection can have it. */
 char *mongo_drop_name(struct arena *arena, const struct schedule *schedule, const struct target *target, const char *tenant);
+/* Could this be the name of some tenant's collection? */
+bool mongo_drop_fits(const char *pattern, const char *name);
 /* Collections that fit the target's pattern and no tenant can be told of: two patterns have their name, or it is too long. */
 int mongo_drop_undecidable(struct mongo_store *store, const struct target *target, struct arena *arena, int64_t *ret_count, struct err *err) MUST_CHECK;
 int mongo_drop_tally(struct mongo_store *store, const struct order *order, struct arena *arena, struct tally *ret_tally, struct err *err) MUST_CHECK;
@@ -269,6 +271,14 @@ int mongo_anonymize_plan_children(struct mongo_store *store, struct mongo_work *
 /* Writes the changes to documents that are still what they were; filter as in mongo_compile for their tenant, or none for dependents. */
 int mongo_anonymize_apply(struct mongo_store *store, mongoc_client_session_t *session, const struct mongo_work *work, const char *collection,
                           const struct mongo_document *documents, size_t n_documents, bool own, int64_t *ret_changed, struct err *err) MUST_CHECK;
+
+/* mongo_cover.c: collections that hold tenants' documents and that no rule covers. */
+int mongo_cover(struct mongo_store *store, const struct mongo_catalog *catalog, struct arena *arena, struct finding **findings, size_t *n_findings,
+                struct err *err) MUST_CHECK;
+/* mongo_wide.c: what the user may do and the schedule does not need; *ret_text = NULL: nothing. */
+int mongo_wide(struct mongo_store *store, struct arena *arena, const char **ret_text, int64_t *ret_count, struct err *err) MUST_CHECK;
+/* mongo_check.c: the privileges of the user that is logged in (connectionStatus); *ret_asked: one is. The reply is filled in any case. */
+int mongo_privileges(struct mongo_store *store, bson_t *reply, bool *ret_asked, struct err *err) MUST_CHECK;
 
 /* One function for each slot of the driver, in the file that the list at the top names. */
 int mongo_tenants(struct store *store, const char *const *ids, size_t n_ids, tenant_sink *sink, void *context, struct err *err);

@@ -120,11 +120,28 @@ static int ask_server_start(struct pg_store *store, struct err *err) {
     return 0;
 }
 
+static void free_text(char **text) { free(*text); }
+
+/* A store that only looks has a session that cannot write, from its first statement on. As a startup option, because a SET behind a pooler
+ * would stay with whoever gets the connection next. The URL's own options come first. */
+static char *session_options(const struct pg_store *store) {
+    static const char read_only[] = "-c default_transaction_read_only=on";
+    struct buf options = {0};
+    if (!store->base.settings.read_only) return NULL;
+    PQconninfoOption *parts = PQconninfoParse(store->base.settings.conf->url, NULL);
+    for (PQconninfoOption *part = parts; part && part->keyword; part++)
+        if (!strcmp(part->keyword, "options") && part->val) buf_printf(&options, "%s ", part->val);
+    PQconninfoFree(parts);
+    buf_add(&options, read_only);
+    return options.text;
+}
+
 int pg_connect(struct pg_store *store, struct err *err) {
     if (store->connection && PQstatus(store->connection) == CONNECTION_OK) return 0;
     pg_disconnect(store);
-    const char *const keywords[] = {"dbname", "application_name", "client_encoding", "password", NULL};
-    const char *const values[] = {store->base.settings.conf->url, "lapsed", "UTF8", store->password, NULL};
+    __attribute__((cleanup(free_text))) char *options = session_options(store);
+    const char *const keywords[] = {"dbname", "application_name", "client_encoding", "password", options ? "options" : NULL, NULL};
+    const char *const values[] = {store->base.settings.conf->url, "lapsed", "UTF8", store->password, options, NULL};
     store->connection = PQconnectStartParams(keywords, values, 1);
     if (!store->connection) abort(); /* out of memory */
     (void)PQsetErrorVerbosity(store->connection, PQERRORS_SQLSTATE);

@@ -175,6 +175,9 @@ int pg_advise(struct store *base, struct arena *arena, const struct finding **re
         if (binding.bound[i].table) advise_bound(&advice, &binding.bound[i]);
     if (advise_conventions(&advice, err)) return -1;
     advise_tenants(&advice);
+    const struct settings *settings = &binding.schedule->settings;
+    if (pg_endpoint(store, arena, &advice.items, &advice.count, err) || pg_cover(&binding, arena, &advice.items, &advice.count, err)) return -1;
+    if (settings->privileges == PRIVILEGES_WARN && pg_wide(&binding, arena, &advice.items, &advice.count, err)) return -1;
     *ret_findings = advice.items;
     *ret_count = advice.count;
     return 0;

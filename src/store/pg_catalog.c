@@ -46,7 +46,7 @@ static const char relations_sql[] =
     "   AND r.ev_type IN ('2', '4') AND r.ev_enabled <> 'D'),"
     " c.relhasrules AND c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid"
     "   AND r.ev_type IN ('2', '4') AND r.is_instead AND r.ev_enabled <> 'D'),"
-    " greatest(c.reltuples, 0)"
+    " greatest(c.reltuples, 0), c.relrowsecurity"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_toast' ORDER BY c.oid";
 
@@ -77,6 +77,7 @@ static int read_relations(struct pg_store *store, struct pg_catalog *catalog, st
         relation->rules = pg_cell_true(result, i, 13);
         relation->instead = pg_cell_true(result, i, 14);
         relation->rows = strtod(pg_cell(result, i, 15), NULL);
+        relation->row_security = pg_cell_true(result, i, 16);
     }
     return 0;
 }

@@ -20,6 +20,7 @@ struct pg_relation {
     bool system;           /* pg_catalog, information_schema */
     bool partition;        /* is one of a partitioned table */
     struct pg_relation *partition_of; /* the table it is a partition of; NULL: none */
+    bool row_security;     /* it has row-level security, for whomever */
     bool hidden_rows;      /* row-level security would hide rows from this role */
     bool may_use, may_select, may_delete, may_update; /* this role's privileges: schema, table, table, any column */
     bool triggers, rules;  /* triggers that do more than enforce constraints; rules */

@@ -147,19 +147,35 @@ static void check_privileges(struct binding *binding) {
     }
 }
 
+/* privileges = "refuse": nothing of this store is swept with more than it needs. */
+static int refuse_wide(struct binding *binding, struct err *err) {
+    struct finding *findings = NULL;
+    size_t count = 0;
+    if (binding->schedule->settings.privileges != PRIVILEGES_REFUSE) return 0;
+    if (pg_wide(binding, binding->catalog->arena, &findings, &count, err)) return -1;
+    const struct store_conf *conf = binding->store->base.settings.conf;
+    for (size_t i = 0; i < count; i++) fault_add(binding->faults, conf->place, "store \"%s\": %s", conf->name, findings[i].text);
+    for (size_t i = 0; count && i < binding->schedule->n_targets; i++)
+        if (binding->bound[i].table) binding->bound[i].bad = true;
+    return 0;
+}
+
 static int check_all(struct binding *binding, struct err *err) {
     for (size_t i = 0; i < binding->schedule->n_targets; i++)
         if (binding->bound[i].table && check_target(binding, &binding->bound[i], err)) return -1;
     if (check_zones(binding, err)) return -1;
     check_privileges(binding);
-    return pg_check_tenants(binding, err);
+    return pg_check_tenants(binding, err) || refuse_wide(binding, err) ? -1 : 0;
 }
 
 int pg_check(struct store *base, struct faults *faults, bool *bad, struct err *err) {
     struct pg_store *store = (struct pg_store *)(void *)base;
     struct arena *arena = arena_new();
     struct binding binding;
-    if (pg_bind_into(store, arena, faults, &binding, err) || check_all(&binding, err)) {
+    struct finding *ignored = NULL; /* for advise */
+    size_t n_ignored = 0;
+    if (pg_connect(store, err) || pg_endpoint(store, arena, &ignored, &n_ignored, err) || pg_bind_into(store, arena, faults, &binding, err) ||
+        check_all(&binding, err)) {
         arena_free(arena);
         return -1;
     }

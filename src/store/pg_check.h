@@ -34,9 +34,17 @@ struct pg_need {
     bool select, delete;
     bool *select_columns, *update_columns; /* as table.columns */
 };
+bool pg_need_writes(const struct pg_need *need);
 size_t pg_needs(const struct binding *binding, struct pg_need **ret_needs);
 /* This relation's need, added if there is none yet; valid until the next one is added. */
 struct pg_need *pg_need_of(struct arena *arena, struct pg_need **needs, size_t *count, const struct pg_relation *relation, const struct target *target);
+
+/* pg_cover.c: tables that hold tenants' records and that no rule covers. */
+int pg_cover(const struct binding *binding, struct arena *arena, struct finding **findings, size_t *n_findings, struct err *err) MUST_CHECK;
+/* pg_wide.c: what the role may do and the schedule does not need. */
+int pg_wide(struct binding *binding, struct arena *arena, struct finding **findings, size_t *n_findings, struct err *err) MUST_CHECK;
+/* pg_endpoint.c: is this a server that can be written to, and that keeps what is committed? Not: ERR_UNAVAILABLE, ERR_CONFIG. */
+int pg_endpoint(struct pg_store *store, struct arena *arena, struct finding **findings, size_t *n_findings, struct err *err) MUST_CHECK;
 
 /* Types whose values stand for a tenant the same way in every store. */
 bool pg_type_identifies(Oid type);

@@ -55,6 +55,15 @@ static void print_schemas(struct arena *arena, const struct pg_need *needs, size
     }
 }
 
+/* Hidden rows would look destroyed, and a policy that hides none today may hide some tomorrow. */
+static void print_bypass(const struct pg_need *needs, size_t count, const char *role, struct buf *to) {
+    for (size_t i = 0; i < count; i++) {
+        if (!needs[i].relation->row_security) continue;
+        buf_printf(to, "-- %s has row-level security:\nALTER ROLE %s BYPASSRLS;\n", needs[i].relation->table.quoted, role);
+        return;
+    }
+}
+
 static void free_arena(struct arena **arena) { arena_free(*arena); }
 
 int pg_grants(struct store *base, const char *role, struct buf *to, struct err *err) {
@@ -71,6 +80,7 @@ int pg_grants(struct store *base, const char *role, struct buf *to, struct err *
     buf_printf(to, "GRANT CONNECT ON DATABASE %s TO %s;\n", pg_quote(arena, binding.catalog->database), quoted);
     print_schemas(arena, needs, count, quoted, to);
     for (size_t i = 0; i < count; i++) print_need(&needs[i], quoted, to);
+    print_bypass(needs, count, quoted, to);
     bool throttled = binding.schedule->settings.throttle.configured;
     buf_printf(to, "-- So that a sweep waits for replicas that are behind and for old snapshots (throttle in lapsed.conf):\n"
                    "%sGRANT pg_read_all_stats TO %s;\n", throttled ? "" : "-- ", quoted);

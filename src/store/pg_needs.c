@@ -11,6 +11,12 @@ struct collection {
     size_t count;
 };
 
+bool pg_need_writes(const struct pg_need *need) {
+    bool writes = need->delete;
+    for (size_t i = 0; i < need->relation->table.n_columns; i++) writes |= need->update_columns[i];
+    return writes;
+}
+
 struct pg_need *pg_need_of(struct arena *arena, struct pg_need **needs, size_t *count, const struct pg_relation *relation,
                            const struct target *target) {
     for (size_t i = 0; i < *count; i++)

@@ -93,6 +93,21 @@ static int check_permissions(struct redis_store *store, struct arena *arena, str
     return 0;
 }
 
+/* privileges = "refuse": nothing of this store is swept with more than it needs. */
+static int refuse_wide(struct redis_store *store, struct faults *faults, bool *bad, struct err *err) {
+    const struct schedule *schedule = store->base.settings.schedule;
+    const struct store_conf *conf = store->base.settings.conf;
+    const char *text;
+    if (schedule->settings.privileges != PRIVILEGES_REFUSE) return 0;
+    if (redis_wide(store, faults->arena, &text, err) < 0) return -1;
+    if (text) fault_add(faults, conf->place, "store \"%s\": %s", conf->name, text);
+    for (size_t i = 0; text && i < schedule->n_targets; i++) {
+        if (schedule->targets[i]->store != conf) continue;
+        store->bound[i].bad = bad[i] = true;
+    }
+    return 0;
+}
+
 int redis_check(struct store *base, struct faults *faults, bool *bad, struct err *err) {
     struct redis_store *store = redis_of(base);
     const struct schedule *schedule = store->base.settings.schedule;
@@ -105,6 +120,7 @@ int redis_check(struct store *base, struct faults *faults, bool *bad, struct err
         result = check_permissions(store, arena, &store->bound[i], faults, err);
         bad[i] = bad[i] || store->bound[i].bad;
     }
+    if (result == 0) result = refuse_wide(store, faults, bad, err);
     arena_free(arena);
     return result;
 }
@@ -142,6 +158,10 @@ int redis_advise(struct store *base, struct arena *arena, const struct finding *
             .code = "expiry", .grade = FINDING_NOTE, .store = name, .count = n_expiring,
             .text = arena_printf(arena, "%s keys of the database have a time to live: the server drops them by itself, also under a hold",
                                  text_number(n_expiring).text)};
+    if (redis_cover(store, arena, &findings, &n_findings, err) < 0) return -1;
+    const char *wide = NULL;
+    if (store->base.settings.schedule->settings.privileges == PRIVILEGES_WARN && redis_wide(store, arena, &wide, err) < 0) return -1;
+    if (wide) *ARENA_APPEND(arena, findings, n_findings) = (struct finding){.code = "privileges-wide", .store = name, .count = 1, .text = wide};
     *ret_findings = findings;
     *ret_count = n_findings;
     return 0;

@@ -253,6 +253,11 @@ enum { REDIS_MOST_NEEDS = 32 };
 /* The commands that this target needs, in lower case; NULL: what every schedule needs. Returns how many. */
 size_t redis_needs(const struct redis_bound *bound, const char **ret_commands);
 
+/* redis_cover.c: keys that name a tenant and that no pattern covers. After the tenants are known. */
+int redis_cover(struct redis_store *store, struct arena *arena, struct finding **findings, size_t *n_findings, struct err *err) MUST_CHECK;
+/* redis_wide.c: what the user may do and the schedule does not need; *ret_text = NULL: nothing. */
+int redis_wide(struct redis_store *store, struct arena *arena, const char **ret_text, struct err *err) MUST_CHECK;
+
 /* redis_tally.c */
 struct redis_tally;
 struct redis_tally *redis_tally_new(void);

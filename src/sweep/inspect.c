@@ -81,16 +81,26 @@ static int read_holds(struct inspection *inspection, int64_t now_us, struct err 
     return 0;
 }
 
+static void tell_tenants(struct inspection *inspection) {
+    for (size_t i = 0; i < inspection->schedule->n_stores; i++) {
+        struct store *store = inspection->stores[i];
+        if (store && store_driver(store)->know) store_driver(store)->know(store, inspection->tenants);
+    }
+}
+
+int inspection_know(struct inspection *inspection, struct err *err) {
+    if (read_tenants(inspection, err)) return -1;
+    tell_tenants(inspection);
+    return 0;
+}
+
 int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *err) {
     if (read_tenants(inspection, err)) return -1;
     const struct schedule *schedule = inspection->schedule;
     if (history_load(schedule->settings.state_folder, &inspection->history, err)) return -1;
     /* As the sweep does before it plans; not saved. */
     history_note(inspection->history, schedule, inspection->tenants, now_us);
-    for (size_t i = 0; i < schedule->n_stores; i++) {
-        struct store *store = inspection->stores[i];
-        if (store && store_driver(store)->know) store_driver(store)->know(store, inspection->tenants);
-    }
+    tell_tenants(inspection);
     if (read_holds(inspection, now_us, err)) return -1;
     inspection->plan = plan_make(inspection->arena, schedule, inspection->tenants, inspection->history, inspection->own_tables,
                                  inspection->n_own_tables, &inspection->holds, now_us);

@@ -41,6 +41,8 @@ struct inspection {
 int inspection_open(const struct schedule *schedule, struct inspection **ret_inspection, struct err *err) MUST_CHECK;
 /* Asks every store for its clock and binds its targets to its catalog: fills store_errors, faults and bad. */
 void inspection_check(struct inspection *inspection);
+/* Reads the tenants and tells the stores of them. After inspection_check; inspection_plan does it too. */
+int inspection_know(struct inspection *inspection, struct err *err) MUST_CHECK;
 /* Reads the tenants and the periods in force and makes the plan. After inspection_check. */
 int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *err) MUST_CHECK;
 /* Counts every order of the plan and leaves out the own records that wait; a store that fails now is noted in store_errors. */

@@ -60,7 +60,7 @@ static void note_left(struct sweep *sweep, const struct order *order, const stru
     if (order->blocked_only) return; /* its records are the blocked ones of the purge beside it */
     rule->blocked += tally->n_blocked_records;
     for (size_t i = 0; i < tally->n_blocked; i++)
-        report_wait(sweep, rule->rule, arena_printf(sweep->arena, "%s still refers to them", tally->blocked[i].by), tally->blocked[i].count);
+        report_wait(sweep, rule->rule, arena_printf(sweep->arena, "blocked by %s", tally->blocked[i].by), tally->blocked[i].count);
     (void)note_oldest(sweep, order, tally->blocked_tenants, tally->n_blocked_tenants);
     if (!tally->records) return;
     if (rule->left >= 0) rule->left += tally->records;

@@ -10,7 +10,7 @@ struct sweep;
 
 /* Due records that are still there. */
 struct wait {
-    const char *why; /* for people: "held", "invoices still refer to them" */
+    const char *why; /* for people: "held", "blocked by invoices" */
     int64_t records; /* -1: not known */
 };
 

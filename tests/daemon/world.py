@@ -105,13 +105,15 @@ class World(Base):
     def url(self, kind):
         return setup.url(self.servers, kind, self.database, self.redis_number)
 
-    def configure(self, schedule, tenants=None, settings=None, kinds=("main",)):
-        """lapsed.conf with these stores and this schedule; `tenants` is an SQL query with the end "subscription"."""
+    def configure(self, schedule, tenants=None, settings=None, kinds=("main",), privileges=None):
+        """lapsed.conf with these stores and this schedule; `tenants` is an SQL query with the end "subscription". That the user may do
+        more than it needs is nothing new here."""
         of = {"main": "postgresql", "docs": "mongodb", "cache": "redis"}
         text = "stores = { " + " ".join(f'{name} = {{ url = "{self.url(of[name])}"; }};' for name in kinds) + " };\n"
         if tenants:
             text += f'tenants = {{ store = "main"; ends = [ "subscription" ]; query = "{tenants}"; }};\n'
         text += 'journal = { folder = "journal"; };\nstate = "state";\nrun = "run";\n'
+        text += 'privileges = "ignore";\n' if privileges is None else f'privileges = "{privileges}";\n'
         text += (idle() if settings is None else settings) + 'schedule = "schedule.conf";\n'
         self.config.write_text(text)
         (self.folder / "schedule.conf").write_text(schedule)

@@ -190,6 +190,9 @@ START_TEST(advice) {
         {"dependent-by-name", "add dependents = [ \"notes.log_id\" ]"},
         {"trigger", "\"logs\" has a trigger"},
         {"tenants-slow", "return the plain column AS tenant"},
+        {"uncovered", "\"customers\" holds tenants' records (it is the tenants' own, and has \"name\")"},
+        {"uncovered", "\"cites\" holds tenants' records (it refers to \"logs\")"},
+        {"privileges-wide", "is a superuser"},
     };
     ck_assert_uint_eq(count, sizeof expected / sizeof *expected);
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {

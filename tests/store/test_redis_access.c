@@ -234,9 +234,11 @@ START_TEST(keys_that_expire_by_themselves_are_advised_of) {
     const struct finding *findings;
     size_t n_findings;
     ck_assert_int_eq(redis_driver.advise(world.store, world.arena, &findings, &n_findings, &world.err), 0);
-    ck_assert_uint_eq(n_findings, 1);
+    ck_assert_uint_eq(n_findings, 2);
     ck_assert_str_eq(findings[0].code, "expiry");
     ck_assert_int_eq(findings[0].count, 1);
+    ck_assert_int_eq(findings[0].grade, FINDING_NOTE);
+    ck_assert_str_eq(findings[1].code, "privileges-wide");
 }
 END_TEST
 

@@ -168,7 +168,7 @@ START_TEST(what_waits_is_told_with_its_reason) {
     scripted_put("logs", 4, "a", now_us - 400 * TIME_DAY_US);
     scripted_block_record("logs", 4, "invoices");
     noted_sweep();
-    ck_assert_str_eq(status.rules[0].waits, "[{\"why\":\"invoices still refers to them\",\"records\":1},{\"why\":\"held\",\"records\":2}]");
+    ck_assert_str_eq(status.rules[0].waits, "[{\"why\":\"blocked by invoices\",\"records\":1},{\"why\":\"held\",\"records\":2}]");
     ck_assert_int_eq(status.rules[0].left, 0);
     ck_assert(status.rules[0].oldest_due_us >= now_us - 102 * TIME_DAY_US && status.rules[0].oldest_due_us <= now_us - 100 * TIME_DAY_US);
     status_free(&status);
