@@ -62,6 +62,8 @@ STORE_SHARED  := $(patsubst %.c,$(B)/%.o,$(filter-out tests/store/test_%,$(wildc
 FUZZERS     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS     := $(FUZZERS:%=$(B)/replay/%)
 fuzz_seeds   = $(if $(filter schedule,$(1)),etc etc/caasaas etc/casso tests/unit/schedule/example,tests/fuzz/$(1))
+# What the tests of the daemon run beside it.
+DAEMON_TESTS  := $(patsubst tests/daemon/%.c,$(B)/daemon/%,$(wildcard tests/daemon/*.c))
 PYTHON = /usr/bin/python3
 
 # A folder has that name.
@@ -98,6 +100,10 @@ $(B)/replay/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(B)/liblapsed.
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
 
+$(B)/daemon/%: $(B)/tests/daemon/%.o $(B)/liblapsed.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
+
 $(B)/bench/%: $(B)/bench/%.o $(B)/liblapsed.a
 	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
 
@@ -112,7 +118,7 @@ check-unit: $(UNIT_TESTS) $(REPLAYS)
 # Against real servers, started for the run: their addresses are in the environment (scripts/servers.py says which).
 check-store: $(STORE_TESTS)
 	@scripts/servers.py --standalone run $(B)/servers-store -- sh -c 'failed=0; for t in $(STORE_TESTS); do $$t || failed=1; done; exit $$failed'
-check-daemon: $(PROGRAMS)
+check-daemon: $(PROGRAMS) $(DAEMON_TESTS)
 	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q -rs tests/daemon
 demo: $(PROGRAMS)
 	@demo/run.py --build $(B) $(if $(KEEP),--keep) $(if $(COPIES),--copies $(COPIES))
@@ -129,7 +135,7 @@ bench-quick: $(PROGRAMS)
 soak: $(PROGRAMS)
 	LAPSED_BUILD=$(B) $(PYTHON) tests/soak/soak.py --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep)
 
-tests: $(PROGRAMS) $(UNIT_TESTS) $(STORE_TESTS) $(REPLAYS)
+tests: $(PROGRAMS) $(UNIT_TESTS) $(STORE_TESTS) $(DAEMON_TESTS) $(REPLAYS)
 
 MANUAL = $(wildcard doc/*.[158])
 INSTALL = install -D

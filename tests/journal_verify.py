@@ -194,8 +194,10 @@ class Verification:
 
 
 def verify(folder, keys, older):
-    closed = sorted(folder.glob("journal-*.jsonl"), key=lambda path: path.name)
-    files = [*closed, folder / "journal.jsonl"]
+    closed, opened = sorted(folder.glob("journal-*.jsonl"), key=lambda path: path.name), folder / "journal.jsonl"
+    if closed and opened.exists() and opened.samefile(closed[-1]):
+        closed.pop()  # it is just being closed
+    files = [*closed, opened]
     if not closed and not files[-1].exists():
         print("no journal")
         return 74

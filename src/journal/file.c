@@ -64,6 +64,11 @@ static int examine_size(const struct file *file, int64_t expected, struct err *e
                    file->folder->path, size, expected);
 }
 
+int file_check(const struct file *file, struct err *err) {
+    int64_t size;
+    return examine(file, &size, err);
+}
+
 int file_reserve(struct file *file, int64_t length, struct err *err) {
     if (!file->kept || !room_take(file->fd, SEGMENT_OPEN, file->bytes, length + file->kept, &file->room_end, err)) return 0;
     return err_within(err, "journal \"%s\"", file->folder->path);

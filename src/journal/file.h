@@ -28,6 +28,8 @@ struct cut {
 
 /* Opens the open segment, or makes it where there is none. */
 int file_open(struct file *file, const struct folder *folder, bool create, struct err *err) MUST_CHECK;
+/* Whether folder and file still are those that we write to, and nothing of what is on disk was taken away. */
+int file_check(const struct file *file, struct err *err) MUST_CHECK;
 /* Room for a group of that length, and for what is kept behind it. ERR_UNAVAILABLE: there is none; nothing is broken. */
 int file_reserve(struct file *file, int64_t length, struct err *err) MUST_CHECK;
 /* One write and one fdatasync. After an error the file is broken: nothing of `text` counts as written. */

@@ -102,6 +102,7 @@ static size_t take_lines(struct merkle_tree *tree, const char *piece, size_t len
 /* Brings the second tree up to the first, from what the file says. */
 static int read_back(struct writer *writer, struct err *err) {
     const struct file *file = &writer->file;
+    if (file_check(file, err)) return -1; /* what can be put back again is no alteration */
     char *piece = xmalloc(READ_BACK_BYTES);
     int result = 0;
     while (!result && writer->read_back_bytes < file->bytes) {

@@ -1,0 +1,161 @@
+"""Every file system call of the journal fails in turn, or is the last thing that the process does: strace counts the calls of a
+run that opens it with a key that is being replaced, enters batches with evidence, closes segments, signs and removes old
+segments, and then injects at each of them. Afterwards a start continues, nothing that was said to be entered is lost,
+nothing that was said to have failed is there, and both verifiers find the journal whole."""
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from programs import BUILD, DEADLINE, LAPSECTL, REPOSITORY, Journal
+
+sys.path.insert(0, str(REPOSITORY / "tests"))
+import journal_verify  # noqa: E402
+
+STEPS = BUILD / "daemon" / "journal_steps"
+CALLS = ["mkdir", "openat", "write", "pwrite64", "fdatasync", "fsync", "rename", "renameat", "linkat", "unlinkat", "ftruncate", "fchmod",
+         "fallocate"]
+TAKES_ROOM = {"mkdir", "openat", "write", "pwrite64", "rename", "renameat", "linkat", "fallocate"}
+CAN_BE_INTERRUPTED = {"openat", "write", "fdatasync", "fallocate"}
+ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # which needs ptrace for itself
+AT_ONCE = 3  # they wait for the disk more than they work
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A journal with segments that are past their period, and a key that is to be replaced by another one."""
+    folder = tmp_path_factory.mktemp("template")
+    if not STEPS.exists():
+        subprocess.run(["make", "-s", f"B={BUILD}", str(STEPS)], cwd=REPOSITORY, check=True)
+    state = folder / "state"
+    state.mkdir()
+    assert steps(folder, 3).returncode == 0
+    (state / "journal.key").rename(state / "journal.key.old")
+    name = (state / "journal.pub").read_text().split("+")[0]
+    subprocess.run([LAPSECTL, "keygen", "--name", name, "--out", state / "journal.key"], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def steps(folder, days=0, wrapper=()):
+    return subprocess.run([*wrapper, STEPS, folder / "journal", folder / "state", str(days)], env=ENVIRONMENT, text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=DEADLINE)
+
+
+def traced(log, inject=None):
+    return ["strace", "-f", "-y", "-qq", "-o", str(log), "-e", "trace=" + ",".join(CALLS), *(["-e", f"inject={inject}"] if inject else [])]
+
+
+@pytest.fixture(scope="module")
+def calls(template, tmp_path_factory):
+    """(call, its number in its thread, the file's name), of every call on the journal or its state."""
+    folder = tmp_path_factory.mktemp("counted")
+    shutil.copytree(template, folder, dirs_exist_ok=True)
+    assert steps(folder, wrapper=traced(folder / "log")).returncode == 0
+    counts, found = Counter(), {}
+    for line in (folder / "log").read_text().splitlines():
+        match = re.match(r"(\d+) +(\w+)\((.*)", line)
+        if not match:
+            continue  # the end of a call that another thread's came into
+        thread, call, arguments = match.groups()
+        counts[thread, call] += 1
+        if str(folder) in arguments:
+            names = re.findall(r'"([^"]*)"', arguments) if call != "write" else re.findall(r"<([^>]*)>", arguments)
+            found.setdefault((call, counts[thread, call]), os.path.basename((names or re.findall(r"<([^>]*)>", arguments))[-1]))
+    return [(call, number, name) for (call, number), name in sorted(found.items())]
+
+
+def entered(run):
+    """{(sweep, batch): whether it was said to be entered}"""
+    return {(int(sweep), int(batch)): word == "entered" for sweep, batch, word in (line.split() for line in run.stdout.splitlines())}
+
+
+@functools.lru_cache(maxsize=10000)
+def openssl_accepts(*arguments, _openssl=journal_verify.openssl_accepts):
+    return _openssl(*arguments)
+
+
+def verdicts(folder):
+    """What both verifiers say."""
+    vkey = folder / "state" / "journal.pub"
+    ours = subprocess.run([LAPSECTL, "journal", "verify", "--folder", folder / "journal", "--vkey", vkey], env=ENVIRONMENT, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE)
+    return ours.returncode, journal_verify.verify(folder / "journal", journal_verify.read_keys(vkey), None), ours.stdout
+
+
+def strike(template, folder, fault, call, number):
+    """One run with this fault; what is wrong afterwards, or None."""
+    shutil.copytree(template, folder)
+    before = {(intent["sweep"], intent["batch"]) for intent in Journal(folder / "journal").entries("intent")}
+    run = steps(folder, wrapper=traced(folder / "log", f"{call}:{fault}:when={number}"))
+    killed = fault == "signal=KILL"
+    if run.returncode not in ((-9, 137, 0) if killed else (0, 74, 127)):  # 127: not even its libraries could be opened
+        return f"it ended with {run.returncode}: {run.stderr}"
+    if killed and run.returncode and Path(folder, "journal/journal.jsonl").read_bytes().endswith(b"\n"):
+        ours, other, text = verdicts(folder)
+        if ours != other or ours not in (0, 2):
+            return f"before the restart one verifier says {ours}, the other {other}: {text}"
+    again = steps(folder)
+    if again.returncode:
+        return f"the restart ended with {again.returncode}: {again.stderr}"
+    ours, other, text = verdicts(folder)
+    if (ours, other) != (0, 0):
+        return f"one verifier says {ours}, the other {other}: {text}"
+    said = {**entered(run), **entered(again)}
+    there = [(intent["sweep"], intent["batch"]) for intent in Journal(folder / "journal").entries("intent")]
+    kept = [batch for batch in there if batch not in before]
+    acknowledged = {batch for batch, done in said.items() if done}
+    if len(kept) != len(set(kept)) or not acknowledged <= set(kept):
+        return f"entered were {sorted(acknowledged)}, in the journal are {kept}"
+    if len(set(kept) - acknowledged) > killed:  # the one that it died on may be there
+        return f"entered were only {sorted(acknowledged)}, in the journal are {kept}"
+    return None
+
+
+def strike_all(template, tmp_path, monkeypatch, fault, calls):
+    monkeypatch.setattr(journal_verify, "openssl_accepts", openssl_accepts)
+    def one(place):
+        call, number, name = place
+        folder = tmp_path / f"{call}{number}"
+        wrong = strike(template, folder, fault, call, number)
+        shutil.rmtree(folder)
+        return f"{fault} at {call} {number} ({name}): {wrong}" if wrong else None
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        wrong = [text for text in pool.map(one, calls) if text]
+    assert not wrong, f"{len(wrong)} of {len(calls)}:\n" + "\n".join(wrong)
+
+
+def first_and_last_of_each_kind(calls):
+    kinds = {}
+    for call, number, name in calls:
+        kinds.setdefault((call, re.sub(r"\d+", "N", name)), []).append((call, number, name))
+    return sorted({place for places in kinds.values() for place in (places[0], places[-1])})
+
+
+def test_killed_at_every_call(template, tmp_path, monkeypatch, calls):
+    assert len(calls) > 100 and {call for call, _, _ in calls} >= {"openat", "write", "fdatasync", "fsync", "renameat", "linkat", "unlinkat", "ftruncate", "fchmod", "fallocate"}
+    strike_all(template, tmp_path, monkeypatch, "signal=KILL", calls)
+
+
+def test_every_call_fails(template, tmp_path, monkeypatch, calls):
+    strike_all(template, tmp_path, monkeypatch, "error=EIO", calls)
+
+
+def test_the_disk_is_full_at_every_call(template, tmp_path, monkeypatch, calls):
+    strike_all(template, tmp_path, monkeypatch, "error=ENOSPC", first_and_last_of_each_kind([place for place in calls if place[0] in TAKES_ROOM]))
+
+
+def test_calls_are_interrupted(template, tmp_path, monkeypatch, calls):
+    strike_all(template, tmp_path, monkeypatch, "error=EINTR", first_and_last_of_each_kind([place for place in calls if place[0] in CAN_BE_INTERRUPTED]))
+
+
+def test_the_disk_fails_for_good(template, tmp_path, monkeypatch, calls):
+    """From that call on, every call of its kind fails: whatever is said to be entered is there all the same."""
+    later = [(call, f"{number}+", name) for call, number, name in first_and_last_of_each_kind(calls)]
+    strike_all(template, tmp_path, monkeypatch, "error=EIO", later)

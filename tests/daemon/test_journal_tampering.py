@@ -1,0 +1,192 @@
+"""Somebody lays hands on the journal while the daemon writes to it: it notices within one group, destroys nothing more, stays
+alive, and goes on when everything is as it was."""
+import os
+import shutil
+import signal
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+
+from world import idle
+
+SLOW = idle("gentle", "batch = { rows = 10; };\n")
+
+
+@contextmanager
+def away(path):
+    aside = path.with_name(path.name + ".away")
+    path.rename(aside)
+    yield
+    aside.rename(path)
+
+
+@contextmanager
+def replaced(path):
+    with away(path):
+        if path.is_dir():
+            path.mkdir()
+        shutil.copy(path.with_name(path.name + ".away"), path)
+        yield
+        path.unlink()
+
+
+@contextmanager
+def another_folder(path):
+    with away(path):
+        shutil.copytree(path.with_name(path.name + ".away"), path)
+        yield
+        shutil.rmtree(path)
+
+
+@contextmanager
+def truncated(path):
+    whole = path.read_bytes()
+    os.truncate(path, len(whole) // 2)
+    yield
+    with path.open("r+b") as file:
+        file.write(whole)
+
+
+@contextmanager
+def linked(path):
+    other = path.with_name("second")
+    os.link(path, other)
+    yield
+    other.unlink()
+
+
+@contextmanager
+def opened_to_all(path):
+    mode = path.stat().st_mode & 0o7777
+    path.chmod(0o777 if path.is_dir() else 0o666)
+    yield
+    path.chmod(mode)
+
+
+@contextmanager
+def given_away(path):
+    before = path.stat()
+    try:
+        os.chown(path, 65534, before.st_gid)
+    except PermissionError:
+        pytest.skip("this takes root")
+    yield
+    os.chown(path, before.st_uid, before.st_gid)
+
+
+@contextmanager
+def hidden(path):
+    other = path.with_name("over")
+    other.mkdir()
+    if subprocess.run(["mount", "--bind", str(other), str(path)], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("nothing can be mounted here; it takes root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+OPEN, FOLDER, LOCK = "journal/journal.jsonl", "journal", "journal/lock"
+
+
+@pytest.mark.parametrize("name, tamper, message", [
+    (OPEN, away, "journal.jsonl was removed or replaced"),
+    (OPEN, replaced, "journal.jsonl was removed or replaced"),
+    (OPEN, truncated, "journal.jsonl was truncated"),
+    (OPEN, linked, "journal.jsonl got a second name"),
+    (OPEN, opened_to_all, "journal.jsonl got other permissions"),
+    (OPEN, given_away, "journal.jsonl got another owner"),
+    (FOLDER, away, "was removed, replaced or hidden"),
+    (FOLDER, another_folder, "was removed, replaced or hidden"),
+    (FOLDER, hidden, "was removed, replaced or hidden"),
+    (FOLDER, opened_to_all, "got other permissions"),
+    (LOCK, away, "lock was removed or replaced"),
+], ids=lambda value: getattr(value, "__name__", None) or (value if "/" in value or value == FOLDER else ""))
+def test_tampering_stops_destruction_until_it_is_undone(world, name, tamper, message):
+    world.simple(rows=1500, due=1000, settings=SLOW)
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for("outcome", 3)
+    with tamper(world.folder / name):
+        daemon.wait_for_log(message)
+        wait_for_status(world, daemon)
+        left = old_events(world)
+        assert 0 < left < 1000
+        ask_again(daemon)
+        assert old_events(world) == left and daemon.process.poll() is None
+    daemon.sweep()
+    assert daemon.stop() == 0
+    assert_all_gone(world)
+
+
+def wait_for_status(world, daemon):
+    status = world.folder / "run" / "status.json"  # lapsectl looks at the lock first
+    daemon.until(lambda: "the journal cannot be written" in status.read_text(), "waiting in the status")
+
+
+def ask_again(daemon):
+    """One more sweep ends at once."""
+    before = daemon.log.count(" ended early: 0 records purged")
+    daemon.send(signal.SIGUSR1)
+    daemon.until(lambda: daemon.log.count(" ended early: 0 records purged") > before, "another sweep that ends at once")
+
+
+@pytest.mark.parametrize("tamper", [away, replaced, truncated, linked, opened_to_all])
+def test_evidence_that_was_tampered_with_is_not_gone_on_with(world, tamper):
+    """The group fails, the sweep ends; the next one begins a segment with evidence of its own."""
+    world.simple(rows=1500, due=1000, settings=SLOW)
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for("outcome", 3)
+    [path] = (world.folder / "journal").glob("evidence-*")
+    with tamper(path):
+        daemon.wait_for_log(f"{path.name} ")
+        daemon.wait_for("sweep-end")
+        left = old_events(world)
+        assert 0 < left < 1000
+    daemon.sweep()
+    assert daemon.stop() == 0
+    assert len(list((world.folder / "journal").glob("evidence-*"))) == 2
+    assert_all_gone(world)
+
+
+def test_foreign_bytes_are_kept_aside_and_said(world):
+    world.simple(rows=1500, due=1000, settings=SLOW)
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for("outcome", 3)
+    with (world.folder / OPEN).open("ab") as file:
+        file.write(b"somebody was here\n")
+    daemon.wait_for_log("something else wrote to it")
+    wait_for_status(world, daemon)
+    daemon.sweep()
+    assert daemon.stop() == 0
+    [recover] = world.journal.entries("recover")
+    assert recover["cut_bytes"] == 18 and (world.folder / "journal" / recover["cut_file"]).read_bytes() == b"somebody was here\n"
+    assert_all_gone(world)
+
+
+def test_no_second_daemon_though_the_lock_file_is_gone(world):
+    world.simple()
+    daemon = world.start()
+    (world.folder / LOCK).unlink()
+    second = world.once()
+    assert second.returncode == 78 and "in use" in second.stdout, second.stdout
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for_log("lock was removed or replaced")
+    assert old_events(world) == 10
+    daemon.stop()
+    assert world.once().returncode == 0
+    assert old_events(world) == 0
+
+
+def old_events(world):
+    return world.one("SELECT count(*) FROM events WHERE at < now() - interval '12 months'")
+
+
+def assert_all_gone(world):
+    assert old_events(world) == 0
+    assert sum(records for *_, records, _ in world.journal.committed("purge")) == 1000
+    answer = world.verify()
+    assert answer.returncode == 0, answer.stdout
