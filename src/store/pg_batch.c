@@ -1,6 +1,8 @@
 /* Passes and batches: whose turn it is, one transaction that waits for finish, and where the next batch begins. */
 #include "store/pg_take.h"
 
+#include "store/pg_catalog.h"
+
 #include "base/time.h"
 
 #include <assert.h>
@@ -83,6 +85,40 @@ static int explain_refusal(const struct pg_store *store, const struct order *ord
     return err_within(err, "table \"%s\"", order->target->name);
 }
 
+/* ---- what triggers destroyed ---- */
+
+/* Those of a partitioned table are its leaves' too. */
+static bool table_has_triggers(const struct pg_table *table) {
+    bool any = false;
+    for (size_t i = 0; i < table->n_leaves; i++) any |= pg_relation_of(table->leaves[i])->triggers;
+    return any;
+}
+
+static bool has_triggers(const struct pg_bound *bound) {
+    bool any = table_has_triggers(bound->table);
+    for (size_t i = 0; i < bound->n_dependents; i++) any |= table_has_triggers(bound->dependents[i].table);
+    return any;
+}
+
+/* Rows deleted in this transaction, whoever did; it may count some of the one before, so only differences tell. */
+static int count_deleted(struct pg_store *store, int64_t *ret_count, struct err *err) {
+    PG_RESULT result = NULL;
+    if (pg_query(store, "SELECT coalesce(sum(n_tup_del), 0) FROM pg_catalog.pg_stat_xact_user_tables", 0, NULL, &result, err) < 0) return -1;
+    *ret_count = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    return 0;
+}
+
+/* Rows that a trigger removed went because of the records, and nobody can name them. Where the server does not count
+ * (track_counts), it is not even known that there are none. */
+static int note_triggered(const struct pg_making *making, int64_t before, struct batch *batch, struct err *err) {
+    int64_t after;
+    if (count_deleted(making->store, &after, err) < 0) return -1;
+    int64_t triggered = after - before - making->deleted;
+    batch->range = batch->range || triggered != 0;
+    if (triggered > 0) batch->dependents += triggered;
+    return 0;
+}
+
 /* One batch, in a transaction that is left open if there is one (*ret_batch). */
 static int make_batch(struct pass *pass, struct pg_making *making, const struct batch **ret_batch, struct err *err) {
     struct pg_store *store = making->store;
@@ -90,6 +126,9 @@ static int make_batch(struct pass *pass, struct pg_making *making, const struct 
     struct evidence_batch evidence __attribute__((cleanup(evidence_free))) = {0};
     evidence_begin(&evidence, making->arena, store->base.settings.evidence_key, store->base.settings.conf->name);
     making->evidence = &evidence;
+    const bool triggers = has_triggers(making->run->due.bound);
+    int64_t deleted = 0;
+    if (triggers && count_deleted(store, &deleted, err) < 0) return -1;
     int result = pass->run.careful ? pg_take_carefully(making, err) : pg_take_at_once(making, err);
     struct batch *batch = ARENA_NEW(making->arena, struct batch);
     if (result == 0 && (making->gone.records || making->dependents)) {
@@ -99,7 +138,7 @@ static int make_batch(struct pass *pass, struct pg_making *making, const struct 
         batch->range = making->unnamed;
         batch->evidence = evidence_end(&evidence);
         fill_tenants(making, batch);
-        result = fill_transaction(store, batch, err);
+        result = triggers && note_triggered(making, deleted, batch, err) < 0 ? -1 : fill_transaction(store, batch, err);
     }
     if (result == 0 && batch->order) {
         pass->batch = batch;

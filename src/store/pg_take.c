@@ -89,6 +89,7 @@ int pg_take_at_once(struct pg_making *making, struct err *err) {
     pg_take_add(&sql, making->run, making->limit);
     if (pg_run(making->store, &sql, &result, err) < 0) return -1;
     note_records(making, result);
+    making->deleted += PQntuples(result);
     making->chosen = making->gone;
     making->full = making->gone.records >= making->limit;
     return 0;
@@ -244,6 +245,7 @@ static int destroy_dependent(struct pg_making *making, const struct pg_dependent
     pg_add_key(&sql, dependent->table, alias);
     if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
     note_dependents(making, dependent, result);
+    making->deleted += PQntuples(result);
     return 0;
 }
 
@@ -271,6 +273,7 @@ static int drain_dependent(struct pg_making *making, const struct pg_dependent *
     pg_add_key(&sql, dependent->table, "z");
     if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
     note_dependents(making, dependent, result);
+    making->deleted += PQntuples(result);
     return 0;
 }
 
@@ -334,6 +337,7 @@ static int destroy_records(struct pg_making *making, const char *ctids, struct e
     add_returning(&sql, run);
     if (pg_run(making->store, &sql, &result, err) < 0) return -1;
     note_records(making, result);
+    making->deleted += PQntuples(result);
     return 0;
 }
 

@@ -15,6 +15,7 @@ struct pg_making {
     struct pg_taken chosen; /* where the next batch begins behind */
     bool full, drained;
     int64_t dependents;
+    int64_t deleted; /* rows, by our own statements */
     const char *drained_tenant;
     struct evidence_batch *evidence;
     bool unnamed; /* some of it has no identity but its ctid: counted, without a leaf */

@@ -61,6 +61,40 @@ START_TEST(rows_without_an_identity_make_a_range) {
 }
 END_TEST
 
+/* What a trigger removes is counted and called so; one that only writes down what happened changes nothing. */
+START_TEST(rows_that_a_trigger_removed_make_a_range) {
+    static const struct { const char *does; int64_t dependents; bool range; } triggers[] = {
+        {"DELETE FROM tags WHERE order_id = OLD.id", 3, true},
+        {"INSERT INTO tags VALUES (OLD.id, 'gone')", 1, false},
+    };
+    for (size_t i = 0; i < sizeof triggers / sizeof *triggers; i++) {
+        pg_schema(orders_sql);
+        pg_sql("CREATE TABLE tags (order_id bigint, tag text); INSERT INTO tags VALUES (1, 'a'), (1, 'b'), (2, 'c');"
+               "INSERT INTO orders VALUES (1, 1, '2025-01-01'); INSERT INTO lines VALUES (1, 1, 1)");
+        struct buf sql = {0};
+        buf_printf(&sql, "CREATE FUNCTION of_order() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN %s; RETURN OLD; END $$;"
+                   "CREATE TRIGGER of_order AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION of_order(); GRANT ALL ON tags TO PUBLIC", triggers[i].does);
+        pg_sql(buf_text(&sql));
+        buf_free(&sql);
+        struct acts acts = acts_open(BY_AGE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"lines.order_id\", \"marks.order_id\" ];"));
+        struct order order = order_by_age(acts_target(&acts, 0), ACTION_PURGE, CUTOFF);
+        const struct order *orders[] = {&order};
+        struct pass *pass;
+        const struct batch *batch;
+        struct err err;
+        ck_assert(!pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err));
+        ck_assert_msg(!pg_driver.prepare(acts.store, pass, 100, acts.arena, &batch, NULL, &err), "%s", err.text);
+        leaves_clear();
+        leaves_add(batch);
+        ck_assert_msg(batch->range == triggers[i].range && batch->dependents == triggers[i].dependents, "%s: %d, %lld", triggers[i].does, batch->range,
+                      (long long)batch->dependents);
+        leaves_expect((const char *const[]){"[\"main\",\"orders\",\"1\"]", "[\"main\",\"lines\",\"1\",\"1\"]", NULL});
+        pg_driver.end(acts.store, pass);
+        acts_close(&acts);
+    }
+}
+END_TEST
+
 START_TEST(a_drained_record_has_its_dependents_leaves_first) {
     static const char *names[1 + 25 + 1];
     struct arena *arena = arena_new();
@@ -103,5 +137,5 @@ START_TEST(partitions_have_the_name_of_their_table) {
 }
 END_TEST
 
-UNIT_MAIN("pg_evidence", keys_of_every_kind_have_their_text, dependents_have_leaves_under_their_own_table, rows_without_an_identity_make_a_range,
+UNIT_MAIN("pg_evidence", keys_of_every_kind_have_their_text, dependents_have_leaves_under_their_own_table, rows_without_an_identity_make_a_range, rows_that_a_trigger_removed_make_a_range,
           a_drained_record_has_its_dependents_leaves_first, what_is_anonymized_has_leaves_too, partitions_have_the_name_of_their_table)
