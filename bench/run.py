@@ -65,7 +65,8 @@ class Bench:
         (folder / "lapsed.conf").write_text(
             "stores = { " + " ".join(f'{name} = {{ url = "{url}"; }};' for name, url in stores.items()) + " };\n" +
             (MONGO_TENANTS if store.kind == "mongodb" else SQL_TENANTS).format() +
-            f'sweep = {{ load = "{load}"; }};\njournal = {{ folder = "journal"; }};\nstate = "state";\nrun = "run";\nschedule = "schedule.conf";\n')
+            f'sweep = {{ load = "{load}"; }};\njournal = {{ folder = "journal"; }};\nstate = "state";\nrun = "run";\n'
+            'brakes = { first_run = false; records = 999999999; tenants = 999999999; share = 100; };\nschedule = "schedule.conf";\n')
         return folder
 
     def lapsed(self, store, load="full", wrap=()):

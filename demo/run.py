@@ -44,12 +44,12 @@ def quiet_window():
     return f'sweep = {{ every = "1 day"; window = "{hour:02}:00-{(hour + 1) % 24:02}:00"; load = "full"; }};\n'
 
 
-def wait_for_entry(journal, event, daemon):
-    """Reads the journal until it has this event; the daemon's death and the deadline end the wait."""
+def wait_for_entries(journal, event, count, daemon):
+    """Reads the journal until it has so many of this event; the daemon's death and the deadline end the wait."""
     deadline = time.monotonic() + SWEEP_DEADLINE
     while time.monotonic() < deadline:
-        if journal.exists() and any(json.loads(line)["event"] == event for line in journal.read_text().splitlines(keepends=True)
-                                    if line.endswith("\n")):
+        lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
+        if sum(json.loads(line)["event"] == event for line in lines if line.endswith("\n")) >= count:
             return
         if daemon.poll() is not None:
             raise SystemExit(f"demo: lapsed ended with status {daemon.returncode}")
@@ -57,15 +57,22 @@ def wait_for_entry(journal, event, daemon):
     raise SystemExit(f"demo: no \"{event}\" in the journal after {SWEEP_DEADLINE} s")
 
 
-def sweep(lapsed, config, environment):
-    """Starts the daemon, asks for a sweep by signal, and stops it when the journal says the sweep is over."""
+def sweep(lapsed, lapsectl, config, environment):
+    """Starts the daemon and asks for a sweep by signal, which destroys nothing; approves what waits, and sweeps again; stops it when
+    the journal says the sweep is over."""
     journal = config.parent / "journal" / "journal.jsonl"
     print(f"{BOLD}$ {short(lapsed)} -c {short(config)} &   kill -USR1 %1{PLAIN}", flush=True)
     daemon = subprocess.Popen([str(lapsed), "-c", str(config)], env=environment, cwd=REPOSITORY, stdin=subprocess.DEVNULL)
     try:
-        wait_for_entry(journal, "schedule", daemon)
+        wait_for_entries(journal, "schedule", 1, daemon)
         daemon.send_signal(signal.SIGUSR1)
-        wait_for_entry(journal, "sweep-end", daemon)
+        wait_for_entries(journal, "sweep-end", 1, daemon)
+        say("nothing has run before, so all of it waits for a person")
+        show([str(lapsectl), "approve", "-c", str(config)], environment)
+        show([str(lapsectl), "approve", "--all", "-c", str(config)], environment)
+        print(f"{BOLD}$ kill -USR1 %1{PLAIN}", flush=True)
+        daemon.send_signal(signal.SIGUSR1)
+        wait_for_entries(journal, "sweep-end", 2, daemon)
     finally:
         if daemon.poll() is None:
             daemon.terminate()
@@ -87,7 +94,7 @@ def run_product(name, number, folder, build, environment, copies):
     show([str(lapsectl), "plan", "-c", str(config)], environment)
 
     say(f"{name}: the daemon sweeps")
-    sweep(lapsed, config, environment)
+    sweep(lapsed, lapsectl, config, environment)
 
     say(f"{name}: the journal")
     # Unsigned as yet: whole, which is status 2.

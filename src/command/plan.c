@@ -50,14 +50,8 @@ static size_t narrow(struct inspection *inspection, struct inspect_order *items,
     size_t kept = 0;
     for (size_t i = 0; i < n_items; i++) {
         const struct order *order = items[i].order;
-        int64_t cutoff_us = order->due.kind == SCOPE_WHOLE ? TIME_NEVER : scope_cutoff(&order->due, id);
-        if (cutoff_us == TIME_NEVER) continue;
-        struct scope_tenant *tenant = ARENA_NEW(inspection->arena, struct scope_tenant);
-        *tenant = (struct scope_tenant){.id = arena_strdup(inspection->arena, id), .cutoff_us = cutoff_us, .end_us = TIME_FOREVER};
-        for (size_t j = 0; j < order->due.n_tenants; j++)
-            if (text_equal(order->due.tenants[j].id, id)) tenant->end_us = order->due.tenants[j].end_us;
-        struct order *narrowed = ARENA_NEW(inspection->arena, struct order);
-        *narrowed = order_for(order, tenant, 1);
+        const struct order *narrowed = plan_narrow(inspection->arena, order, id);
+        if (!narrowed) continue;
         items[kept++].order = narrowed;
     }
     return kept;
@@ -79,6 +73,7 @@ static int inspect(const struct invocation *invocation, const struct schedule *s
     }
     terminal_progress("counting what is due");
     inspection_count(*ret_inspection);
+    inspection_judge(*ret_inspection);
     return 0;
 }
 

@@ -27,9 +27,22 @@ static const char *blocked_text(struct arena *arena, const struct plan_row *row)
     return text;
 }
 
+/* What may go of what is due and free. */
+static const char *leave_text(struct arena *arena, const struct plan_row *row, enum style *ret_style) {
+    const struct leave *leave = row->leave;
+    *ret_style = STYLE_GOOD;
+    if (!leave || leave->brake == BRAKE_NONE) return "ready";
+    if (leave->as_of_us != TIME_NEVER) return arena_printf(arena, "ready: approved %s", time_format_seconds(leave->as_of_us).text);
+    *ret_style = STYLE_WARNING;
+    const char *text = arena_printf(arena, "waits: %s", leave->brief ? leave->brief : "approval");
+    for (size_t i = 0; i < leave->n_tenants; i++) text = arena_printf(arena, "%s%s%s", text, i ? ", " : ", but for tenant ", leave->tenants[i].tenant);
+    return text;
+}
+
 static const char *state_text(struct arena *arena, const struct plan_row *row, enum style *ret_style) {
-    const char *text = row->free ? "ready" : "";
-    *ret_style = row->free ? STYLE_GOOD : STYLE_FAINT;
+    const char *text = "";
+    *ret_style = STYLE_FAINT;
+    if (row->free) text = leave_text(arena, row, ret_style);
     if (row->n_blocked) {
         text = and_then(arena, text, blocked_text(arena, row));
         *ret_style = STYLE_WARNING;
@@ -128,6 +141,7 @@ static const char *next_command(const struct plan_report *report) {
         if (report->rows[i].n_waits) return "lapsectl check   (says what is wrong with what waits)";
         due |= report->rows[i].free > 0;
     }
+    if (report->n_braked) return "lapsectl approve   (lists what waits for a person, and how to say yes)";
     if (report->paused) return "lapsectl resume   (when the reason is gone)";
     return due ? "systemctl kill -s USR1 lapsed   (sweeps now)" : "lapsectl status";
 }
@@ -140,7 +154,9 @@ void plan_report_print(struct arena *arena, const struct plan_report *report, bo
                       text_printable(arena, report->paused_ground ? report->paused_ground : ""));
     print_rows(arena, report, to, colour);
     print_kept(arena, report, to);
+    for (size_t i = 0; i < report->n_notes; i++) (void)fprintf(to, "note: %s\n", text_printable(arena, report->notes[i]));
     print_tenants(arena, report, all_tenants, to, colour);
+    for (size_t i = 0; i < report->n_braked; i++) (void)fprintf(to, "%swaits: %s\n", i ? "" : "\n", text_printable(arena, report->braked[i]));
     (void)fprintf(to, "\nnext: %s\n", next_command(report));
 }
 
@@ -156,8 +172,10 @@ static json_t *row_json(struct arena *arena, const struct plan_row *row) {
                                                        row->blocked[i].by, "count", (json_int_t)row->blocked[i].count));
     bool known = row->oldest_due_us != TIME_FOREVER;
     const struct time_text oldest = time_format(known ? row->oldest_due_us : 0);
-    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s}", "rule", row->rule->data, "stage", stage_names[row->stage],
-                     "keep", row->keep, "complete", !row->n_waits, "due", (json_int_t)row->due, "ready", (json_int_t)row->free, "held", (json_int_t)row->held, "dependents",
+    const struct leave *leave = row->leave;
+    return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s}", "rule", row->rule->data, "stage", stage_names[row->stage],
+                     "keep", row->keep, "complete", !row->n_waits, "digest",
+                     text_or_null(leave ? leave->digest.text : NULL), "waits", text_or_null(leave ? leave->text : NULL), "due", (json_int_t)row->due, "ready", (json_int_t)row->free, "held", (json_int_t)row->held, "dependents",
                      (json_int_t)row->dependents, "tenants", (json_int_t)row->n_tenants, "oldest_due", text_or_null(known ? oldest.text : NULL),
                      "blocked", blocked, "state", state_text(arena, row, &ignored));
 }

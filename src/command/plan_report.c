@@ -141,6 +141,7 @@ static struct plan_row make_row(struct making *making, const struct rule *rule, 
     sum.row.keep = keep_text(making, rule, stage);
     sum.row.forever = stage == STAGE_PURGE && is_forever(rule);
     sum.row.n_tenants = count_different(sum.ids, sum.n_ids);
+    if (making->inspection->leaves) sum.row.leave = &making->inspection->leaves[rule->number];
     sum.row.blocked = sum.blocked;
     sum.row.waits = sum.waits;
     return sum.row;
@@ -221,6 +222,17 @@ static void make_tenants(struct making *making, struct plan_report *report) {
 
 /* ---- together ---- */
 
+static void make_braked(struct making *making, struct plan_report *report) {
+    const struct inspection *inspection = making->inspection;
+    const char **texts = NULL;
+    if (inspection->list_text) *ARENA_APPEND(making->arena, texts, report->n_braked) = inspection->list_text;
+    for (size_t i = 0; inspection->leaves && i < inspection->schedule->n_rules; i++)
+        if (inspection->leaves[i].text) *ARENA_APPEND(making->arena, texts, report->n_braked) = inspection->leaves[i].text;
+    report->braked = texts;
+    report->notes = inspection->plan->notes;
+    report->n_notes = inspection->plan->n_notes;
+}
+
 /* "tenant 1042 only: subscription ended on 2026-08-01, account is running". */
 static const char *tenant_text(struct making *making, const char *id) {
     const struct tenants_conf *conf = &making->inspection->schedule->tenants;
@@ -257,6 +269,7 @@ struct plan_report *plan_report_make(struct arena *arena, const struct inspectio
     struct making making = {.arena = arena, .inspection = inspection, .report = report};
     make_rows(&making, report);
     make_tenants(&making, report);
+    make_braked(&making, report);
     report->n_blocked = count_blocked(inspection);
     for (size_t i = 0; i < report->n_rows; i++) report->n_held += report->rows[i].stage == STAGE_ANONYMIZE_BLOCKED ? 0 : report->rows[i].held;
     report->paused = inspection->asked.paused;

@@ -39,6 +39,7 @@ struct plan_row {
     int64_t held;             /* would be due, but for the holds */
     int64_t n_waiting_tenants; /* own records: of tenants that have others which are kept longer */
     bool forever;             /* no alternative ever ends */
+    const struct leave *leave; /* what its rule's brakes say; NULL: they were not asked */
 };
 
 struct plan_tenant {
@@ -67,6 +68,10 @@ struct plan_report {
     const struct finding *findings;
     size_t n_findings;
     int64_t n_blocked, n_held, n_undecidable_records;
+    const char *const *braked; /* why something waits for a person, whole */
+    size_t n_braked;
+    const char *const *notes;  /* of periods that were shortened */
+    size_t n_notes;
     bool paused;
     int64_t paused_since_us;
     const char *paused_ground;

@@ -64,7 +64,7 @@ enum status_verdict status_verdict(const struct daemon_state *state, int64_t now
     const json_t *status = state->status;
     const char *doing = json_text(status, "state", "");
     if (text_equal(doing, "stopping") || text_equal(doing, "paused")) return STATUS_STOPPED;
-    bool attention = text_equal(doing, "waiting") || has_lag(status) || has_store_down(status) || is_late(status, now_us) ||
+    bool attention = text_equal(doing, "waiting") || has_lag(status) || has_store_down(status) || json_array_size(json_object_get(status, "waiting")) || is_late(status, now_us) ||
                      has_alarm(state->findings, now_us);
     return attention ? STATUS_ATTENTION : STATUS_WELL;
 }
@@ -167,6 +167,23 @@ static void print_waits(struct arena *arena, const json_t *rules, FILE *to, bool
     }
 }
 
+static void print_approvals(struct arena *arena, const json_t *status, FILE *to, bool colour) {
+    size_t i;
+    json_t *item;
+    const char *before = "\n";
+    json_array_foreach(json_object_get(status, "waiting"), i, item) {
+        (void)fputs(before, to);
+        style_print(to, colour, STYLE_WARNING, "waits");
+        (void)fprintf(to, ": %s\n", text_printable(arena, json_text(item, "text", "")));
+        before = "";
+    }
+    json_array_foreach(json_object_get(status, "notes"), i, item) {
+        const char *text = json_string_value(item);
+        (void)fprintf(to, "%snote: %s\n", before, text_printable(arena, text ? text : ""));
+        before = "";
+    }
+}
+
 static void print_stores(struct arena *arena, const json_t *stores, FILE *to, bool colour) {
     size_t i;
     json_t *store;
@@ -191,6 +208,7 @@ void status_print(struct arena *arena, const struct daemon_state *state, int64_t
     }
     print_rules(arena, json_object_get(status, "rules"), to, colour);
     print_waits(arena, json_object_get(status, "rules"), to, colour);
+    print_approvals(arena, status, to, colour);
     int64_t n_holds = json_number(status, "holds", 0);
     if (n_holds) (void)fprintf(to, "\n%s hold%s: lapsectl hold list\n", text_number(n_holds).text, n_holds == 1 ? "" : "s");
     size_t n_findings = json_array_size(state->findings);

@@ -184,8 +184,8 @@ static void load_brakes(struct loader *loader, const config_setting_t *root) {
         load_fault(loader, first_run, "first_run is neither true nor false; write first_run = true");
     else if (first_run)
         brakes->first_run = config_setting_get_bool(first_run) != 0;
-    brakes->records = load_number(loader, group, "records", 1000, 0, INT32_MAX);
-    brakes->tenants = load_number(loader, group, "tenants", 10, 0, INT32_MAX);
+    brakes->records = load_number(loader, group, "records", 1000, 0, 999999999);
+    brakes->tenants = load_number(loader, group, "tenants", 10, 0, 999999999);
     brakes->share = load_number(loader, group, "share", 50, 0, 100);
     brakes->growth = load_number(loader, group, "growth", 3, 0, 1000000);
     brakes->shrink = load_number(loader, group, "shrink", 20, 0, 100);

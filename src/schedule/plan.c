@@ -23,6 +23,8 @@ struct making {
     size_t n_orders, n_held_orders;
     struct finding *findings;
     size_t n_findings;
+    const char **notes;
+    size_t n_notes;
 };
 
 /* ---- names of tables ---- */
@@ -498,6 +500,43 @@ static void find_undecidable_tenants(struct making *making) {
     }
 }
 
+/* ---- periods that were shortened ---- */
+
+static const char *period_note_text(struct arena *arena, const struct keep *keep, const char *period) {
+    if (keep->kind != KEEP_END || !strcmp(period, "forever")) return period;
+    return !strcmp(period, "until") ? arena_printf(arena, "until %s", keep->end) : arena_printf(arena, "%s + %s", keep->end, period);
+}
+
+static void note_shortened(struct making *making, const struct rule *rule, enum keep_slot slot, const struct keep *keeps, size_t n_keeps) {
+    for (size_t i = 0; i < n_keeps; i++) {
+        struct shortened shortened;
+        if (!history_shortened(making->history, making->schedule, rule, slot, &keeps[i], making->now_us, &shortened)) continue;
+        const char *from = period_note_text(making->arena, &keeps[i], shortened.from);
+        const char *to = schedule_keep_text(making->arena, &keeps[i], 1);
+        *ARENA_APPEND(making->arena, making->notes, making->n_notes) =
+            arena_printf(making->arena, "\"%s\": %s became %s on %s; the longer period counts until %s", rule->data, from, to,
+                         time_format_day(shortened.on_us).text, time_format_day(shortened.until_us).text);
+    }
+}
+
+static void note_all_shortened(struct making *making) {
+    for (size_t i = 0; i < making->schedule->n_rules; i++) {
+        const struct rule *rule = &making->schedule->rules[i];
+        note_shortened(making, rule, SLOT_KEEP, rule->keep, rule->n_keep);
+        note_shortened(making, rule, SLOT_ANONYMIZE, rule->anonymize, rule->n_anonymize);
+    }
+}
+
+/* ---- together ---- */
+
+static struct plan *finish(const struct making *making) {
+    struct plan *plan = ARENA_NEW(making->arena, struct plan);
+    *plan = (struct plan){.now_us = making->now_us, .orders = making->orders, .n_orders = making->n_orders,
+                          .held = making->held_orders, .n_held = making->n_held_orders,
+                          .findings = making->findings, .n_findings = making->n_findings, .notes = making->notes, .n_notes = making->n_notes};
+    return plan;
+}
+
 struct plan *plan_make(struct arena *arena, const struct schedule *schedule, const struct tenants *tenants,
                        const struct history *history, const char *const *own_tables, size_t n_own_tables,
                        const struct holds *holds, int64_t now_us) {
@@ -505,11 +544,42 @@ struct plan *plan_make(struct arena *arena, const struct schedule *schedule, con
                             .own_tables = own_tables, .n_own_tables = n_own_tables, .holds = holds, .now_us = now_us};
     collect_held(&making);
     find_undecidable_tenants(&making);
+    note_all_shortened(&making);
     const struct target **targets = sequence(&making);
     for (size_t i = 0; i < schedule->n_targets; i++) add_target(&making, targets[i]);
-    struct plan *plan = ARENA_NEW(arena, struct plan);
-    *plan = (struct plan){.now_us = now_us, .orders = making.orders, .n_orders = making.n_orders,
-                          .held = making.held_orders, .n_held = making.n_held_orders,
-                          .findings = making.findings, .n_findings = making.n_findings};
-    return plan;
+    return finish(&making);
+}
+
+/* What other rules have in the same place decides what is this one's. */
+static bool concerns(const struct rule *rule, const struct target *target) {
+    for (size_t i = 0; i < rule->n_targets; i++)
+        if (same_place(&rule->targets[i], target)) return true;
+    return false;
+}
+
+struct plan *plan_make_rule(struct arena *arena, const struct schedule *schedule, const struct tenants *tenants,
+                            const struct history *history, const char *const *own_tables, size_t n_own_tables,
+                            const struct holds *holds, const struct rule *rule, int64_t now_us) {
+    struct making making = {.arena = arena, .schedule = schedule, .tenants = tenants, .history = history,
+                            .own_tables = own_tables, .n_own_tables = n_own_tables, .holds = holds, .now_us = now_us};
+    collect_held(&making);
+    const struct target **targets = sequence(&making);
+    for (size_t i = 0; i < schedule->n_targets; i++)
+        if (concerns(rule, targets[i])) add_target(&making, targets[i]);
+    size_t kept = 0;
+    for (size_t i = 0; i < making.n_orders; i++)
+        if (making.orders[i].target->rule == rule) making.orders[kept++] = making.orders[i];
+    making.n_orders = kept;
+    making.n_findings = 0;
+    return finish(&making);
+}
+
+const struct order *plan_narrow(struct arena *arena, const struct order *order, const char *tenant) {
+    int64_t cutoff_us = order->due.kind == SCOPE_WHOLE ? TIME_NEVER : scope_cutoff(&order->due, tenant);
+    if (cutoff_us == TIME_NEVER) return NULL;
+    struct scope_tenant *only = ARENA_NEW(arena, struct scope_tenant);
+    *only = (struct scope_tenant){.id = arena_strdup(arena, tenant), .cutoff_us = cutoff_us, .end_us = scope_end(&order->due, tenant)};
+    struct order *narrowed = ARENA_NEW(arena, struct order);
+    *narrowed = order_for(order, only, 1);
+    return narrowed;
 }

@@ -36,6 +36,8 @@ struct plan {
     size_t n_held;
     const struct finding *findings;
     size_t n_findings;
+    const char *const *notes; /* for people: of periods that were shortened, while the longer ones still count */
+    size_t n_notes;
 };
 
 /* Everything is taken from `arena`, and schedule, tenants and history must outlive the plan. own_tables: tables that the
@@ -43,6 +45,14 @@ struct plan {
 struct plan *plan_make(struct arena *arena, const struct schedule *schedule, const struct tenants *tenants,
                        const struct history *history, const char *const *own_tables, size_t n_own_tables,
                        const struct holds *holds, int64_t now_us);
+
+/* The orders of one rule alone, as of `now`: a sweep's, when only what was due at an earlier time may go. Without findings and notes. */
+struct plan *plan_make_rule(struct arena *arena, const struct schedule *schedule, const struct tenants *tenants,
+                            const struct history *history, const char *const *own_tables, size_t n_own_tables,
+                            const struct holds *holds, const struct rule *rule, int64_t now_us);
+
+/* The order for this tenant alone; NULL: it has nothing under it. */
+const struct order *plan_narrow(struct arena *arena, const struct order *order, const char *tenant);
 
 /* True if some of the rule's records go by an end of their tenant: those of a tenant that nobody knows never do. */
 bool plan_is_bound(const struct rule *rule);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "sweep/leave.h"
 #include "sweep/throttle.h"
 
 #include <assert.h>
@@ -136,6 +137,65 @@ static void report_unanswered(struct site *site) {
     }
 }
 
+static void ask(struct site *site, const struct order **orders, size_t n_orders) {
+    site->asked = orders;
+    site->n_asked = n_orders;
+    site->unanswered = NULL;
+    site->n_unanswered = 0;
+    site->tallies = ARENA_ARRAY(site->arena, struct tally, n_orders);
+}
+
+/* ---- count: what is due before anything is destroyed? ---- */
+
+/* The server answers, but not in time: what can be counted by itself is. */
+static int count_each(struct site *site, struct store *store, struct err *err) {
+    size_t kept = 0;
+    for (size_t i = 0; i < site->n_asked; i++) {
+        const struct order *order = site->asked[i];
+        if (!store_driver(store)->count(store, &order, 1, site->arena, &site->tallies[kept], err)) site->asked[kept++] = order;
+        else if (is_of_order(err)) note_unanswered(site, order->target, err);
+        else if (*err->detail) *ARENA_APPEND(site->arena, site->uncounted, site->n_uncounted) = order;
+        else return -1;
+    }
+    site->n_asked = kept;
+    return 0;
+}
+
+static int run_count(struct job *job, struct store *store, struct err *err) {
+    struct site *site = SITE_OF(job, job);
+    const struct store_driver *driver = store_driver(store);
+    if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
+    if (!ask_all(site, store, driver->count, err)) return 0;
+    if (err->code != ERR_UNAVAILABLE || !*err->detail) return -1;
+    return count_each(site, store, err);
+}
+
+static void on_counted(struct job *job) {
+    struct site *site = SITE_OF(job, job);
+    if (job->failed) {
+        site_down(site, &job->err);
+    } else {
+        for (size_t i = 0; i < site->n_unanswered; i++) site->sweep->refused[site->unanswered[i].target->number] = true;
+        report_unanswered(site);
+        site->counted = site->asked;
+        site->n_counted = site->n_asked;
+        site->counts = site->tallies;
+    }
+    sweep_site_over(site);
+}
+
+void site_count(struct site *site) {
+    struct sweep *sweep = site->sweep;
+    const struct order **orders = ARENA_ARRAY(site->arena, const struct order *, sweep->plan->n_orders);
+    size_t count = 0;
+    for (size_t i = 0; i < sweep->plan->n_orders; i++) {
+        const struct order *order = &sweep->plan->orders[i];
+        if (order->target->store == site->conf && !sweep->bad[order->target->number]) orders[count++] = order;
+    }
+    ask(site, orders, count);
+    site_ask(site, run_count, on_counted);
+}
+
 /* ---- gate: does a tenant have anything left but its own records? ---- */
 
 static int run_probe(struct job *job, struct store *store, struct err *err) {
@@ -150,14 +210,6 @@ static void on_answer(struct job *job) {
     sweep_site_over(site);
 }
 
-static void ask(struct site *site, const struct order **orders, size_t n_orders) {
-    site->asked = orders;
-    site->n_asked = n_orders;
-    site->unanswered = NULL;
-    site->n_unanswered = 0;
-    site->tallies = ARENA_ARRAY(site->arena, struct tally, n_orders);
-}
-
 void site_gate(struct site *site, const struct order **orders, size_t n_orders) {
     ask(site, orders, n_orders);
     site_ask(site, run_probe, on_answer);
@@ -165,11 +217,39 @@ void site_gate(struct site *site, const struct order **orders, size_t n_orders) 
 
 /* ---- verify: is anything due left? ---- */
 
+/* The gate has its own orders over the tenants' own records. */
+static bool is_left_to_gate(const struct sweep *sweep, const struct order *order) {
+    return order->own && sweep->gated && leave_is_free(sweep, order->target->rule);
+}
+
+/* Nothing was destroyed since it was counted: what was due then is what is left. */
+static bool is_as_counted(const struct site *site) {
+    const struct sweep *sweep = site->sweep;
+    if (sweep->batches || !sweep->leaves || site->n_uncounted || site->n_own_orders) return false;
+    for (size_t i = 0; i < sweep->schedule->n_targets; i++)
+        if (sweep->schedule->targets[i]->store == site->conf && sweep->refused[i]) return false;
+    return true;
+}
+
+static void take_counts(struct site *site) {
+    size_t kept = 0;
+    site->tallies = ARENA_ARRAY(site->arena, struct tally, site->n_counted);
+    site->asked = ARENA_ARRAY(site->arena, const struct order *, site->n_counted);
+    for (size_t i = 0; i < site->n_counted; i++) {
+        if (is_left_to_gate(site->sweep, site->counted[i])) continue;
+        site->asked[kept] = site->counted[i];
+        site->tallies[kept++] = site->counts[i];
+    }
+    site->n_asked = kept;
+}
+
 static int run_verify(struct job *job, struct store *store, struct err *err) {
     struct site *site = SITE_OF(job, job);
     const struct store_driver *driver = store_driver(store);
-    if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
-    if (ask_all(site, store, driver->count, err)) return -1;
+    bool counted = is_as_counted(site);
+    if (counted) take_counts(site);
+    else if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
+    if (!counted && ask_all(site, store, driver->count, err)) return -1;
     /* A figure for people: a store that refuses it has not failed. */
     if (site->n_held && driver->count(store, site->held, site->n_held, site->arena, site->held_tallies, err)) {
         site->n_held = 0;
@@ -194,10 +274,10 @@ void site_verify(struct site *site) {
     size_t n_orders = 0;
     for (size_t i = 0; i < sweep->plan->n_orders; i++) {
         const struct order *order = &sweep->plan->orders[i];
-        bool gated = order->own && sweep->gated;
-        if (order->target->store == site->conf && !sweep->bad[order->target->number] && !gated) orders[n_orders++] = order;
+        if (order->target->store == site->conf && !sweep->bad[order->target->number] && !is_left_to_gate(sweep, order)) orders[n_orders++] = order;
     }
-    for (size_t i = 0; i < site->n_own_orders; i++) orders[n_orders++] = site->own_orders[i];
+    for (size_t i = 0; i < site->n_own_orders; i++)
+        if (leave_is_free(sweep, site->own_orders[i]->target->rule)) orders[n_orders++] = site->own_orders[i];
     ask(site, orders, n_orders);
     site->held = ARENA_ARRAY(site->arena, const struct order *, sweep->plan->n_held);
     for (size_t i = 0; i < sweep->plan->n_held; i++) {

@@ -238,6 +238,7 @@ static void say_result(const struct sweep_report *report) {
 }
 
 static void plan_retry(struct daemon *daemon, const struct sweep_report *report) {
+    if (report->again && !report->ended_early) daemon->retry_us = time_now_us();
     if (!needs_retry(report)) {
         daemon->retry_wait_us = 0;
         return;
@@ -272,6 +273,7 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
     daemon->sweep = NULL;
     say_result(report);
     status_note(&daemon->status, &daemon->schedule->settings, report);
+    for (size_t i = 0; i < report->n_spent; i++) requests_spend(daemon->requests, report->spent[i]);
     plan_retry(daemon, report);
     if (daemon->once) daemon->status_code = once_status(report);
     struct err err;
@@ -279,6 +281,8 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
     char reason[512] = "";
     for (size_t i = 0; i < report->n_stores; i++)
         if (report->stores[i].down) (void)text_copy(reason, sizeof reason, report->stores[i].err.text);
+    if (!*reason && report->reason) (void)text_copy(reason, sizeof reason, report->reason);
+    if (!*reason && report->n_waiting) (void)text_copy(reason, sizeof reason, "what is due waits for a person: lapsectl approve");
     if (report->journal_failed) (void)text_copy(reason, sizeof reason, "the journal cannot be written; nothing is destroyed without it");
     set_state(daemon, daemon->stopping ? "stopping" : *reason ? "waiting" : "idle", reason);
     ev_timer_set(&daemon->reap, 0., 0.);
@@ -486,6 +490,24 @@ static void watch(struct daemon *daemon) {
     }
 }
 
+/* The list of tenants that waits since an earlier run. What cannot be read stops the next sweep, which says so. */
+static void know_list(struct daemon *daemon) {
+    struct brakes *brakes;
+    struct arena *arena = arena_new();
+    const struct waiting *waiting;
+    struct err err;
+    if (brakes_load(daemon->schedule->settings.state_folder, &brakes, &err)) {
+        log_error("%s", err.text);
+        arena_free(arena);
+        return;
+    }
+    size_t count = brakes_waiting(brakes, arena, &waiting);
+    for (size_t i = 0; i < count; i++)
+        if (!waiting[i].rule) (void)text_copy(daemon->engine.list_digest, sizeof daemon->engine.list_digest, waiting[i].digest);
+    brakes_free(brakes);
+    arena_free(arena);
+}
+
 static int start(struct daemon *daemon, struct err *err) {
     daemon->engine.loop = ev_default_loop(EVFLAG_AUTO);
     if (!daemon->engine.loop) return err_set(err, ERR_BUG, "no event loop could be made");
@@ -511,6 +533,7 @@ static int start(struct daemon *daemon, struct err *err) {
     const struct entry entry = {.event = ENTRY_START, .version = VERSION, .keys = keys, .n_keys = daemon->n_vkeys};
     journal_append(daemon->engine.journal, &entry, NULL);
     enter_schedule(daemon);
+    know_list(daemon);
     if (!requests_start(daemon->requests, daemon->schedule->settings.state_folder, err)) return 0;
     engine_stop(&daemon->engine);
     journal_close(daemon->engine.journal);

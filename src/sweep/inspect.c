@@ -1,6 +1,7 @@
 #include "sweep/inspect.h"
 
 #include "base/time.h"
+#include "sweep/figures.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +102,7 @@ int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *e
     /* As the sweep does before it plans; not saved. */
     history_note(inspection->history, schedule, inspection->tenants, now_us);
     tell_tenants(inspection);
-    if (read_holds(inspection, now_us, err)) return -1;
+    if (read_holds(inspection, now_us, err) || brakes_load(schedule->settings.state_folder, &inspection->brakes, err)) return -1;
     inspection->plan = plan_make(inspection->arena, schedule, inspection->tenants, inspection->history, inspection->own_tables,
                                  inspection->n_own_tables, &inspection->holds, now_us);
     inspection->n_orders = inspection->plan->n_orders;
@@ -234,10 +235,37 @@ void inspection_count(struct inspection *inspection) {
         if (again[i]) count_store(inspection, inspection->orders, inspection->n_orders, i);
 }
 
+/* ---- the brakes ---- */
+
+static struct brake_figures sum_rule(const struct inspection *inspection, const struct rule *rule) {
+    struct figures *figures = figures_new(inspection->arena, inspection->plan->now_us);
+    for (size_t i = 0; i < inspection->n_orders; i++) {
+        const struct inspect_order *counted = &inspection->orders[i];
+        if (counted->order->target->rule == rule && counted->asked) figures_add(figures, counted->order, &counted->tally);
+    }
+    return figures_sum(figures);
+}
+
+void inspection_judge(struct inspection *inspection) {
+    const struct schedule *schedule = inspection->schedule;
+    int64_t now_us = inspection->plan->now_us;
+    inspection->leaves = ARENA_ARRAY(inspection->arena, struct leave, schedule->n_rules);
+    for (size_t i = 0; i < schedule->n_rules; i++) {
+        const struct brake_figures figures = sum_rule(inspection, &schedule->rules[i]);
+        inspection->leaves[i] =
+            brakes_judge(inspection->brakes, inspection->arena, schedule, &schedule->rules[i], &figures, &inspection->asked.approvals, now_us);
+    }
+    if (!schedule->has_tenants) return;
+    const struct list_leave list = brakes_judge_list(inspection->brakes, inspection->arena, &schedule->settings.brakes,
+                                                     figures_running(schedule, inspection->tenants, now_us), &inspection->asked.approvals);
+    inspection->list_text = list.text;
+}
+
 void inspection_close(struct inspection *inspection) {
     if (!inspection) return;
     for (size_t i = 0; i < inspection->schedule->n_stores; i++) store_close(inspection->stores[i]);
     tenants_free(inspection->tenants);
     history_free(inspection->history);
+    brakes_free(inspection->brakes);
     arena_free(inspection->arena);
 }

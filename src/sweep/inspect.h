@@ -33,6 +33,9 @@ struct inspection {
     size_t n_orders;
     struct ledger_copy asked; /* the holds and the pause, as the daemon last wrote them down */
     struct holds holds;       /* those in force at the plan's time */
+    struct brakes *brakes;
+    struct leave *leaves;     /* by rule.number, as of the daemon's last sweep and this count; NULL: not judged */
+    const char *list_text;    /* the list of tenants waits for an approval; NULL: it does not */
     struct inspect_order *held; /* what is due but held */
     size_t n_held;
 };
@@ -47,6 +50,8 @@ int inspection_know(struct inspection *inspection, struct err *err) MUST_CHECK;
 int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *err) MUST_CHECK;
 /* Counts every order of the plan and leaves out the own records that wait; a store that fails now is noted in store_errors. */
 void inspection_count(struct inspection *inspection);
+/* Judges every rule by what was counted, as the next sweep would. */
+void inspection_judge(struct inspection *inspection);
 struct store *inspection_store(const struct inspection *inspection, const struct store_conf *conf); /* NULL: not open */
 void inspection_close(struct inspection *inspection); /* NULL is fine */
 

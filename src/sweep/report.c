@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "sweep/leave.h"
 #include "sweep/throttle.h"
 
 #include <stddef.h>
@@ -65,7 +66,8 @@ static void note_left(struct sweep *sweep, const struct order *order, const stru
     if (!tally->records) return;
     if (rule->left >= 0) rule->left += tally->records;
     sweep->report.waits = true;
-    report_wait(sweep, rule->rule, sweep->stopping ? "the sweep ended before their turn" : "they are in use, or became due meanwhile", tally->records);
+    report_wait(sweep, rule->rule, leave_why(sweep, rule->rule) ? leave_why(sweep, rule->rule) : sweep->stopping ? "the sweep ended before their turn" : "they are in use, or became due meanwhile",
+                tally->records);
     int64_t lag_us = note_oldest(sweep, order, tally->tenants, tally->n_tenants);
     if (lag_us > rule->lag_us) rule->lag_us = lag_us;
 }
@@ -93,6 +95,7 @@ static void report_unasked(struct sweep *sweep) {
                     site->down                ? arena_printf(sweep->arena, "store \"%s\" could not be asked", site->conf->name)
                     : sweep->bad[target->number] ? "the schedule and the catalog disagree: lapsectl check"
                     : sweep->tenants_failed   ? "the tenants could not be read"
+                    : sweep->list_text        ? leave_why(sweep, target->rule)
                                               : "the sweep ended early",
                     -1);
     }
@@ -129,6 +132,9 @@ void report_end(struct sweep *sweep) {
     struct sweep_report *report = &sweep->report;
     size_t n_rules = sweep->schedule->n_rules;
     report_unasked(sweep);
+    leave_report(sweep);
+    report->notes = sweep->plan ? sweep->plan->notes : NULL;
+    report->n_notes = sweep->plan ? sweep->plan->n_notes : 0;
     survey_report(sweep, true);
     size_t n_entered = sweep->n_findings;
     survey_report(sweep, false);

@@ -18,6 +18,8 @@ void status_free(struct status *status) {
     free_rules(status);
     free(status->stores);
     free(status->findings);
+    free(status->waiting);
+    free(status->notes);
     seen_free(status->seen);
     *status = (struct status){0};
 }
@@ -119,6 +121,32 @@ static char *waits_json(const struct rule_report *rule) {
     return to.text;
 }
 
+static void note_waiting(struct status *status, const struct sweep_report *report) {
+    struct buf waiting = {0}, notes = {0};
+    buf_add_char(&waiting, '[');
+    for (size_t i = 0; i < report->n_waiting; i++) {
+        const struct waiting *item = &report->waiting[i];
+        buf_add(&waiting, i ? ",\n{\"rule\":" : "\n{\"rule\":");
+        add_text_or_null(&waiting, item->rule);
+        buf_printf(&waiting, ",\"digest\":\"%s\",\"records\":%" PRId64 ",\"tenants\":%" PRId64 ",\"since\":\"%s\",\"text\":", item->digest, item->records,
+                   item->tenants, time_format(item->since_us).text);
+        buf_add_json(&waiting, item->text);
+        buf_add_char(&waiting, '}');
+    }
+    buf_add_char(&waiting, ']');
+    buf_add_char(&notes, '[');
+    for (size_t i = 0; i < report->n_notes; i++) {
+        if (i) buf_add_char(&notes, ',');
+        buf_add_json(&notes, report->notes[i]);
+    }
+    buf_add_char(&notes, ']');
+    free(status->waiting);
+    free(status->notes);
+    status->waiting = waiting.text;
+    status->notes = notes.text;
+    status->n_waiting = (int64_t)report->n_waiting;
+}
+
 /* Retries follow each other fast: it is late by the clock, and by two sweeps in which it failed. */
 static void judge(struct status_rule *rule, struct seen_rule *seen, const struct settings *settings, const struct sweep_report *report) {
     int64_t now_us = report->ended_us, from_us = seen->success_us ? seen->success_us : seen->since_us;
@@ -156,6 +184,7 @@ void status_note(struct status *status, const struct settings *settings, const s
         store->down = report->stores[i].down;
         (void)text_copy(store->error, sizeof store->error, report->stores[i].err.text);
     }
+    note_waiting(status, report);
     /* A sweep that was cut short has not seen everything: what the last whole one found still stands. */
     if (!report->ended_early) note_findings(status, settings, report, previous_us);
 }
@@ -203,7 +232,8 @@ static void add_json(struct buf *to, const struct status *status) {
     add_rules(to, status);
     buf_add(to, "],\n\"stores\":[");
     add_stores(to, status);
-    buf_printf(to, "],\n\"holds\":%" PRId64 ",\n\"findings\":%s}\n", status->n_holds, status->findings ? status->findings : "null");
+    buf_printf(to, "],\n\"holds\":%" PRId64 ",\n\"waiting\":%s,\n\"notes\":%s,\n\"findings\":%s}\n", status->n_holds, status->waiting ? status->waiting : "[]",
+               status->notes ? status->notes : "[]", status->findings ? status->findings : "null");
 }
 
 /* A label's value in the text format of Prometheus: backslash, quote and newline escaped. */
@@ -249,6 +279,7 @@ static void add_prometheus(struct buf *to, const struct status *status) {
     add_single(to, "lapsed_alarms", "Findings that are alarms: at once, or after survey.alarm_after.", status->n_alarms);
     add_single(to, "lapsed_last_sweep_end_timestamp_seconds", "When the last sweep ended; 0 = none since the start.", status->last_ended_us / TIME_SECOND_US);
     add_single(to, "lapsed_holds", "Holds in force.", status->n_holds);
+    add_single(to, "lapsed_approvals_waiting", "What waits for lapsectl approve.", status->n_waiting);
     buf_add(to, "# HELP lapsed_store_up Whether the last sweep could ask the store.\n# TYPE lapsed_store_up gauge\n");
     for (size_t i = 0; i < status->n_stores; i++)
         buf_printf(to, "lapsed_store_up{store=\"%s\"} %d\n", status->stores[i].name, !status->stores[i].down);

@@ -38,6 +38,9 @@ struct status {
     char *findings; /* a JSON array, malloc'ed; NULL: never swept */
     int64_t n_findings, n_alarms; /* alarms: as of the last sweep's end */
     int64_t n_holds;
+    char *waiting; /* for an approval: a JSON array, malloc'ed; NULL: never swept */
+    int64_t n_waiting;
+    char *notes;   /* a JSON array of texts, likewise */
     struct seen *seen; /* what outlives a restart */
 };
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "journal/evidence_prune.h"
+#include "sweep/leave.h"
 #include "sweep/month_key.h"
 
 #include <assert.h>
@@ -53,15 +54,27 @@ static bool start_check(struct site *site) {
 }
 
 static const struct order **orders_of(const struct site *site, bool own, size_t *ret_count) {
-    const struct plan *plan = site->sweep->plan;
-    const struct order **orders = ARENA_ARRAY(site->sweep->arena, const struct order *, plan->n_orders);
+    const struct sweep *sweep = site->sweep;
+    const struct order **orders = ARENA_ARRAY(sweep->arena, const struct order *, sweep->n_orders);
     size_t count = 0;
-    for (size_t i = 0; i < plan->n_orders; i++) {
-        const struct order *order = &plan->orders[i];
+    for (size_t i = 0; i < sweep->n_orders; i++) {
+        const struct order *order = sweep->orders[i];
         if (order->target->store == site->conf && order->own == own && !site->sweep->bad[order->target->number]) orders[count++] = order;
     }
     *ret_count = count;
     return orders;
+}
+
+static bool start_count(struct site *site) {
+    site_count(site);
+    return true;
+}
+
+/* The count was of everything, and found nothing: neither due nor in the way of what is. */
+static bool has_nothing_due(const struct site *site) {
+    for (size_t i = 0; i < site->n_counted; i++)
+        if (site->counts[i].records || site->counts[i].n_blocked_records || site->counts[i].n_tenants) return false;
+    return !site->n_uncounted;
 }
 
 static bool start_batches(struct site *site) {
@@ -70,7 +83,7 @@ static bool start_batches(struct site *site) {
     if (stage != site->sweep->stage) return false;
     size_t count;
     const struct order **orders = orders_of(site, false, &count);
-    if (!count) return false;
+    if (!count || has_nothing_due(site)) return false;
     site_run(site, orders, count, false);
     return true;
 }
@@ -85,8 +98,8 @@ static int by_id(const void *a, const void *b) {
 static const struct scope_tenant *own_tenants(struct sweep *sweep, size_t *ret_count) {
     struct scope_tenant *tenants = NULL;
     size_t count = 0;
-    for (size_t i = 0; i < sweep->plan->n_orders; i++) {
-        const struct order *order = &sweep->plan->orders[i];
+    for (size_t i = 0; i < sweep->n_orders; i++) {
+        const struct order *order = sweep->orders[i];
         if (!order->own || order->due.anchor) continue;
         for (size_t t = 0; t < order->due.n_tenants; t++) {
             struct scope_tenant *tenant = ARENA_APPEND(sweep->arena, tenants, count);
@@ -103,8 +116,8 @@ static const struct scope_tenant *own_tenants(struct sweep *sweep, size_t *ret_c
 }
 
 static bool has_own_orders(const struct sweep *sweep) {
-    for (size_t i = 0; i < sweep->plan->n_orders; i++)
-        if (sweep->plan->orders[i].own) return true;
+    for (size_t i = 0; i < sweep->n_orders; i++)
+        if (sweep->orders[i]->own) return true;
     return false;
 }
 
@@ -241,7 +254,7 @@ static int renew_keys(struct sweep *sweep, struct err *err) {
 static int run_tenants(struct job *job, struct store *store, struct err *err) {
     struct sweep *sweep = SWEEP_OF(job, job);
     const char *state = sweep->schedule->settings.state_folder;
-    if (read_tenants(sweep, store, err) || history_load(state, &sweep->history, err)) return -1;
+    if (read_tenants(sweep, store, err) || history_load(state, &sweep->history, err) || brakes_load(state, &sweep->brakes, err)) return -1;
     history_note(sweep->history, sweep->schedule, sweep->tenants, sweep->report.began_us);
     if (history_save(sweep->history, state, err) || renew_keys(sweep, err)) return -1;
     return tenant_names_open(sweep->schedule, &sweep->engine->tenant_names, err);
@@ -253,9 +266,13 @@ static void on_tenants(struct job *job) {
         log_error("%s; nothing is destroyed in this sweep", job->err.text);
         sweep->tenants_failed = true;
         sweep->report.waits = true;
-        report_finding(sweep, (struct finding){.code = "tenants-unread", .count = 1,
-                                               .store = sweep->schedule->has_tenants ? sweep->schedule->tenants.store->name : NULL,
-                                               .text = "the tenants could not be read; nothing was destroyed"});
+        sweep->report.reason = arena_strdup(sweep->arena, job->err.text);
+        if (job->err.code == ERR_IO)
+            report_finding(sweep, (struct finding){.code = "state-unreadable", .count = 1, .text = "a file of the state folder could not be read or written; nothing was destroyed"});
+        else
+            report_finding(sweep, (struct finding){.code = "tenants-unread", .count = 1,
+                                                   .store = sweep->schedule->has_tenants ? sweep->schedule->tenants.store->name : NULL,
+                                                   .text = "the tenants could not be read; nothing was destroyed"});
         size_t index = sweep->schedule->has_tenants ? engine_store_index(sweep->engine, sweep->schedule->tenants.store) : 0;
         if (job->err.code == ERR_UNAVAILABLE) {
             sweep->sites[index].down = true;
@@ -292,6 +309,11 @@ static void enter(struct sweep *sweep, enum stage stage) {
         make_plan(sweep);
         on_sites(sweep, start_check);
         return;
+    case STAGE_COUNT: on_sites(sweep, start_count); return;
+    case STAGE_LEAVE:
+        if (!sweep->list_text) leave_judge(sweep);
+        leave_save(sweep, next_stage);
+        return;
     case STAGE_MONGODB:
     case STAGE_POSTGRESQL:
     case STAGE_REDIS: on_sites(sweep, start_batches); return;
@@ -313,7 +335,13 @@ static void next_stage(struct sweep *sweep) {
         enter(sweep, STAGE_END);
         return;
     }
+    if (sweep->stage == STAGE_TENANTS && !sweep->stopping && !leave_judge_list(sweep)) {
+        report_begin(sweep);
+        enter(sweep, STAGE_LEAVE);
+        return;
+    }
     enum stage next = sweep->stage + 1;
+    if (sweep->list_text) next = STAGE_END;
     if (next == STAGE_SURVEY && !sweep->surveys) next = STAGE_END;
     if (sweep->stopping && next < STAGE_END) next = STAGE_END;
     if (next == STAGE_GATE && !has_own_orders(sweep)) next = STAGE_VERIFY;
@@ -331,6 +359,7 @@ struct sweep *sweep_start(struct engine *engine, const char *trigger, int64_t no
     *sweep = (struct sweep){.engine = engine, .schedule = schedule, .arena = arena, .trigger = trigger, .done = done, .context = context};
     sweep->report = (struct sweep_report){.number = journal_last_sweep(engine->journal) + 1, .began_us = now_us};
     sweep->bad = ARENA_ARRAY(arena, bool, schedule->n_targets);
+    sweep->refused = ARENA_ARRAY(arena, bool, schedule->n_targets);
     sweep->sites = ARENA_ARRAY(arena, struct site, schedule->n_stores);
     for (size_t i = 0; i < schedule->n_stores; i++) site_begin(&sweep->sites[i], sweep, i);
     sweep->rules = ARENA_ARRAY(arena, struct rule_report, schedule->n_rules);
@@ -345,6 +374,7 @@ void sweep_free(struct sweep *sweep) {
     for (size_t i = 0; i < sweep->schedule->n_stores; i++) site_free(&sweep->sites[i]);
     tenants_free(sweep->tenants);
     history_free(sweep->history);
+    brakes_free(sweep->brakes);
     arena_free(sweep->arena);
 }
 
@@ -361,7 +391,7 @@ bool sweep_is_committing(const struct sweep *sweep, const struct hold *hold) {
 }
 
 bool sweep_progress(const struct sweep *sweep, struct buf *to) {
-    static const char *const stages[] = {"reading the tenants", "checking the stores", "MongoDB", "PostgreSQL", "Redis",
+    static const char *const stages[] = {"reading the tenants", "checking the stores", "counting what is due", "judging it", "MongoDB", "PostgreSQL", "Redis",
                                          "looking what is left of former tenants", "the tenants' own records", "verifying", "looking for what cannot be decided", "ending"};
     int64_t records = 0;
     for (size_t i = 0; i < sweep->schedule->n_rules; i++) records += sweep->rules[i].purged + sweep->rules[i].anonymized;

@@ -39,6 +39,14 @@ struct sweep_report {
     bool waits;          /* work is left that a later sweep may do: a store was down, records were busy */
     bool faulty;         /* targets that the catalogs refuse were left out */
     bool journal_failed; /* an entry could not be written */
+    const char *reason;  /* why nothing at all was destroyed; NULL: no such reason */
+    const char *const *spent; /* ids of approvals that were carried out */
+    size_t n_spent;
+    bool again;          /* what became due after an approval is left: it goes with another sweep */
+    const struct waiting *waiting; /* for an approval */
+    size_t n_waiting;
+    const char *const *notes; /* the plan's */
+    size_t n_notes;
     const struct rule_report *rules; /* by rule.number */
     size_t n_rules;
     const struct store_report *stores; /* by index */

@@ -12,6 +12,8 @@
 enum stage {
     STAGE_TENANTS, /* read the tenants and the periods in force */
     STAGE_CHECK,   /* every store: clock, unsettled batches, catalog */
+    STAGE_COUNT,   /* what is due? */
+    STAGE_LEAVE,   /* what of it may go? */
     STAGE_MONGODB,
     STAGE_POSTGRESQL,
     STAGE_REDIS, /* after the others, because caches refill */
@@ -54,7 +56,11 @@ struct site {
     struct faults faults;
     struct settling *settling;
     size_t n_settling;
-    /* gate and verify */
+    /* count: what is due before anything is destroyed */
+    const struct order **counted, **uncounted; /* uncounted: it would take too long */
+    size_t n_counted, n_uncounted;
+    const struct tally *counts; /* of those counted */
+    /* count, gate and verify */
     const struct order **asked;
     size_t n_asked;
     struct tally *tallies;
@@ -144,6 +150,16 @@ struct sweep {
     size_t n_own_tables;
     struct plan *plan;
     unsigned holds_version; /* of the engine, when the plan was made */
+    struct brakes *brakes;
+    struct leave *leaves;    /* by rule.number; NULL: not judged yet */
+    const struct order **orders; /* of the plan, or of an earlier time: what may be carried out */
+    size_t n_orders;
+    struct approval *open;   /* that were there when it was judged */
+    size_t n_open;
+    const char **spent;
+    const char *list_text;   /* the list of tenants waits for an approval; NULL: it does not */
+    void (*saved)(struct sweep *sweep);
+    bool *refused;           /* by target.number: it could not be counted */
     bool *bad; /* by target.number */
     struct site *sites; /* by store index */
     int64_t batches;
@@ -185,6 +201,7 @@ bool lane_batch_is_held(const struct lane *lane, const struct holds *holds); /* 
 void site_ask(struct site *site, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)); /* site->job */
 /* Each asks once, and calls sweep_site_over when the answer is there. */
 void site_check(struct site *site);
+void site_count(struct site *site);
 void site_gate(struct site *site, const struct order **orders, size_t n_orders);
 void site_verify(struct site *site);
 void enter_settled(struct sweep *sweep, const struct settling *settling); /* its outcome; the engine forgets the batch */

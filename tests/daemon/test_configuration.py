@@ -252,6 +252,9 @@ def test_the_first_schedule_of_the_readme_works_verbatim(world):
     try:
         check = world.lapsectl("check")
         assert check.returncode == 0, check.stdout + check.stderr
+        waits = world.once()
+        assert waits.returncode == 75 and "due for the first time; nothing is destroyed until" in waits.stdout, waits.stdout
+        assert world.lapsectl("approve", "--all").returncode == 75  # read at the next start
         answer = world.once()
         assert answer.returncode == 0, answer.stdout
     finally:

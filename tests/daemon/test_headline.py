@@ -10,7 +10,8 @@ TENANTS = "SELECT id AS tenant, ended_at AS subscription FROM customers"
 NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)\Z')
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|\Z)')
-UNITS = ("_records", "_seconds", "_timestamp_seconds", "_total", "_late", "_up", "lapsed_findings", "lapsed_alarms", "lapsed_holds")
+UNITS = ("_records", "_seconds", "_timestamp_seconds", "_total", "_late", "_up", "lapsed_findings", "lapsed_alarms", "lapsed_holds",
+         "lapsed_approvals_waiting")
 
 
 def parse(text):

@@ -17,6 +17,15 @@ def idle(load_setting="full", more=""):
     return f'sweep = {{ every = "1 day"; window = "{hour:02}:00-{(hour + 1) % 24:02}:00"; load = "{load_setting}"; }};\n{more}'
 
 
+# A world's rules run at once and without limits: what brakes do is tested where a test says `brakes` itself.
+NO_BRAKES = ("brakes = { first_run = false; records = 999999999; tenants = 999999999; share = 100; growth = 1; shrink = 100; };\n")
+
+
+def with_brakes(settings):
+    settings = idle() if settings is None else settings
+    return settings if "brakes" in settings else settings + NO_BRAKES
+
+
 class Base:
     def __init__(self, servers, place, folder):
         self.servers, (self.database, self.redis_number), self.folder = servers, place, folder
@@ -114,7 +123,7 @@ class World(Base):
             text += f'tenants = {{ store = "main"; ends = [ "subscription" ]; query = "{tenants}"; }};\n'
         text += 'journal = { folder = "journal"; };\nstate = "state";\nrun = "run";\n'
         text += 'privileges = "ignore";\n' if privileges is None else f'privileges = "{privileges}";\n'
-        text += (idle() if settings is None else settings) + 'schedule = "schedule.conf";\n'
+        text += with_brakes(settings) + 'schedule = "schedule.conf";\n'
         self.config.write_text(text)
         (self.folder / "schedule.conf").write_text(schedule)
 
@@ -150,7 +159,7 @@ class Product(Base):
 
     def configure(self, settings=None):
         setup.write_configuration(self.name, self.folder, self.servers, self.redis_number, self.database,
-                                  settings=idle() if settings is None else settings)
+                                  settings=with_brakes(settings))
 
     def compare(self):
         """(the oracle's sweep as of the journal's last one, all differences)"""

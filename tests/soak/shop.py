@@ -72,7 +72,8 @@ def settings():
     return ('sweep = { every = "1 second"; load = "full"; };\nbatch = { rows = 40; };\nsurvey = { every = "20 seconds"; };\n'
             'timeout = { statement = "2 s"; lock = "500 ms"; };\n'
             f'notice = "{NOTICE} s";\nholds = {{ cooling_off = "{COOLING_OFF} s"; }};\n'
-            'journal = { folder = "journal"; segment = "4 MiB"; reserve = "4 MiB"; };\nstate = "state";\nrun = "run";\n')
+            'journal = { folder = "journal"; segment = "4 MiB"; reserve = "4 MiB"; };\nstate = "state";\nrun = "run";\n'
+            'brakes = { first_run = false; records = 999999999; tenants = 999999999; share = 100; shrink = 100; };\n')
 
 
 def parent_of(tenant):

@@ -52,6 +52,8 @@ static inline void open_all(const char *text) {
     for (size_t i = 0; i < schedule->n_stores; i++) ((struct store_conf *)(uintptr_t)&schedule->stores[i])->kind = STORE_SCRIPTED;
     schedule->settings.state_folder = folder;
     schedule->settings.journal_folder = arena_printf(schedule->arena, "%s/journal", folder);
+    /* What brakes do has its own tests. */
+    schedule->settings.brakes = (struct brake_limits){.first_run = false, .records = INT32_MAX, .tenants = INT32_MAX, .share = 100, .growth = 1, .shrink = 100};
     engine = (struct engine){.loop = ev_loop_new(EVFLAG_AUTO)};
     ev_async_init(&engine.wake, on_wake);
     ev_async_start(engine.loop, &engine.wake);
