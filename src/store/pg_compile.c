@@ -195,6 +195,10 @@ static void add_anchor_before(struct pg_sql *sql, const struct pg_column *anchor
     buf_add(&sql->text, anchor->time == PG_TIME_INTEGER ? " > 0" : " > '-infinity'");
 }
 
+void pg_add_cutoff(struct pg_sql *sql, const struct pg_due *due, int64_t cutoff_us) {
+    add_cutoff(sql, due->anchor, due->order->due.of, unit_of(&due->order->due), cutoff_us);
+}
+
 void pg_add_before(struct pg_sql *sql, const struct pg_due *due, const struct pg_column *anchor, int64_t cutoff_us) {
     if (anchor) add_anchor_before(sql, anchor, &due->order->due, cutoff_us);
     else buf_add(&sql->text, "true");

@@ -83,6 +83,8 @@ void pg_add_rest(struct pg_sql *sql, const struct pg_due *due, enum pg_blocked b
 enum pg_blocked pg_blocked_of(const struct order *order);
 /* The anchor is before the cutoff, and is not -infinity. Nothing but "true" without an anchor. */
 void pg_add_before(struct pg_sql *sql, const struct pg_due *due, const struct pg_column *anchor, int64_t cutoff_us);
+/* The cutoff in the terms of the order's anchor. */
+void pg_add_cutoff(struct pg_sql *sql, const struct pg_due *due, int64_t cutoff_us);
 /* ", key, …": the identity of the alias's row; values that pg_value_text reads. */
 void pg_add_key(struct pg_sql *sql, const struct pg_table *table, const char *alias);
 /* t."column". */

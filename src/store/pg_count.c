@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,8 +92,16 @@ static int ask_groups(struct pg_store *store, struct candidates *to, const struc
     return 0;
 }
 
+static int64_t latest_cutoff(const struct scope *scope) {
+    int64_t latest = scope->cutoff_us;
+    for (size_t i = 0; i < scope->n_tenants; i++)
+        if (scope->tenants[i].cutoff_us > latest) latest = scope->tenants[i].cutoff_us;
+    return latest;
+}
+
 static const char no_index[] = "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off";
-static const char with_index[] = "RESET enable_indexscan; RESET enable_indexonlyscan; RESET enable_bitmapscan";
+static const char by_index[] = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off";
+static const char as_before[] = "RESET enable_indexscan; RESET enable_indexonlyscan; RESET enable_bitmapscan; RESET enable_seqscan; RESET enable_sort";
 
 /* Nothing else is asked for each row, for which an index is needed. */
 static bool is_bare(const struct pg_due *due, enum pg_blocked blocked) {
@@ -103,6 +112,8 @@ static bool is_bare(const struct pg_due *due, enum pg_blocked blocked) {
 /* One pass over the table. */
 static int ask_all(struct pg_store *store, struct candidates *to, enum pg_blocked blocked, struct err *err) {
     const struct pg_due *due = to->due;
+    int64_t latest_us = latest_cutoff(&due->order->due);
+    if (due->anchor && latest_us == TIME_NEVER) return 0;
     PG_SQL sql = {.arena = to->arena};
     PG_RESULT result = NULL;
     buf_add(&sql.text, "SELECT (");
@@ -112,6 +123,10 @@ static int ask_all(struct pg_store *store, struct candidates *to, enum pg_blocke
     buf_add(&sql.text, " FROM ");
     pg_add_source(&sql, due);
     buf_add(&sql.text, " WHERE ");
+    if (due->anchor) { /* so that an index on it serves, whatever the exceptions are */
+        pg_add_before(&sql, due, due->anchor, latest_us);
+        buf_add(&sql.text, " AND ");
+    }
     pg_add_scope(&sql, due, &due->order->due);
     buf_add(&sql.text, " AND ");
     pg_add_rest(&sql, due, blocked);
@@ -139,34 +154,26 @@ static int ask_whole(struct pg_store *store, struct candidates *to, enum pg_bloc
     return 0;
 }
 
-static int64_t latest_cutoff(const struct scope *scope) {
-    int64_t latest = scope->cutoff_us;
-    for (size_t i = 0; i < scope->n_tenants; i++)
-        if (scope->tenants[i].cutoff_us > latest) latest = scope->tenants[i].cutoff_us;
-    return latest;
-}
-
-/* Every tenant that the table holds, known or gone, with its oldest anchor: from index entry to index entry. */
+/* Every tenant that the table holds, known or gone, with its oldest anchor: from index entry to index entry. An anchor that is no
+ * instant may come first: refine asks again. */
 static int skip_scan(struct pg_store *store, struct candidates *to, struct err *err) {
     const struct pg_due *due = to->due;
-    const char *tenant = due->bound->tenant->quoted, *table = due->leaf->quoted;
+    const char *tenant = due->bound->tenant->quoted, *since = due->anchor->quoted, *table = due->leaf->quoted;
     int64_t latest_us = latest_cutoff(&due->order->due);
     if (latest_us == TIME_NEVER) return 0;
     PG_SQL sql = {.arena = to->arena};
     PG_RESULT result = NULL;
     buf_printf(&sql.text,
-               "WITH RECURSIVE w(tenant) AS ((SELECT t.%s FROM ONLY %s AS t WHERE t.%s IS NOT NULL ORDER BY t.%s LIMIT 1) UNION ALL"
-               " SELECT (SELECT t.%s FROM ONLY %s AS t WHERE t.%s > w.tenant ORDER BY t.%s LIMIT 1) FROM w WHERE w.tenant IS NOT NULL)"
-               " SELECT w.tenant::text, x.instant FROM w CROSS JOIN LATERAL (SELECT ",
-               tenant, table, tenant, tenant, tenant, table, tenant, tenant);
-    add_anchor(&sql, due, "", "");
-    buf_printf(&sql.text, " AS instant FROM ONLY %s AS t WHERE t.%s = w.tenant AND ", table, tenant);
-    pg_add_before(&sql, due, due->anchor, latest_us);
-    buf_printf(&sql.text, " ORDER BY t.%s LIMIT 1) AS x WHERE w.tenant IS NOT NULL", due->anchor->quoted);
+               "WITH RECURSIVE w(tenant, oldest) AS ((SELECT t.%s, t.%s FROM ONLY %s AS t WHERE t.%s IS NOT NULL ORDER BY t.%s, t.%s LIMIT 1) UNION ALL"
+               " SELECT s.* FROM w CROSS JOIN LATERAL (SELECT t.%s, t.%s FROM ONLY %s AS t WHERE t.%s > w.tenant ORDER BY t.%s, t.%s LIMIT 1) AS s)"
+               " SELECT t.tenant::text FROM (SELECT w.tenant, w.oldest AS %s FROM w) AS t WHERE ",
+               tenant, since, table, tenant, tenant, since, tenant, since, table, tenant, tenant, since, since);
+    buf_printf(&sql.text, "t.%s < ", since);
+    pg_add_cutoff(&sql, due, latest_us);
     if (pg_run(store, &sql, &result, err) < 0) return -1;
     for (int i = 0; i < PQntuples(result); i++) {
         const char *id = PQgetvalue(result, i, 0);
-        if (*id && scope_cutoff(&due->order->due, id) != TIME_NEVER) add_candidate(to, id, instant_at(result, i, 1));
+        if (*id && scope_cutoff(&due->order->due, id) != TIME_NEVER) add_candidate(to, id, TIME_FOREVER);
     }
     return 0;
 }
@@ -187,21 +194,41 @@ static int by_tenant(const void *a, const void *b) {
     return strcmp(((const struct pg_candidate *)a)->tenant, ((const struct pg_candidate *)b)->tenant);
 }
 
+/* One pass over the table is cheaper than asking for each tenant by the index: there are few rows of each, or most of what the index
+ * leads to is gone. */
+static int read_at_once(struct pg_store *store, const struct pg_due *due, bool *ret_at_once, struct err *err) {
+    enum { FEW_TENANTS = 500, TENANT_COST = 2, BLOCK_COST = 8 /* microseconds, roughly */ };
+    const struct scope *scope = &due->order->due;
+    size_t known = store->known ? tenants_count(store->known) : 0, n_tenants = scope->kind == SCOPE_REST && known > scope->n_tenants ? known : scope->n_tenants;
+    *ret_at_once = pg_is_emptied(store, due->leaf);
+    if (*ret_at_once || scope->kind == SCOPE_WHOLE || !indexed(due) || n_tenants < FEW_TENANTS) return 0;
+    PG_RESULT result = NULL;
+    char oid[16];
+    const char *const parameters[] = {oid};
+    (void)snprintf(oid, sizeof oid, "%u", due->leaf->oid);
+    if (pg_query(store, "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint", 1, parameters, &result, err) < 0) return -1;
+    *ret_at_once = number_at(result, 0, 0) * BLOCK_COST < (int64_t)n_tenants * TENANT_COST;
+    return 0;
+}
+
 int pg_candidates(struct pg_store *store, const struct pg_due *due, enum pg_blocked blocked, struct arena *arena,
                   struct pg_candidate **ret_candidates, size_t *ret_count, struct err *err) {
     struct candidates found = {.arena = arena, .due = due};
     const struct scope *scope = &due->order->due;
     int result;
-    bool emptied = pg_is_emptied(store, due->leaf), pinned = emptied && is_bare(due, blocked);
-    if (pinned && pg_script(store, no_index, err) < 0) return -1;
-    if (scope->kind == SCOPE_WHOLE) result = ask_whole(store, &found, blocked, err);
-    else if (!indexed(due) || emptied) result = ask_all(store, &found, blocked, err);
+    bool whole = scope->kind == SCOPE_WHOLE, at_once;
+    if (read_at_once(store, due, &at_once, err) < 0) return -1;
+    /* Left free, the planner may read the table once for every tenant, where it has no statistics or old ones. */
+    const char *pins = !at_once && !whole && indexed(due) ? by_index : at_once && is_bare(due, blocked) ? no_index : NULL;
+    if (pins && pg_script(store, pins, err) < 0) return -1;
+    if (whole) result = ask_whole(store, &found, blocked, err);
+    else if (!indexed(due) || at_once) result = ask_all(store, &found, blocked, err);
     else if (scope->kind == SCOPE_LISTED) result = ask_groups(store, &found, scope->tenants, scope->n_tenants, blocked, err);
     else {
         result = skip_scan(store, &found, err);
         if (result == 0) result = refine(store, &found, blocked, err);
     }
-    if (result < 0 || (pinned && pg_script(store, with_index, err) < 0)) return -1;
+    if (result < 0 || (pins && pg_script(store, as_before, err) < 0)) return -1;
     if (found.count) qsort(found.items, found.count, sizeof *found.items, by_tenant);
     *ret_candidates = found.items;
     *ret_count = found.count;

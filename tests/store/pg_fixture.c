@@ -37,6 +37,13 @@ void pg_schema(const char *sql) {
     pg_sql("GRANT ALL ON ALL TABLES IN SCHEMA acts TO lapsed");
 }
 
+void pg_schema_again(void) { admin = connect_admin(); }
+
+void pg_leave(void) {
+    PQfinish(admin);
+    admin = NULL;
+}
+
 char *pg_text(const char *sql) {
     PGresult *result = run(admin, sql);
     char *text = xstrdup(PQntuples(result) ? PQgetvalue(result, 0, 0) : "");

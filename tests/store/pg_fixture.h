@@ -22,6 +22,9 @@ struct sum {
 /* Makes the schema anew and runs these statements in it, as the administrator. */
 void pg_schema(const char *sql);
 void pg_sql(const char *sql);
+/* After acts_close: the administrator once more, in the same schema. */
+void pg_schema_again(void);
+void pg_leave(void);
 /* The first value of the answer. */
 long pg_number(const char *sql);
 char *pg_text(const char *sql); /* malloc'ed; "" for NULL */

@@ -219,5 +219,30 @@ START_TEST(the_server_goes_that_way_whatever_its_statistics_say) {
 }
 END_TEST
 
+/* Asking who has anything due must not read the table once a tenant, nor at all where an index leads there. */
+START_TEST(the_probe_does_not_read_the_table) {
+    static const char *const statistics[] = {"SELECT", "ANALYZE events"};
+    for (unsigned i = 0; i < 2; i++) {
+        make_events(WIDE, TENANT_AT);
+        pg_sql("INSERT INTO events SELECT -n, 0, '2030-01-01', 1, 'x' FROM generate_series(1, 10) n");
+        pg_sql(statistics[i]);
+        fill(2000, 40, 8, 500 + i);
+        struct acts acts = acts_open(RULE(""));
+        struct scope floor;
+        struct order order = make_order(&acts, &floor);
+        pg_sql("SELECT pg_stat_force_next_flush()");
+        long before = pg_number("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'events'::regclass");
+        ck_assert_uint_gt(acts_probe(&acts, &order).n_tenants, 30);
+        acts_close(&acts); /* the server counts its scans when a session ends */
+        pg_schema_again();
+        int64_t until_us = time_monotonic_us() + 20 * TIME_SECOND_US;
+        while (pg_number("SELECT count(*) FROM pg_stat_activity WHERE usename = 'lapsed'")) ck_assert_int_lt(time_monotonic_us(), until_us);
+        ck_assert_int_eq(pg_number("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'events'::regclass"), before);
+        ck_assert_int_gt(pg_number("SELECT idx_scan FROM pg_stat_user_tables WHERE relid = 'events'::regclass"), 40);
+        pg_leave();
+    }
+}
+END_TEST
+
 UNIT_MAIN("PostgreSQL: shapes", every_way_takes_what_the_plain_statement_takes, every_way_heeds_the_condition_of_the_target,
-          every_way_takes_children_and_leaves_what_is_referred_to, the_server_goes_that_way_whatever_its_statistics_say)
+          every_way_takes_children_and_leaves_what_is_referred_to, the_server_goes_that_way_whatever_its_statistics_say, the_probe_does_not_read_the_table)
