@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CLOSE_SECONDS = 10, MOST_KEPT_BYTES = 256 << 10 };
+enum { CLOSE_SECONDS = 10, MOST_KEPT_BYTES = 256 << 10, MOST_DELAYED = 4096 };
 
 /* Unsigned entries do not stay so for longer than the first; with nothing new, the last says that this is so. */
 static const int64_t CHECKPOINT_US = TIME_SECOND_US, CHECKPOINT_IDLE_US = 3600 * TIME_SECOND_US;
@@ -49,6 +49,7 @@ struct journal {
     int64_t checkpoint_us, prune_us; /* the writer thread's: when they were tried last, on the monotonic clock; 0: never */
     int64_t reserve_bytes, room_us; /* the writer thread's: when the room was looked at, on the monotonic clock */
     int64_t refused_us;     /* the writer thread's: when an intent was refused for want of room; 0: none since there is room */
+    struct pending *delayed; /* the writer thread's: entries of failed groups that nobody waits for; they go with the next group */
     bool begun;             /* the writer thread's: it wrote something */
     pthread_t thread;
     struct queue *queue;
@@ -139,10 +140,34 @@ bool journal_has_room(const struct journal *journal, int64_t *ret_left) {
     return !atomic_load(&journal->short_of_room);
 }
 
+/* Who has no ticket cannot ask again: what a failed group had of theirs is kept, up to a limit; the rest is freed. */
+static void delay(struct journal *journal, struct pending *group) {
+    struct pending **last = &journal->delayed;
+    size_t count = 0;
+    for (struct pending *pending = group, *next; pending; pending = next) {
+        next = pending->next;
+        pending->next = NULL;
+        if (pending->ticket || count++ >= MOST_DELAYED) {
+            group_free(pending);
+            continue;
+        }
+        *last = pending;
+        last = &pending->next;
+    }
+}
+
+static struct pending *behind_delayed(struct journal *journal, struct pending *group) {
+    struct pending *first = journal->delayed, **last = &first;
+    while (*last) last = &(*last)->next;
+    *last = group;
+    journal->delayed = NULL;
+    return first;
+}
+
 /* Under the lock, which it lets go while it writes. */
 static void write_waiting(struct journal *journal) {
     struct queue *queue = journal->queue;
-    struct pending *group = take_group(queue);
+    struct pending *group = behind_delayed(journal, take_group(queue));
     unlock(queue);
     struct err err = {.code = ERR_NONE}, refusal;
     bool failed = writer_append(&journal->writer, group, &refusal, &err) != 0;
@@ -156,7 +181,8 @@ static void write_waiting(struct journal *journal) {
         if (pending->refused) pending->ticket->err = refusal;
         else pending->ticket->seq = pending->seq;
     }
-    group_free(group);
+    if (failed) delay(journal, group);
+    else group_free(group);
     tickets_answer(&queue->writing_tickets, &err, &queue->ready);
 }
 
@@ -244,6 +270,7 @@ static void journal_free(struct journal *journal) {
         (void)pthread_cond_destroy(&queue->changed);
         free(queue);
     }
+    group_free(journal->delayed);
     writer_free(&journal->writer);
     folder_close(&journal->folder);
     free(journal);

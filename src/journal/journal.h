@@ -52,7 +52,8 @@ struct open_intent {
  * (event "recover"); damage anywhere else is ERR_IO naming file, line and byte. ret_open: intents to settle, in `arena`. */
 int journal_open(const struct journal_conf *conf, struct arena *arena, struct journal **ret_journal,
                  const struct open_intent **ret_open, size_t *ret_n_open, struct err *err) MUST_CHECK;
-/* Copies the entry; an intent's leaves are on disk, in the evidence file of its segment, before it is. The ticket may be NULL where nobody waits. Order of calls is order of entries. */
+/* Copies the entry; an intent's leaves are on disk, in the evidence file of its segment, before it is. The ticket may be NULL where nobody waits:
+ * such an entry of a group that failed goes with the next one. Else the order of calls is the order of entries. */
 void journal_append(struct journal *journal, const struct entry *entry, struct journal_ticket *ticket);
 /* On the loop: calls `done` of every ticket that is ready. */
 void journal_collect(struct journal *journal);

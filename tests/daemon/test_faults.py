@@ -50,6 +50,30 @@ def test_killed_at_each_step_of_the_journal(world, step):
     assert accounted(world) == 30
 
 
+@pytest.mark.parametrize("fault", ["fdatasync:error=EIO", "write:error=ENOSPC"])
+@pytest.mark.parametrize("step", [2, 4, 5, 6, 7, 9])
+def test_a_failing_disk_destroys_nothing_without_a_durable_intent(world, fault, step):
+    """A write or a sync of the journal or its evidence fails, and all later ones do: the sweep ends, and no more rows are gone than
+    stand under intents that were on disk before."""
+    world.simple(rows=40, due=30, settings=idle(more="batch = { rows = 10; };\n"))
+    call = fault.split(":")[0]
+    failed = world.once(wrapper=["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}",
+                                 *[word for path in journal_files(world) for word in ("-P", path)], "-e", f"inject={fault}:when={step}+"])
+    assert failed.returncode == 74, failed.stdout
+    gone = 30 - old_events(world)
+    assert gone <= sum(entry["records"] for entry in world.journal.entries("intent"))
+    answer = world.once()
+    assert answer.returncode == 0, answer.stdout
+    assert_swept(world, young=10)
+    assert accounted(world) == 30
+
+
+def journal_files(world):
+    """The names under which files of the journal are written to: the open segment, which a new one replaces, and the evidence."""
+    folder = world.folder / "journal"
+    return [str(folder / name) for name in ("journal.jsonl", "journal.next", *(f"evidence-{seq:012}" for seq in range(1, 40)))]
+
+
 def test_killed_at_random(product):
     chance = random.Random(7)
     product.configure(settings=idle(more="batch = { rows = 20; };\n"))

@@ -386,6 +386,34 @@ START_TEST(a_group_is_one_write_and_one_sync) {
 }
 END_TEST
 
+/* A "settled" or a finding is entered by nobody who would hear that it failed. */
+START_TEST(what_nobody_waits_for_goes_with_the_next_group) {
+    hook();
+    folder_setup();
+    mode = WORK;
+    struct err err;
+    struct journal *journal = try_open(&err);
+    struct entry intent = an_intent(1, 1), unheard = an_intent(1, 2);
+    ck_assert(put(journal, &intent));
+    for (int failures = 0; failures < 3; failures++) {
+        strike(FAIL, EIO, 1, 1000);
+        unheard.batch = 2 + failures;
+        journal_append(journal, &unheard, NULL);
+        intent.batch = 9;
+        ck_assert(!put(journal, &intent)); /* in the same group, or the next */
+        mode = WORK;
+    }
+    intent.batch = 10;
+    ck_assert(put(journal, &intent));
+    int64_t last_seq = journal_last_seq(journal);
+    journal_close(journal);
+    struct scan_result result = scan();
+    ck_assert_msg(!result.faults && result.last.seq == last_seq, "%s", result.first_fault);
+    ck_assert(held[1] && held[2] && held[3] && held[4] && !held[9] && held[10]);
+    folder_remove();
+}
+END_TEST
+
 /* What somebody does to the open file while the daemon runs. */
 static struct journal *with_one_entry(struct buf *path) {
     folder_setup();
@@ -559,6 +587,6 @@ START_TEST(foreign_bytes_are_kept_aside) {
 END_TEST
 
 UNIT_MAIN("file", one_call_fails, several_calls_in_a_row_fail, writes_are_short_or_interrupted, death_at_every_call,
-          a_failed_group_takes_with_it_what_is_queued_behind, a_group_is_one_write_and_one_sync, a_removed_file_is_noticed,
+          a_failed_group_takes_with_it_what_is_queued_behind, a_group_is_one_write_and_one_sync, what_nobody_waits_for_goes_with_the_next_group, a_removed_file_is_noticed,
           a_replaced_file_is_noticed, a_truncated_file_is_noticed, foreign_bytes_are_kept_aside, a_second_name_is_noticed,
           other_permissions_are_noticed, another_folder_in_its_place_is_noticed, a_lock_file_taken_away_is_noticed)
