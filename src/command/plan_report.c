@@ -276,7 +276,8 @@ struct plan_report *plan_report_make(struct arena *arena, const struct inspectio
     report->paused_ground = inspection->asked.paused_ground;
     report->paused_since_us = inspection->asked.paused_since_us;
     if (tenant) report->tenant_text = tenant_text(&making, tenant);
-    for (size_t i = 0; i < n_undecidable; i++) report->n_undecidable_records += undecidable[i].what.count;
+    for (size_t i = 0; i < n_undecidable; i++)
+        if (strcmp(undecidable[i].what.code, "survey-sampled") != 0) report->n_undecidable_records += undecidable[i].what.count;
     return report;
 }
 
@@ -289,6 +290,8 @@ const char *plan_undecidable_text(struct arena *arena, const struct plan_undecid
         {"tenant-unknown", "names a tenant that is not known"},
         {"tenant-ambiguous", "could be of two tenants"},
         {"field-unlisted", "is not listed under columns"},
+        {"only-unreached", "has records that no rule's `only` lets in"},
+        {"survey-sampled", "is too large to be counted in time: at least so many"},
     };
     const char *text = undecidable->what.code;
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)

@@ -9,7 +9,26 @@ struct surveying {
     struct arena *arena;
     struct undecidable *items;
     size_t count;
+    bool sampled; /* the collection is too large: a sample of it is asked */
 };
+
+enum { SAMPLE_DOCUMENTS = 50000 };
+
+/* A stage that lets a sample through; the first one of a pipeline. */
+static bson_t *pipeline_of(const struct surveying *surveying, bson_t *match, bson_t *then) {
+    bson_t stages = BSON_INITIALIZER;
+    uint32_t index = 0;
+    if (surveying->sampled) {
+        MONGO_BSON sample = BCON_NEW("$sample", "{", "size", BCON_INT32(SAMPLE_DOCUMENTS), "}");
+        mongo_push(&stages, &index, sample);
+    }
+    MONGO_BSON matched = BCON_NEW("$match", BCON_DOCUMENT(match));
+    mongo_push(&stages, &index, matched);
+    mongo_push(&stages, &index, then);
+    bson_t *pipeline = BCON_NEW("pipeline", BCON_ARRAY(&stages));
+    bson_destroy(&stages);
+    return pipeline;
+}
 
 /* Counts the documents for which all conditions hold, and `only`; none are no item. */
 static int survey(struct surveying *surveying, const char *code, const char *column, bson_t *conditions, uint32_t *index, struct err *err) {
@@ -17,7 +36,9 @@ static int survey(struct surveying *surveying, const char *code, const char *col
         MONGO_BSON wrapped = BCON_NEW("$and", "[", BCON_DOCUMENT(surveying->bound->only), "]");
         mongo_push(conditions, index, wrapped);
     }
-    MONGO_BSON pipeline = BCON_NEW("pipeline", "[", "{", "$match", "{", "$and", BCON_ARRAY(conditions), "}", "}", "{", "$count", "n", "}", "]");
+    MONGO_BSON match = BCON_NEW("$and", BCON_ARRAY(conditions));
+    MONGO_BSON number_of = BCON_NEW("$count", "n");
+    MONGO_BSON pipeline = pipeline_of(surveying, match, number_of);
     MONGO_CURSOR cursor = NULL;
     const bson_t *document;
     bson_iter_t number;
@@ -65,8 +86,9 @@ static int survey_whose(struct surveying *surveying, struct err *err) {
     if (surveying->bound->only) mongo_push(&conditions, &index, surveying->bound->only);
     __attribute__((cleanup(buf_free))) struct buf path = {0};
     buf_printf(&path, "$%s", target->tenant);
-    MONGO_BSON pipeline = BCON_NEW("pipeline", "[", "{", "$match", "{", "$and", BCON_ARRAY(&conditions), "}", "}", "{", "$group", "{", "_id",
-                                   BCON_UTF8(buf_text(&path)), "n", "{", "$sum", BCON_INT64(1), "}", "}", "}", "]");
+    MONGO_BSON match = BCON_NEW("$and", BCON_ARRAY(&conditions));
+    MONGO_BSON group = BCON_NEW("$group", "{", "_id", BCON_UTF8(buf_text(&path)), "n", "{", "$sum", BCON_INT64(1), "}", "}");
+    MONGO_BSON pipeline = pipeline_of(surveying, match, group);
     bson_destroy(&conditions);
     MONGO_CURSOR cursor = NULL;
     if (mongo_aggregate(surveying->store, NULL, target->name, pipeline, NULL, &cursor, err)) return -1;
@@ -146,6 +168,68 @@ static int survey_fields(struct surveying *surveying, struct err *err) {
     return result;
 }
 
+static bool is_dependent(const struct mongo_store *store, const char *name) {
+    const struct schedule *schedule = store->base.settings.schedule;
+    for (size_t i = 0; i < schedule->n_targets; i++)
+        for (size_t j = 0; schedule->targets[i]->store == store->base.settings.conf && j < schedule->targets[i]->n_dependents; j++)
+            if (!strcmp(schedule->targets[i]->dependents[j].join.child_table, name)) return true;
+    return false;
+}
+
+/* Documents that no rule's `only` lets in: the first target of a collection asks for all of them. */
+static int survey_unreached(struct surveying *surveying, struct err *err) {
+    const struct mongo_store *store = surveying->store;
+    const struct schedule *schedule = store->base.settings.schedule;
+    const struct target *target = surveying->bound->target;
+    bson_t all = BSON_INITIALIZER;
+    uint32_t index = 0;
+    bool asks = !is_dependent(store, target->name);
+    for (size_t i = 0; asks && i < schedule->n_targets; i++) {
+        const struct mongo_bound *other = &store->bound[i];
+        if (!other->target || strcmp(other->target->name, target->name) != 0) continue;
+        if (i < target->number || !other->only) asks = false;
+        else mongo_push(&all, &index, other->only);
+    }
+    int result = 0;
+    if (asks) {
+        MONGO_BSON match = BCON_NEW("$nor", BCON_ARRAY(&all));
+        MONGO_BSON number_of = BCON_NEW("$count", "n");
+        MONGO_BSON pipeline = pipeline_of(surveying, match, number_of);
+        MONGO_CURSOR cursor = NULL;
+        const bson_t *document = NULL;
+        bson_iter_t number;
+        result = mongo_aggregate(surveying->store, NULL, target->name, pipeline, NULL, &cursor, err) ||
+                         mongo_next(surveying->store, cursor, "look for undecidable documents", &document, err)
+                     ? -1
+                     : 0;
+        if (!result && document && bson_iter_init_find(&number, document, "n"))
+            *ARENA_APPEND(surveying->arena, surveying->items, surveying->count) =
+                (struct undecidable){.code = "only-unreached", .count = bson_iter_as_int64(&number)};
+    }
+    bson_destroy(&all);
+    return result;
+}
+
+static int survey_documents(struct surveying *surveying, int64_t now_us, struct err *err) {
+    const struct target *target = surveying->bound->target;
+    bool anonymizes = target->rule->n_anonymize || target->rule->anonymize_blocked;
+    if (target->tenant && survey_tenant(surveying, err)) return -1;
+    if (target->since && survey_since(surveying, now_us, err)) return -1;
+    if (anonymizes && target->n_columns && survey_fields(surveying, err)) return -1;
+    return survey_unreached(surveying, err);
+}
+
+/* What cannot be read within the statement's time is judged by a sample. */
+static int survey_or_sample(struct surveying *surveying, int64_t now_us, struct err *err) {
+    if (!survey_documents(surveying, now_us, err)) return 0;
+    if (strcmp(err->detail, "50") != 0) return -1;
+    surveying->sampled = true;
+    surveying->count = 0;
+    if (survey_documents(surveying, now_us, err)) return -1;
+    *ARENA_APPEND(surveying->arena, surveying->items, surveying->count) = (struct undecidable){.code = "survey-sampled", .count = 1};
+    return 0;
+}
+
 int mongo_undecidable(struct store *base, const struct target *target, int64_t now_us, struct arena *arena, const struct undecidable **ret_items,
                       size_t *ret_count, struct err *err) {
     struct mongo_store *store = mongo_of(base);
@@ -157,10 +241,7 @@ int mongo_undecidable(struct store *base, const struct target *target, int64_t n
         if (count)
             *ARENA_APPEND(arena, surveying.items, surveying.count) = (struct undecidable){.code = "tenant-ambiguous", .column = "{tenant}", .count = count};
     } else {
-        bool anonymizes = target->rule->n_anonymize || target->rule->anonymize_blocked;
-        if (target->tenant && survey_tenant(&surveying, err)) return err_within(err, "collection \"%s\"", target->name);
-        if (target->since && survey_since(&surveying, now_us, err)) return err_within(err, "collection \"%s\"", target->name);
-        if (anonymizes && target->n_columns && survey_fields(&surveying, err)) return err_within(err, "collection \"%s\"", target->name);
+        if (survey_or_sample(&surveying, now_us, err)) return err_within(err, "collection \"%s\"", target->name);
     }
     *ret_items = surveying.items;
     *ret_count = surveying.count;

@@ -1,7 +1,7 @@
 /* Counts the records that no rule can decide: an anchor that is empty, lies in the future or at no time at all, a tenant
- * that is empty. One statement a leaf; conditions that an index serves are asked by themselves, the others together in one
+ * that is empty, no rule that lets them in. One statement a leaf; conditions that an index serves are asked by themselves, the others together in one
  * reading of the table. Where records go by their tenant's end, another statement a leaf tells whose they are: those of a
- * tenant that nobody knows are left over for ever. */
+ * tenant that nobody knows are left over for ever. A leaf that cannot be read within the statement's time is judged by a sample of it. */
 #include "store/pg_bind.h"
 
 #include "base/time.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_REASONS = 4 };
+enum { MOST_REASONS = 4, SAMPLE_ROWS = 100000 };
 
 struct reason {
     const char *code, *column;
@@ -28,6 +28,10 @@ struct question {
     size_t n_reasons;
     const char *parameters[2];
     int64_t unknown; /* records of tenants that nobody knows */
+    const char *unreached_where; /* what no rule on this table lets in; NULL: nothing is kept out, or another target asks */
+    int64_t unreached;
+    bool sampled;    /* the leaf that is asked now is too large */
+    int64_t n_sampled;
 };
 
 static void add_reason(struct question *question, const char *code, const char *column, bool indexed, const char *condition) {
@@ -81,11 +85,16 @@ static void ask_tenant(struct question *question) {
                     : arena_printf(question->arena, "t.%s IS NULL", tenant->quoted));
 }
 
+static const char *sampling(const struct question *question, const struct pg_table *leaf) {
+    double rows = pg_relation_of(leaf)->rows, share = rows > SAMPLE_ROWS ? 100. * SAMPLE_ROWS / rows : 1.;
+    return question->sampled ? arena_printf(question->arena, " TABLESAMPLE SYSTEM (%.6f)", share) : "";
+}
+
 /* "t" is this leaf, restricted to what the target's `only` lets in. */
 static void add_source(const struct question *question, const struct pg_table *leaf, struct buf *sql) {
-    const char *only = question->bound->target->only;
-    if (only) buf_printf(sql, "(SELECT * FROM ONLY %s WHERE (%s\n)) AS t", leaf->quoted, only);
-    else buf_printf(sql, "ONLY %s AS t", leaf->quoted);
+    const char *only = question->bound->target->only, *sample = sampling(question, leaf);
+    if (only) buf_printf(sql, "(SELECT * FROM ONLY %s%s WHERE (%s\n)) AS t", leaf->quoted, sample, only);
+    else buf_printf(sql, "ONLY %s AS t%s", leaf->quoted, sample);
 }
 
 /* SELECT with one count for each reason, in their order. */
@@ -126,19 +135,26 @@ static int count_leaf(struct pg_store *store, struct question *question, const s
     return 0;
 }
 
-/* Along `via` the tenant stands in another table, which tells of its own records. */
 static bool asks_whose(const struct pg_store *store, const struct question *question) {
     const struct pg_bound *bound = question->bound;
-    return store->known && bound->tenant && !bound->n_via && plan_is_bound(bound->target->rule);
+    return store->known && bound->tenant && plan_is_bound(bound->target->rule);
 }
 
 static int count_unknown(struct pg_store *store, struct question *question, const struct pg_table *leaf, struct err *err) {
     if (!asks_whose(store, question)) return 0;
-    const char *tenant = question->bound->tenant->quoted;
+    const struct pg_bound *bound = question->bound;
+    const char *tenant = bound->tenant->quoted;
     __attribute__((cleanup(buf_free))) struct buf sql = {0};
-    buf_printf(&sql, "SELECT t.%s::text, count(*) FROM ", tenant);
-    add_source(question, leaf, &sql);
-    buf_printf(&sql, " WHERE t.%s IS NOT NULL GROUP BY t.%s", tenant, tenant);
+    if (bound->n_via) {
+        buf_add(&sql, "SELECT whose.id, count(*) FROM ");
+        add_source(question, leaf, &sql);
+        buf_printf(&sql, " CROSS JOIN LATERAL (SELECT v%zu.%s::text AS id %s) AS whose WHERE whose.id IS NOT NULL GROUP BY whose.id", bound->n_via,
+                   tenant, pg_via_chain(question->arena, bound));
+    } else {
+        buf_printf(&sql, "SELECT t.%s::text, count(*) FROM ", tenant);
+        add_source(question, leaf, &sql);
+        buf_printf(&sql, " WHERE t.%s IS NOT NULL GROUP BY t.%s", tenant, tenant);
+    }
     PG_RESULT result = NULL;
     if (pg_query(store, buf_text(&sql), 0, NULL, &result, err)) return -1;
     for (int row = 0; row < PQntuples(result); row++) {
@@ -148,17 +164,65 @@ static int count_unknown(struct pg_store *store, struct question *question, cons
     return 0;
 }
 
+/* ---- rows that no rule's `only` lets in ---- */
+
+static bool is_dependent(const struct pg_store *store, const struct pg_table *table) {
+    const struct schedule *schedule = store->base.settings.schedule;
+    for (size_t i = 0; i < schedule->n_targets; i++)
+        for (size_t j = 0; j < store->bound[i].n_dependents; j++)
+            if (store->bound[i].dependents[j].table == table) return true;
+    return false;
+}
+
+/* The first target of a table asks for all of them. What goes with a parent is reached by that. */
+static void ask_unreached(const struct pg_store *store, struct question *question) {
+    const struct schedule *schedule = store->base.settings.schedule;
+    const struct pg_bound *bound = question->bound;
+    const char *where = NULL;
+    if (is_dependent(store, bound->table)) return;
+    for (size_t i = 0; i < schedule->n_targets; i++) {
+        const struct pg_bound *other = &store->bound[i];
+        if (other->table != bound->table) continue;
+        if (i < bound->target->number || !other->target->only) return;
+        where = arena_printf(question->arena, "%s%s((%s\n) IS NOT TRUE)", where ? where : "", where ? " AND " : "", other->target->only);
+    }
+    question->unreached_where = where;
+}
+
+static int count_unreached(struct pg_store *store, struct question *question, const struct pg_table *leaf, struct err *err) {
+    if (!question->unreached_where) return 0;
+    const char *sql = arena_printf(question->arena, "SELECT count(*) FROM ONLY %s%s WHERE %s", leaf->quoted, sampling(question, leaf), question->unreached_where);
+    PG_RESULT result = NULL;
+    if (pg_query(store, sql, 0, NULL, &result, err)) return -1;
+    question->unreached += strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    return 0;
+}
+
+/* ---- leaf by leaf ---- */
+
+static int ask_leaf(struct pg_store *store, struct question *question, const struct pg_table *leaf, struct err *err) {
+    if (pg_begin(store, false, err)) return -1;
+    if ((!question->n_reasons || !count_leaf(store, question, leaf, err)) && !count_unknown(store, question, leaf, err) &&
+        !count_unreached(store, question, leaf, err))
+        return pg_rollback(store, err);
+    struct err ignored;
+    if (pg_rollback(store, &ignored)) pg_disconnect(store);
+    return -1;
+}
+
 static int count_leaves(struct pg_store *store, struct question *question, struct err *err) {
     const struct pg_table *table = question->bound->table;
-    if (pg_begin(store, false, err)) return -1;
-    for (size_t i = 0; i < table->n_leaves; i++)
-        if ((question->n_reasons && count_leaf(store, question, table->leaves[i], err)) ||
-            count_unknown(store, question, table->leaves[i], err)) {
-            struct err ignored;
-            if (pg_rollback(store, &ignored)) pg_disconnect(store);
-            return -1;
-        }
-    return pg_rollback(store, err);
+    for (size_t i = 0; i < table->n_leaves; i++) {
+        const struct question before = *question;
+        question->sampled = false;
+        if (!ask_leaf(store, question, table->leaves[i], err)) continue;
+        if (strcmp(err->detail, "57014") != 0) return -1; /* it did not take too long, it failed */
+        *question = before;
+        question->sampled = true;
+        question->n_sampled++;
+        if (ask_leaf(store, question, table->leaves[i], err)) return -1;
+    }
+    return 0;
 }
 
 int pg_undecidable(struct store *base, const struct target *target, int64_t now_us, struct arena *arena, const struct undecidable **ret_items,
@@ -171,7 +235,8 @@ int pg_undecidable(struct store *base, const struct target *target, int64_t now_
     struct question question = {.arena = arena, .bound = bound, .parameters = {now.text, target->zone ? target->zone : "UTC"}};
     ask_since(&question);
     ask_tenant(&question);
-    if ((question.n_reasons || asks_whose(store, &question)) && count_leaves(store, &question, err)) return -1;
+    ask_unreached(store, &question);
+    if ((question.n_reasons || asks_whose(store, &question) || question.unreached_where) && count_leaves(store, &question, err)) return -1;
     struct undecidable *items = NULL;
     size_t count = 0;
     for (size_t i = 0; i < question.n_reasons; i++) {
@@ -181,6 +246,10 @@ int pg_undecidable(struct store *base, const struct target *target, int64_t now_
     }
     if (question.unknown)
         *ARENA_APPEND(arena, items, count) = (struct undecidable){.code = "tenant-unknown", .column = bound->tenant->name, .count = question.unknown};
+    if (question.unreached)
+        *ARENA_APPEND(arena, items, count) = (struct undecidable){.code = "only-unreached", .count = question.unreached};
+    if (question.n_sampled)
+        *ARENA_APPEND(arena, items, count) = (struct undecidable){.code = "survey-sampled", .count = question.n_sampled};
     *ret_items = items;
     *ret_count = count;
     return 0;

@@ -46,7 +46,7 @@ struct tally {
 
 /* Records that no rule can decide, by reason; in the arena of the call. */
 struct undecidable {
-    const char *code; /* "since-empty", "since-future", "since-type", "tenant-empty", "tenant-unknown", "tenant-ambiguous", "field-unlisted" */
+    const char *code; /* "since-empty", "since-future", "since-type", "tenant-empty", "tenant-unknown", "tenant-ambiguous", "field-unlisted", "only-unreached"; "survey-sampled": the others are at least so many */
     const char *column;
     int64_t count;
 };

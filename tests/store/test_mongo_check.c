@@ -268,6 +268,29 @@ START_TEST(undecidable_documents_are_counted_by_reason) {
 }
 END_TEST
 
+static int64_t count_of(struct fixture *fixture, const struct target *target, const char *code) {
+    const struct undecidable *items;
+    size_t count;
+    ck_assert_msg(!mongo_driver.undecidable(fixture->store, target, NEW_YEAR_US, fixture->arena, &items, &count, &fixture->err), "%s", fixture->err.text);
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(items[i].code, code)) return items[i].count;
+    return 0;
+}
+
+START_TEST(documents_that_no_rule_lets_in) {
+    struct fixture fixture;
+    fixture_open(&fixture, REPLICA_SET);
+    for (int i = 0; i < 4; i++) fixture_insert(&fixture, "logs", i == 0 ? "{'t': 'anna', 'kind': 'a'}" : i == 1 ? "{'t': 'anna', 'kind': 'b'}" : "{'t': 'anna'}");
+    struct target *first = fixture_target(&fixture, "logs", "t", "at"), *second = fixture_target(&fixture, "logs", "t", "at");
+    first->only = "{\"kind\": \"a\"}";
+    second->only = "{\"kind\": {\"$in\": [\"b\", \"c\"]}}";
+    fixture_start(&fixture);
+    ck_assert_int_eq(count_of(&fixture, first, "only-unreached"), 2);
+    ck_assert_int_eq(count_of(&fixture, second, "only-unreached"), 0);
+    fixture_close(&fixture);
+}
+END_TEST
+
 START_TEST(one_document_is_explained) {
     struct fixture fixture;
     fixture_open(&fixture, REPLICA_SET);
@@ -345,5 +368,5 @@ START_TEST(replicas_are_seen_by_those_who_may) {
 END_TEST
 
 UNIT_MAIN("mongo_check", replicas_are_seen_by_those_who_may, what_cannot_be_swept_is_a_fault, advice_names_missing_and_dangerous_indexes, the_printed_grants_are_enough_and_no_more,
-          a_tenants_own_collection_is_dropped_whole, undecidable_documents_are_counted_by_reason, one_document_is_explained,
+          a_tenants_own_collection_is_dropped_whole, undecidable_documents_are_counted_by_reason, documents_that_no_rule_lets_in, one_document_is_explained,
           a_draft_names_collections_with_a_tenant)

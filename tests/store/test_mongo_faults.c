@@ -248,7 +248,26 @@ START_TEST(a_question_that_takes_too_long_says_which_order_it_was) {
 }
 END_TEST
 
+/* The first question takes too long; from then on a sample is asked, and it is said. */
+START_TEST(what_takes_too_long_to_survey_is_sampled) {
+    struct fixture fixture;
+    fixture_open(&fixture, REPLICA_SET);
+    fixture_insert(&fixture, "logs", "{'t': 'anna'}");
+    struct target *target = fixture_target(&fixture, "logs", "t", "at");
+    fixture_start(&fixture);
+    fail_next(&fixture, "'mode': {'times': 1}, 'data': {'failCommands': ['aggregate'], 'errorCode': 50, 'appName': 'lapsed'}");
+    const struct undecidable *items;
+    size_t count;
+    ck_assert_msg(!mongo_driver.undecidable(fixture.store, target, 0, fixture.arena, &items, &count, &fixture.err), "%s", fixture.err.text);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(items[0].code, "since-empty");
+    ck_assert_int_eq(items[0].count, 1);
+    ck_assert_str_eq(items[1].code, "survey-sampled");
+    fixture_close(&fixture);
+}
+END_TEST
+
 UNIT_MAIN("mongo_faults", a_question_that_takes_too_long_says_which_order_it_was, a_lost_answer_is_asked_for_again_in_its_session, an_answer_that_never_comes_is_unknown,
           a_transaction_that_the_server_ended_is_rolled_back, a_conflict_applies_nothing_and_is_tried_again, a_reader_cannot_begin,
           without_transactions_a_live_document_keeps_its_dependents, without_transactions_a_large_document_is_drained_too,
-          without_transactions_a_changed_document_is_not_overwritten)
+          without_transactions_a_changed_document_is_not_overwritten, what_takes_too_long_to_survey_is_sampled)
