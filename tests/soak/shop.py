@@ -69,7 +69,7 @@ def schedule(events=EVENTS):
 
 
 def settings():
-    return ('sweep = { every = "1 second"; load = "full"; };\nbatch = { rows = 40; };\nsurvey = { every = "20 seconds"; };\n'
+    return ('sweep = { every = "1 second"; load = "full"; };\nbatch = { rows = 40; workers = 4; };\nthrottle = { every = "1 s"; };\nsurvey = { every = "20 seconds"; };\n'
             'timeout = { statement = "2 s"; lock = "500 ms"; };\n'
             f'notice = "{NOTICE} s";\nholds = {{ cooling_off = "{COOLING_OFF} s"; }};\n'
             'journal = { folder = "journal"; segment = "4 MiB"; reserve = "4 MiB"; };\nstate = "state";\nrun = "run";\n'
