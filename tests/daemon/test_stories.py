@@ -14,7 +14,7 @@ from demo import stores
 from own_servers import signal_all
 from programs import fake_clock
 from proxy import Gate, Proxy
-from story import OVER, RULES, STORE, Shop, after_sweep, everything, tenant_of
+from story import OVER, RULES, STORE, TENANTS, Shop, after_sweep, everything, tenant_of
 
 SMALL = "batch = { rows = 2; };\n"
 IMPATIENT = 'timeout = { statement = "1 s"; lock = "200 ms"; };\n'
@@ -269,6 +269,39 @@ def test_a_column_dropped_under_a_running_daemon(shop):
     shop.sweeps_clean()
 
 
+def test_rows_hidden_by_row_level_security(shop):
+    """What a policy hides would look destroyed: the table is refused, and not one row of it goes."""
+    shop.world.sql("ALTER TABLE events ENABLE ROW LEVEL SECURITY")
+    shop.world.sql("CREATE POLICY one_customer ON events USING (customer_id = 1)")
+    check = shop.world.lapsectl("check")
+    assert check.returncode == 78 and 'row-level security of "events" hides rows' in check.stdout, check.stdout
+    answer = shop.world.once()
+    assert answer.returncode == 78 and 'row-level security of "events" hides rows' in answer.stdout, answer.stdout
+    shop.assert_left(after_sweep(lambda place, tenant: place in ("events", "parts")))
+    shop.assert_whole()
+    shop.world.sql("ALTER TABLE events DISABLE ROW LEVEL SECURITY")
+    shop.sweeps_clean()
+
+
+def test_a_new_table_that_no_rule_names(shop):
+    """A developer added a table with a customer's number in it: nothing of it goes, the rest is swept, and somebody is told."""
+    shop.world.sql("CREATE TABLE letters (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers, text text)")
+    shop.world.sql("INSERT INTO letters VALUES (31, 3, 'CANARY-letter'), (11, 1, 'CANARY-letter')")
+    answer = shop.world.once()
+    assert answer.returncode == 0, answer.stdout
+    expected = after_sweep()
+    expected["customers"].add((3, "bare"))  # its letter refers to it
+    shop.assert_left(expected)
+    assert shop.world.sql("SELECT id FROM letters ORDER BY id") == [(11,), (31,)]
+    told = shop.world.lapsectl("findings")
+    assert told.returncode == 1 and "letters" in told.stdout, told.stdout
+    assert "letters" in shop.world.lapsectl("check").stdout
+    shop.assert_whole()
+    shop.replace('{ table = "uploads"; tenant = "customer_id"; },', '{ table = "uploads"; tenant = "customer_id"; }, { table = "letters"; tenant = "customer_id"; },')
+    shop.sweeps_clean()
+    assert shop.world.sql("SELECT id FROM letters") == [(11,)]
+
+
 def test_a_new_column_with_personal_data(shop):
     """Nothing is anonymized by half: until somebody says what becomes of it the target waits."""
     shop.world.sql("ALTER TABLE visits ADD COLUMN referrer text")
@@ -347,6 +380,56 @@ def test_a_reused_tenant_id(shop):
     # What was left of the old one by age still goes by age.
     assert 32 in shop.left()["events"]
     shop.assert_whole()
+
+
+BRAKES = "brakes = { first_run = true; };\n"
+
+
+def test_the_first_night_waits_for_a_word(world):
+    """Nothing at all goes before somebody has seen what would; then exactly that goes."""
+    shop = Shop(world, BRAKES)
+    answer = world.once()
+    assert answer.returncode == 75, answer.stdout
+    assert "due for the first time; nothing is destroyed until \"lapsectl approve " in answer.stdout
+    shop.assert_left(everything())
+    assert not world.journal.entries("intent")
+    assert world.lapsectl("approve", "--all").returncode == 75  # nobody runs: it is read at the next start
+    shop.sweeps_clean()
+    assert {entry["rule"] for entry in world.journal.entries("approve", outcome="spent")} == set(RULES)
+
+
+def test_a_tenants_query_that_suddenly_returns_half(world):
+    """Somebody changed a view: customers are missing from the list. Nothing goes under any rule until a person says that it is right."""
+    shop = Shop(world, BRAKES)
+    world.once()
+    world.lapsectl("approve", "--all")
+    shop.sweeps_clean()
+    world.sql("UPDATE events SET at = at - interval '1 year'")
+    world.sql("UPDATE visits SET at = at - interval '3 years'")
+    shop.configure(BRAKES, tenants=TENANTS + " WHERE id <> 4")
+    answer = world.once()
+    assert answer.returncode == 75, answer.stdout
+    assert "the tenants query gave 1 tenant" in answer.stdout and "2 in the sweep before; nothing is destroyed until" in answer.stdout, answer.stdout
+    shop.assert_left(after_sweep())
+    assert "tenants-shrank" in {entry["code"] for entry in world.journal.entries("finding")}
+    shop.configure(BRAKES)
+    answer = world.once()
+    assert answer.returncode == 0, answer.stdout
+    shop.assert_left({**after_sweep(), "events": set(), "parts": set(), "visits": set()})
+    shop.assert_whole()
+
+
+def test_an_empty_tenants_query(world):
+    """No line is not "ended": nothing goes."""
+    shop = Shop(world)
+    shop.configure(tenants=TENANTS + " WHERE false")
+    answer = world.once()
+    assert answer.returncode == 75 and "empty list" in answer.stdout, answer.stdout
+    shop.assert_left(everything())
+    assert not world.journal.entries("intent")
+    shop.assert_whole()
+    shop.configure()
+    shop.sweeps_clean()
 
 
 def test_records_of_nobody(shop):
