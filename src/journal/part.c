@@ -265,8 +265,8 @@ static void arena_free_of(struct arena **arena) { arena_free(*arena); }
 int part_scan(struct part *part, const char *folder, const struct position *expected, struct err *err) {
     part->open = part->segment->fd >= 0;
     part->at = part->good = *expected;
-    int fd = part->segment->fd;
-    if (!part->open) {
+    int fd = part->open ? part->segment->fd : part->segment->held;
+    if (fd < 0) {
         struct buf path __attribute__((cleanup(buf_free))) = {.text = NULL};
         buf_printf(&path, "%s/%s", folder, part->segment->name);
         fd = open(path.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -275,6 +275,6 @@ int part_scan(struct part *part, const char *folder, const struct position *expe
     struct lines lines __attribute__((cleanup(lines_free))) = lines_of(fd, part->open && part->visitor->wait);
     __attribute__((cleanup(arena_free_of))) struct arena *line_arena = arena_new();
     int result = scan_lines(part, &lines, line_arena, err);
-    if (!part->open) (void)close(fd);
+    if (!part->open && part->segment->held < 0) (void)close(fd);
     return result;
 }

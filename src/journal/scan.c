@@ -270,7 +270,7 @@ static void arena_free_of(struct arena **arena) { arena_free(*arena); }
 int journal_scan(const char *folder, const struct scan_visitor *visitor, struct scan_result *ret_result, struct err *err) {
     __attribute__((cleanup(arena_free_of))) struct arena *arena = arena_new();
     __attribute__((cleanup(segments_close))) struct segments segments = {.count = 0};
-    if (segments_list(folder, arena, &segments, err)) return -1;
+    if (segments_hold(folder, arena, &segments, err)) return -1;
     __attribute__((cleanup(scan_free))) struct scan scan = {.folder = folder, .visitor = visitor, .n_parts = segments.count};
     scan.parts = xcalloc(segments.count + 1, sizeof *scan.parts);
     for (size_t i = 0; i < segments.count; i++) {

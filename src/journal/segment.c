@@ -43,7 +43,7 @@ static int list_closed(const char *folder, struct arena *arena, struct segments 
         int64_t first_seq = closed_first_seq(item->d_name);
         if (!first_seq) continue;
         *ARENA_APPEND(arena, to->items, to->count) =
-            (struct segment){.first_seq = first_seq, .name = arena_strdup(arena, item->d_name), .fd = -1};
+            (struct segment){.first_seq = first_seq, .name = arena_strdup(arena, item->d_name), .fd = -1, .held = -1};
     }
     if (errno) return err_set_errno(err, errno, "journal folder \"%s\" cannot be read", folder);
     if (to->count) qsort(to->items, to->count, sizeof *to->items, by_first_seq);
@@ -58,7 +58,10 @@ static int find_twin(const char *folder, struct arena *arena, const struct segme
     for (size_t i = 0; i < segments->count && index == segments->count; i++) {
         struct stat closed;
         const char *path = arena_printf(arena, "%s/%s", folder, segments->items[i].name);
-        if (stat(path, &closed)) return err_set_errno(err, errno, "\"%s\" cannot be examined", path);
+        if (stat(path, &closed)) {
+            if (errno == ENOENT) continue; /* removed since, by its daemon's pruning or by others */
+            return err_set_errno(err, errno, "\"%s\" cannot be examined", path);
+        }
         if (closed.st_dev == own.st_dev && closed.st_ino == own.st_ino) index = i;
     }
     *ret_index = index;
@@ -85,12 +88,44 @@ int segments_list(const char *folder, struct arena *arena, struct segments *ret_
     }
     if (fd >= 0) segments.count = older; /* closed since it was opened: they are newer than it, or are it */
     segments.open_missing = fd < 0 && segments.count;
-    if (fd >= 0) *ARENA_APPEND(arena, segments.items, segments.count) = (struct segment){.name = SEGMENT_OPEN, .fd = fd};
+    if (fd >= 0) *ARENA_APPEND(arena, segments.items, segments.count) = (struct segment){.name = SEGMENT_OPEN, .fd = fd, .held = -1};
     *ret_segments = segments;
     return 0;
 }
 
 void segments_close(struct segments *segments) {
-    for (size_t i = 0; i < segments->count; i++)
+    for (size_t i = 0; i < segments->count; i++) {
         if (segments->items[i].fd >= 0) (void)close(segments->items[i].fd);
+        if (segments->items[i].held >= 0) (void)close(segments->items[i].held);
+    }
+}
+
+enum { MOST_HELD = 256, MOST_TRIES = 100 };
+
+/* 1: one of them is gone since they were listed. */
+static int hold(const char *folder, struct arena *arena, const struct segments *segments, struct err *err) {
+    for (size_t i = 0; i < segments->count && i < MOST_HELD; i++) {
+        struct segment *segment = &segments->items[i];
+        if (segment->fd >= 0) continue;
+        const char *path = arena_printf(arena, "%s/%s", folder, segment->name);
+        segment->held = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (segment->held < 0 && errno == ENOENT) return 1;
+        if (segment->held < 0) return err_set_errno(err, errno, "\"%s\" cannot be read", path);
+    }
+    return 0;
+}
+
+int segments_hold(const char *folder, struct arena *arena, struct segments *ret_segments, struct err *err) {
+    for (int tries = 0; tries < MOST_TRIES; tries++) {
+        struct segments segments;
+        if (segments_list(folder, arena, &segments, err)) return -1;
+        int result = hold(folder, arena, &segments, err);
+        if (!result) {
+            *ret_segments = segments;
+            return 0;
+        }
+        segments_close(&segments);
+        if (result < 0) return -1;
+    }
+    return err_set(err, ERR_IO, "journal folder \"%s\" does not keep its files for as long as it takes to open them", folder);
 }

@@ -27,7 +27,8 @@ struct segment_name segment_closed_name(int64_t first_seq);
 struct segment {
     int64_t first_seq; /* as its name says; 0 for the open one */
     const char *name;
-    int fd;
+    int fd;   /* of the open one; else -1 */
+    int held; /* of a closed one, by segments_hold; else -1 */
 };
 
 /* The segments in their order, the open one last and open as a file already, so that a daemon that closes it meanwhile
@@ -39,6 +40,9 @@ struct segments {
 };
 
 int segments_list(const char *folder, struct arena *arena, struct segments *ret_segments, struct err *err) MUST_CHECK;
+/* The same, with the oldest 256 closed segments opened too, so that a daemon which removes them meanwhile
+ * takes nothing away from who reads them: it removes the oldest first. */
+int segments_hold(const char *folder, struct arena *arena, struct segments *ret_segments, struct err *err) MUST_CHECK;
 void segments_close(struct segments *segments);
 
 /* The closed segment that is the same file as this one, NULL if there is none: a crash interrupted its closing. */

@@ -1,6 +1,9 @@
 /* Checkpoints and keys: the note format, who may sign, what verification says of a signed journal. */
 #include "signed.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 /* The vkey and note of golang.org/x/mod/sumdb/note's own tests. */
 static const char go_vkey[] = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
 static const char go_skey[] = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
@@ -224,6 +227,60 @@ START_TEST(a_key_is_replaced_without_a_gap) {
 }
 END_TEST
 
+/* What a verifier says beside a writer that rotates, signs and prunes all the time. */
+struct beside {
+    atomic_bool over;
+    int64_t runs;
+    bool failed;
+    char text[1000];
+};
+
+static void *verify_all_the_time(void *context) {
+    struct beside *beside = context;
+    while (!atomic_load(&beside->over) && !beside->failed) {
+        const struct verify_question question = {.folder = folder, .keys = keys, .now_us = time_now_us(), .threads = beside->runs % 2 ? 3 : 1};
+        struct verify_answer now;
+        struct err err;
+        if (journal_verify(&question, &now, &err)) {
+            beside->failed = true;
+            (void)snprintf(beside->text, sizeof beside->text, "%s", err.text);
+        } else if (now.verdict != VERIFY_WELL && now.verdict != VERIFY_UNSIGNED) {
+            beside->failed = true;
+            (void)snprintf(beside->text, sizeof beside->text, "%d: %.500s%.300s", (int)now.verdict, now.scan.first_fault, now.why);
+        }
+        beside->runs++;
+    }
+    return NULL;
+}
+
+START_TEST(a_live_journal_is_verified_at_every_moment) {
+    signed_setup();
+    write_signed(1);
+    take_signers();
+    struct journal_conf conf = folder_conf();
+    conf.segment_bytes = 3000;
+    conf.signers = signers;
+    conf.keep = (struct period){1, PERIOD_SECONDS};
+    struct journal *journal = journal_opened(&conf);
+    struct beside beside = {.runs = 0};
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, verify_all_the_time, &beside), 0);
+    for (int64_t i = 0, until_us = time_monotonic_us() + 4 * TIME_SECOND_US; time_monotonic_us() < until_us; i++) {
+        struct entry intent = an_intent(1, i + 2);
+        ck_assert(put(journal, &intent));
+        (void)poll(NULL, 0, 2);
+    }
+    atomic_store(&beside.over, true);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    journal_close(journal);
+    ck_assert_msg(!beside.failed, "run %" PRId64 ": %s", beside.runs, beside.text);
+    ck_assert_int_gt(beside.runs, 5);
+    ck_assert_int_eq(verify(&keys, NULL), VERIFY_WELL);
+    ck_assert_int_gt(answer.scan.first_seq, 1);
+    signed_remove();
+}
+END_TEST
+
 START_TEST(old_segments_are_removed_and_the_rest_verifies) {
     signed_setup();
     write_signed(20);
@@ -254,4 +311,5 @@ END_TEST
 
 UNIT_MAIN("verify", keys_are_those_of_go, only_whole_keys_are_taken, signatures_are_read_strictly, a_journal_is_signed_to_its_end,
           an_older_state_is_found_with_a_checkpoint_of_elsewhere, every_flipped_bit_of_the_checkpoint_is_found,
-          a_journal_written_anew_does_not_pass, a_key_is_replaced_without_a_gap, old_segments_are_removed_and_the_rest_verifies)
+          a_journal_written_anew_does_not_pass, a_key_is_replaced_without_a_gap,
+          a_live_journal_is_verified_at_every_moment, old_segments_are_removed_and_the_rest_verifies)
