@@ -130,3 +130,31 @@ def test_go_accepts_the_proofs_of_one_record(swept, tmp_path):
         text = path.read_text()
         path.write_text(text.replace('"records":', '"records": ', 1))
         assert swept.run("proof", swept.keys(), path).returncode == 1
+
+
+def manual_command(name):
+    """What lapsed-journal(5) tells the reader to type, behind the line `.\\" TEST name`."""
+    text = (REPOSITORY / "doc" / "lapsed-journal.5").read_text()
+    return text.split(f'.\\" TEST {name}\n')[1].split("\n.Ed")[0].split("\n", 1)[1]
+
+
+def test_a_forwarded_log_carries_the_checkpoints(world, tmp_path):
+    world.simple(rows=20, due=10)
+    first = world.once()
+    lines = [line for line in first.stdout.splitlines() if " checkpoint " in line]
+    assert len(lines) == len(world.journal.entries("checkpoint")), "one line each"
+    (tmp_path / "lapsed.log").write_text(first.stdout)
+    subprocess.run(["sh", "-ec", manual_command("logged")], cwd=tmp_path, check=True, timeout=DEADLINE)
+    assert (tmp_path / "kept").read_text() == (world.journal.folder / "checkpoint").read_text()
+    kept = ("--checkpoint", str(tmp_path / "kept"))
+    assert world.lapsectl("journal", "verify", *kept).returncode == 0
+    shutil.copytree(world.journal.folder, tmp_path / "older")
+    assert world.once().returncode == 0
+    assert world.lapsectl("journal", "verify", *kept).returncode == 0
+    (tmp_path / "lapsed.log").write_text(world.once().stdout)
+    subprocess.run(["sh", "-ec", manual_command("logged")], cwd=tmp_path, check=True, timeout=DEADLINE)
+    shutil.rmtree(world.journal.folder)  # the whole folder goes back to an older state, with the checkpoint that belonged to it
+    shutil.copytree(tmp_path / "older", world.journal.folder)
+    assert world.lapsectl("journal", "verify").returncode == 0
+    answer = world.lapsectl("journal", "verify", *kept)
+    assert answer.returncode == 3 and "shorter than the given checkpoint" in answer.stdout
