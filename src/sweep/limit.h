@@ -15,7 +15,7 @@ struct batch_cost {
 size_t limit_first(const struct settings *settings); /* of a target that nothing is known of */
 /* The limit of the next batch of the same target: what is expected to take settings->batch_time_us with the waiting, but a
  * quarter of that where the waiting leaves less. It grows step by step, since the first records may be the cheap ones, and shrinks
- * at once. */
+ * at once, but below 100 records only when they take several times as long as they may. */
 size_t limit_next(const struct settings *settings, struct batch_cost cost);
 
 #endif
