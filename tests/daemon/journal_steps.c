@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "journal/evidence_prune.h"
 #include "journal/journal.h"
 
 #include <inttypes.h>
@@ -16,7 +17,7 @@
 #include <sys/uio.h>
 #include <sysexits.h>
 
-enum { BATCHES = 6, LEAVES = 3, RESERVE_BYTES = 64 << 10, SEGMENT_BYTES = 2500 };
+enum { BATCHES = 4, LEAVES = 3, RESERVE_BYTES = 64 << 10, SEGMENT_BYTES = 2500 };
 
 static sem_t woken;
 static int64_t entered_us; /* 0: now */
@@ -97,6 +98,9 @@ int main(int count, char **arguments) {
         (void)enter(journal, (struct entry){.event = ENTRY_OUTCOME, .sweep = open[i].sweep, .batch = open[i].batch, .outcome = "settled", .result = "rolled-back"});
     (void)enter(journal, (struct entry){.event = ENTRY_SWEEP_BEGIN, .sweep = sweep, .trigger = "once"});
     for (int64_t batch = 1; batch <= BATCHES; batch++) enter_batch(journal, sweep, batch);
+    size_t removed;
+    if (!days && evidence_prune(arguments[1], time_now_us(), (struct period){.count = 1, .unit = PERIOD_DAYS}, &removed, &err))
+        (void)fprintf(stderr, "%s\n", err.text); /* the next run does it */
     (void)enter(journal, (struct entry){.event = ENTRY_STOP, .trigger = "once"});
     journal_close(journal);
     arena_free(arena);

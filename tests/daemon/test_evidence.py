@@ -208,3 +208,27 @@ def test_killed_between_evidence_and_intent(world, call):
     world.verify()
     for number in range(1, 11):
         assert prove(world, "main", "events", str(number)).returncode == (0 if number <= 6 else 1), number
+
+
+def test_a_flipped_bit_of_evidence_costs_its_batch_alone(swept):
+    """Nothing of that batch can be proven any more, everything else can, and the journal is as whole as it was."""
+    [path] = (swept.folder / "journal").glob("evidence-*")
+    whole = path.read_bytes()
+    targets = {entry["seq"]: entry["target"] for entry in swept.journal.entries("intent")}
+    batch_of = {"lines": "orders"}  # dependents stand with their parents
+    place, batch, batches = 0, None, set()
+    for line in whole.splitlines(keepends=True):
+        first = line.startswith(b"intent ")
+        batch = targets[int(line.split()[1])] if first else batch
+        if first or batch not in batches:  # the number of leaves too; some leaf of each batch is enough
+            at = place + len(line) - 2 if first else place + len(line) // 2
+            path.chmod(0o640)
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:])
+            proven = {record for record in GONE if prove(swept, *record).returncode == 0}
+            lost = {record for record in GONE if batch_of.get(record[1], record[1]) == batch}
+            assert proven == set(GONE) - lost, line
+            assert swept.lapsectl("journal", "verify").returncode == 0
+        if not first:
+            batches.add(batch)
+        place += len(line)
+    assert len(batches) >= 4
