@@ -21,7 +21,7 @@ class Batch:
         for field in ("seq", "sweep", "batch", "rule", "store", "target", "action", "mode", "records", "dependents", "evidence"):
             setattr(self, field, intent[field])
         self.time, self.tenants = seconds(intent["time"]), {triple[0]: triple for triple in intent["tenants"]}
-        self.outcome, self.done, self.over, self.unknown, self.settled, self.leaves = None, None, None, False, False, []
+        self.outcome, self.done, self.over, self.unknown, self.settled, self.leaves, self.holds = None, None, None, False, False, [], None
 
     def take(self, outcome):
         """done: when it was committed; over: when nothing was left open any more."""
@@ -49,7 +49,7 @@ class Journal:
     """The daemon's journal and evidence, read once."""
 
     def __init__(self, journal, state):
-        self.batches, self.schedules, self.sweeps, self.events = {}, [], [], Counter()
+        self.batches, self.schedules, self.sweeps, self.events, self.known = {}, [], [], Counter(), {}
         begun = {}
         for line in journal.text().splitlines():
             entry = json.loads(line)
@@ -60,8 +60,8 @@ class Journal:
         self._evidence(journal.folder)
         for batch in self.batches.values():
             batch.observed = [sweep for sweep in self.sweeps if sweep[1] < batch.seq and sweep[0] >= batch.began - shop.NOTICE + .2]
-            if batch.may_have_destroyed:
-                self.by_target[batch.store, batch.target].append(batch)
+            for tenant in batch.tenants if batch.may_have_destroyed else ():
+                self.by_target[batch.store, batch.target, tenant].append(batch)
 
     def _schedule(self, entry, _):
         events = next(rule["keep"] for rule in entry["rules"] if rule["data"] == "Events")
@@ -103,6 +103,11 @@ class Journal:
 
     def leaves(self, name):
         """The leaf of this record under each key that there is."""
+        if name not in self.known:
+            self.known[name] = self._leaves(name)
+        return self.known[name]
+
+    def _leaves(self, name):
         key = [{"$numberLong": str(part)} if isinstance(part, int) else part for part in name[2:]] if name[0] in ("docs", "solo") else [str(part) for part in name[2:]]
         text = json.dumps([name[0], name[1], *key], separators=(",", ":"), ensure_ascii=False).encode()
         return [hashlib.sha256(b"\0" + hmac.new(key, text, "sha256").hexdigest().encode() + b" " + text).hexdigest() for key in self.keys]
@@ -172,7 +177,7 @@ class Judge:
     def __init__(self, log, journal, contents, rest, standing):
         """rest: before this moment (seconds) everything was due that the last sweep had to take; standing: the holds that stayed."""
         self.log, self.journal, self.contents, self.rest, self.standing = log, journal, contents, rest, standing
-        self.faults, self.figures, self.checks = [], Counter(), 0
+        self.faults, self.figures, self.checks, self.periods = [], Counter(), 0, {}
 
     def fault(self, name, kind, text):
         self.faults.append((name, kind, text))
@@ -181,6 +186,7 @@ class Judge:
         self.nothing_live_was_destroyed()
         self.nothing_unknown_was_destroyed()
         self.nothing_was_destroyed_while_paused()
+        self.nothing_was_destroyed_before_the_first_approval()
         self.evidence_is_what_the_intents_promised()
         self.nothing_due_is_left()
         return self
@@ -207,7 +213,7 @@ class Judge:
         """The batches that may have taken it."""
         exact = [batch for leaf in self.journal.leaves(record.name) for batch in self.journal.by_leaf[leaf]]
         if record.name[1] in ("kb_{tenant}", "usage:{tenant}", "log:{tenant}"):
-            exact = [batch for batch in self.journal.by_target[record.name[:2]] if str(record.tenant) in batch.tenants]
+            exact = self.journal.by_target.get((*record.name[:2], str(record.tenant)), [])
         # What goes with an anonymized record is purged in its batch.
         return [batch for batch in exact if batch.may_have_destroyed and (batch.action == action or record.parent)]
 
@@ -229,8 +235,10 @@ class Judge:
         if named not in batch.tenants:
             return f"tenant {named} is not in it"
         low, high = batch.time - (0 if batch.store in IRREVOCABLE else PREPARED), (batch.over or batch.time + 60) + .001
-        for hold in self.log.holds:
-            if hold.begin and hold.covers(record.tenant, batch.rule) and self.falls_into(batch, hold.begin, hold.end):
+        if batch.holds is None:
+            batch.holds = [hold for hold in self.log.holds if hold.begin and self.falls_into(batch, hold.begin, hold.end)]
+        for hold in batch.holds:
+            if hold.covers(record.tenant, batch.rule):
                 return f"hold {hold.id} was acknowledged before and stood"
         if batch.rule in shop.BY_END:
             period, values = shop.FIXED[batch.rule, batch.action], self.log.tenants[record.tenant].ends.possible(low - .5, high)
@@ -249,7 +257,12 @@ class Judge:
     def required(self, batch, tenant):
         if batch.rule != "Events":
             return shop.FIXED[batch.rule, batch.action]
-        periods = self.log.tenants[tenant].periods
+        if (batch.seq, tenant) not in self.periods:
+            self.periods[batch.seq, tenant] = self.longest(batch, self.log.tenants[tenant].periods)
+        return self.periods[batch.seq, tenant]
+
+    @staticmethod
+    def longest(batch, periods):
         longest = 0
         for began, _, general in [*batch.observed, (batch.began, 0, batch.events_period)]:
             own = [shop.period_of_own(value) or general for value in periods.possible(began - PREPARED, began)]
@@ -281,6 +294,12 @@ class Judge:
                 if batch.may_have_destroyed and begin < batch.time < end:
                     self.fault(batch.seq, "paused", f"{batch} was begun in a pause")
             self.checks += 1
+
+    def nothing_was_destroyed_before_the_first_approval(self):
+        for batch in self.journal.batches.values():
+            self.checks += 1
+            if batch.time < self.log.first_approval:
+                self.fault(batch.seq, "unapproved", f"{batch} was begun before anybody had approved its rule")
 
     def evidence_is_what_the_intents_promised(self):
         for batch in self.journal.batches.values():

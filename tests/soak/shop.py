@@ -73,7 +73,7 @@ def settings():
             'timeout = { statement = "2 s"; lock = "500 ms"; };\n'
             f'notice = "{NOTICE} s";\nholds = {{ cooling_off = "{COOLING_OFF} s"; }};\n'
             'journal = { folder = "journal"; segment = "4 MiB"; reserve = "4 MiB"; };\nstate = "state";\nrun = "run";\n'
-            'brakes = { first_run = false; records = 999999999; tenants = 999999999; share = 100; shrink = 100; };\n')
+            'brakes = { first_run = true; records = 60; tenants = 1000; share = 100; shrink = 100; };\n')
 
 
 def parent_of(tenant):

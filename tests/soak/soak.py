@@ -45,8 +45,10 @@ class Soak:
         self.world.environment["LAPSED_SOLO_PASSWORD"] = servers.environment["LAPSED_TEST_PASSWORD"]
         with self.solo_client() as client:
             client.admin.command("grantRolesToUser", "lapsed", roles=[{"role": "dbOwner", "db": "soak"}])
+        self.world.mongodb_client.admin.command("grantRolesToUser", "lapsed", roles=["clusterMonitor"])
         self.world.sql(shop.TABLES)
         self.world.sql("GRANT ALL ON ALL TABLES IN SCHEMA public TO lapsed")
+        self.world.sql("GRANT pg_read_all_stats TO lapsed")
         self.proxies = {kind: Proxy(self.port(kind)) for kind in KINDS}
         self.log = Log(folder / "writers.jsonl")
         self.disk = self.mount()
@@ -135,6 +137,8 @@ class Soak:
         end = time.monotonic() + REST_DEADLINE
         while time.monotonic() < end:
             asked = time.time()
+            if not self.clerk.approve():
+                continue
             self.supervisor.tell(signal.SIGUSR1)
             if self.rested(asked, end):
                 return asked
@@ -254,6 +258,8 @@ class Soak:
         chance, planted = random.Random(f"{self.seed} plant log"), {}
         gone = [record for record in self.log.records.values() if record.certain and record.name not in judge.contents.rows
                 and record.name[0] == "main" and record.anchor and not record.parent]
+        if len(gone) < 3:
+            return {"nothing": "destroyed"}  # which no fault says: not caught
         postponed, held, lost = chance.sample(gone, 3)
         [*_, batch] = judge.candidates(postponed, "purge")
         postponed.anchor.writes = [Write(0, 0, int(batch.time * 1000), True)]

@@ -203,8 +203,10 @@ class Clerk(threading.Thread):
 
     def run(self):
         try:
+            self.over.wait(3)  # until then everything waits for its first approval
+            self.log.first_approval = time.time()
             while not self.over.wait(self.chance.uniform(.2, 1.5)):
-                action = self.chance.choices(*zip((self.hold, 5), (self.release, 4), (self.pause, 1), (self.reload, 2)))[0]
+                action = self.chance.choices(*zip((self.approve, 5), (self.hold, 5), (self.release, 4), (self.pause, 1), (self.reload, 2)))[0]
                 action()
                 self.done[action.__name__] += 1
         except BaseException as error:
@@ -215,11 +217,15 @@ class Clerk(threading.Thread):
         self.over.set()
         self.join()
 
-    def lapsectl(self, *arguments):
+    def approve(self):
+        """False: somebody must ask again, because lapsed does not run, or what waited is not what was meant."""
+        return self.lapsectl("approve", "--all", refused=77)
+
+    def lapsectl(self, *arguments, refused=75):
         """True: acknowledged; False: it waits."""
         answer = subprocess.run([LAPSECTL, *arguments, "-c", str(self.config)], env=self.environment, text=True, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=DEADLINE)
-        if answer.returncode not in (0, 75):
+        if answer.returncode not in (0, 75, refused):
             self.faults.append(f"lapsectl {' '.join(arguments)} exited with {answer.returncode}: {answer.stderr.strip()}")
         return answer.returncode == 0
 
