@@ -85,5 +85,6 @@ const struct store_driver redis_driver = {
     .end = redis_pass_end,
     .settle = redis_settle,
     .explain = redis_explain,
+    .keep = redis_keep,
     .interrupt = redis_interrupt,
 };

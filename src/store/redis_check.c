@@ -36,7 +36,7 @@ static int may_run(struct redis_store *store, struct arena *arena, const char *c
         const char *command, *rest[3];
     } ARGUMENTS[] = {
         {"hmget", {"f"}}, {"zcount", {"0", "0"}}, {"zrangebyscore", {"0", "0"}}, {"zremrangebyscore", {"0", "0"}}, {"zrem", {"m"}},
-        {"xrange", {"-", "+"}}, {"xtrim", {"MINID", "0"}}, {"xdel", {"0-1"}}, {"hget", {"f"}}, {"hset", {"f", "v"}}, {"hdel", {"f"}},
+        {"xrange", {"-", "+"}}, {"xtrim", {"MINID", "0"}}, {"xdel", {"0-1"}}, {"hget", {"f"}}, {"pexpireat", {"1"}}, {"hset", {"f", "v"}}, {"hdel", {"f"}},
     };
     struct redis_command command = {.arena = arena};
     redis_words_eval(&command, script, 1);
@@ -156,7 +156,7 @@ int redis_advise(struct store *base, struct arena *arena, const struct finding *
     if (n_expiring > 0)
         *ARENA_APPEND(arena, findings, n_findings) = (struct finding){
             .code = "expiry", .grade = FINDING_NOTE, .store = name, .count = n_expiring,
-            .text = arena_printf(arena, "%s keys of the database have a time to live: the server drops them by itself, also under a hold",
+            .text = arena_printf(arena, "%s keys of the database have a time to live: the server drops them by itself; under a hold they are made to stay",
                                  text_number(n_expiring).text)};
     if (redis_cover(store, arena, &findings, &n_findings, err) < 0) return -1;
     const char *wide = NULL;

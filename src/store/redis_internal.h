@@ -258,6 +258,10 @@ int redis_cover(struct redis_store *store, struct arena *arena, struct finding *
 /* redis_wide.c: what the user may do and the schedule does not need; *ret_text = NULL: nothing. */
 int redis_wide(struct redis_store *store, struct arena *arena, const char **ret_text, struct err *err) MUST_CHECK;
 
+/* redis_persist.c */
+#define REDIS_KEPT_KEY "lapsed:held"
+int redis_keep(struct store *store, const struct holds *holds, struct kept *ret_kept, struct err *err);
+
 /* redis_tally.c */
 struct redis_tally;
 struct redis_tally *redis_tally_new(void);

@@ -14,7 +14,11 @@ static const struct {
     {"scan", 1U << FOR_ALL},
     {"type", 1U << FOR_ALL},
     {"unlink", 1U << FOR_ALL},
-    {"eval", 1U << FOR_FIELDS | 1U << FOR_SCORES | 1U << FOR_STREAMS | 1U << FOR_COLUMNS},
+    {"eval", 1U << FOR_ALL},
+    {"pttl", 1U << FOR_ALL}, /* what expires by itself stays under a hold */
+    {"persist", 1U << FOR_ALL},
+    {"pexpireat", 1U << FOR_ALL},
+    {"dump", 1U << FOR_ALL},
     {"hmget", 1U << FOR_FIELDS},
     {"zcount", 1U << FOR_SCORES},
     {"zrangebyscore", 1U << FOR_SCORES},
@@ -98,6 +102,9 @@ int redis_grants(struct store *base, const char *role, struct buf *to, struct er
         size_t n_needed = redis_needs(bound, needed);
         for (size_t j = 0; j < n_needed; j++) add_once(arena, &commands, &n_commands, needed[j]);
     }
+    add_once(arena, &keys, &n_keys, REDIS_KEPT_KEY);
+    static const char *const of_kept[] = {"hset", "hget", "hdel", "hscan"};
+    for (size_t i = 0; i < sizeof of_kept / sizeof *of_kept; i++) add_once(arena, &commands, &n_commands, of_kept[i]);
     if (store->address.database != 0) add_once(arena, &commands, &n_commands, "select");
     buf_printf(to, "# Redis, store \"%s\": for redis-cli as an administrator. PASSWORD: the same as in the credential \"%s\".\n",
                store->base.settings.conf->name, store->base.settings.conf->name);

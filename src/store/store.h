@@ -111,6 +111,11 @@ struct pressure {
 
 typedef int tenant_sink(void *context, const struct tenant_row *row, struct err *err);
 
+/* What `keep` did. */
+struct kept {
+    int64_t kept, given_back; /* records */
+};
+
 struct store_driver {
     enum store_kind kind;
     bool thorough;                   /* a pass reaches all that was due when it began: what it did needs no second one (Redis) */
@@ -185,6 +190,11 @@ struct store_driver {
     /* query: one row of one truth value in the store's own language, true = wait; NULL: none. ERR_CONFIG: the query is at fault.
      * Meant for a store of its own, beside those that destroy. NULL in a driver that measures nothing. */
     int (*pressure)(struct store *store, const char *query, struct pressure *ret_pressure, struct err *err);
+
+    /* What the server would expire by itself under one of these holds (NULL: none) is made to stay, and when it would have expired
+     * is kept in the store; what was kept and is held no longer expires again. After check. NULL in a driver whose server
+     * cannot be told so, or expires nothing. */
+    int (*keep)(struct store *store, const struct holds *holds, struct kept *ret_kept, struct err *err);
 
     /* From another thread: makes the verb that is under way end soon (ERR_UNAVAILABLE), for a stop in time. */
     void (*interrupt)(struct store *store);

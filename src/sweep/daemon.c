@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "sweep/keeper.h"
 #include "sweep/requests.h"
 #include "sweep/status.h"
 #include "sweep/sweep.h"
@@ -109,6 +110,7 @@ static void on_requests_changed(void *context) {
     daemon->status.n_holds = (int64_t)daemon->engine.holds->count;
     if (daemon->sweep && sweep_tenants(daemon->sweep)) requests_widen(daemon->requests, sweep_tenants(daemon->sweep));
     if (daemon->sweep && requests_pause(daemon->requests)) sweep_end_early(daemon->sweep);
+    keeper_look(daemon->engine.keeper, false);
     write_status(daemon);
     consider(daemon);
 }
@@ -124,6 +126,10 @@ static bool is_busy(void *context, const struct hold *hold, struct buf *why) {
         buf_printf(why, "what became of a batch in store \"%s\" is not known, and the store is asked at the next sweep", daemon->engine.unsettled->store);
         return true;
     }
+    if (keeper_is_busy(daemon->engine.keeper)) {
+        buf_add(why, "keys that expire by themselves are being kept");
+        return true;
+    }
     buf_add(why, "a batch that was committing when it came is not over");
     return daemon->sweep && sweep_is_committing(daemon->sweep, hold);
 }
@@ -133,6 +139,7 @@ static void on_tenants_read(void *context, const struct tenants *tenants) {
     requests_stand(daemon->requests);
     requests_widen(daemon->requests, tenants);
     daemon->status.n_holds = (int64_t)daemon->engine.holds->count;
+    keeper_look(daemon->engine.keeper, true);
 }
 
 static bool clock_in_doubt(struct daemon *daemon, int64_t now_us) {

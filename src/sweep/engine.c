@@ -1,6 +1,7 @@
 #include "sweep/engine.h"
 
 #include "base/arena.h"
+#include "sweep/keeper.h"
 #include "sweep/throttle.h"
 
 #include <stdlib.h>
@@ -55,6 +56,7 @@ int engine_start(struct engine *engine, struct schedule *schedule, struct err *e
     bool failed = false;
     for (size_t i = 0; i < schedule->n_stores && !failed; i++) failed = start_crew(engine, i, err) || start_throttle(engine, i, err);
     failed = failed || (schedule->has_tenants && start_worker(engine, schedule->tenants.store, &engine->tenants_worker, err));
+    failed = failed || keeper_start(engine, &engine->keeper, err);
     if (!failed) return 0;
     engine_stop(engine);
     return -1;
@@ -79,6 +81,8 @@ void engine_stop(struct engine *engine) {
         throttle_free(engine->throttles[i]);
     }
     worker_stop(engine->tenants_worker);
+    keeper_stop(engine->keeper);
+    engine->keeper = NULL;
     survey_close(&engine->survey, engine->schedule);
     free(engine->throttles);
     free(engine->crews);
@@ -95,6 +99,7 @@ void engine_interrupt(struct engine *engine) { each_worker(engine, worker_interr
 void engine_collect(struct engine *engine) {
     journal_collect(engine->journal);
     each_worker(engine, worker_collect);
+    keeper_collect(engine->keeper);
 }
 
 struct unsettled *unsettled_new(int64_t seq, int64_t sweep, int64_t batch, const char *store, const char *transaction, const char *server) {

@@ -31,6 +31,7 @@ struct crew {
     size_t count; /* at least one */
 };
 
+struct keeper;
 struct throttle;
 
 struct engine {
@@ -44,6 +45,7 @@ struct engine {
     unsigned char pseudonym_key[32], evidence_key[32]; /* this calendar month's; renewed between sweeps only */
     struct tenant_names tenant_names; /* read with the tenants, before a sweep enters any */
     struct unsettled *unsettled;
+    struct keeper *keeper;
     struct survey survey;       /* what surveys found that still stands */
     size_t *limits; /* records a batch, by target.number, as the last batches told; 0: not known */
     const struct holds *holds;  /* in force now; NULL: none. A plan was made with those of its time, a batch is judged by these */

@@ -4,6 +4,7 @@
 #include "base/time.h"
 #include "request/request.h"
 #include "request/spool.h"
+#include "sweep/keeper.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -178,12 +179,25 @@ static void tell_targets_without_tenants(const struct schedule *schedule, struct
     }
 }
 
+/* MongoDB asks nobody before it deletes by a TTL index; the last survey saw which there are. */
+static void tell_ttl_indexes(const struct survey *survey, const struct schedule *schedule, struct buf *to) {
+    size_t count = 0;
+    for (size_t s = 0; s < schedule->n_stores; s++)
+        for (size_t i = 0; i < survey->catalogs[s].n_findings; i++) {
+            const struct finding *finding = &survey->catalogs[s].findings[i];
+            if (!text_equal(finding->code, "ttl-index")) continue;
+            buf_printf(to, "%s%s", count++ ? ", " : "; MongoDB deletes by a TTL index, held or not, from ", finding->place);
+        }
+}
+
 static void tell_hold(const struct requests *requests, const struct request *request, const char *id, struct buf *to) {
     buf_printf(to, "hold \"%s\" stands on ", id);
     if (request->scope == HOLD_ALL) buf_add(to, "everything");
     else if (request->scope == HOLD_RULE) buf_printf(to, "\"%s\"", request->rule);
     else buf_printf(to, "tenant %s%s", request->tenant, request->scope == HOLD_SUBTREE ? " and all below it" : "");
     if (request->tenant) tell_targets_without_tenants(requests->engine->schedule, to);
+    keeper_tell(requests->engine->keeper, to);
+    tell_ttl_indexes(&requests->engine->survey, requests->engine->schedule, to);
 }
 
 static void tell_accepted(const struct asked *asked, struct buf *to) {

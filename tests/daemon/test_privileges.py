@@ -78,6 +78,19 @@ def test_the_grants_are_enough_and_no_finding(granted):
     assert granted.one("SELECT count(*) FROM events") == 1
 
 
+def test_the_grants_are_enough_for_a_hold(granted):
+    """What expires by itself is kept and given back, with these rights alone."""
+    granted.redis.pexpire("events:1", 10_000_000)
+    granted.config.write_text(granted.config.read_text() + 'holds = { cooling_off = "0 days"; };\n')
+    daemon = granted.start()
+    said = granted.lapsectl("hold", "--tenant", "1", "--ground", "dispute", "--id", "11111111-1111-4111-8111-111111111111").stdout
+    assert '1 keys of store "cache" do not expire by themselves now' in said and granted.redis.pttl("events:1") == -1
+    assert granted.lapsectl("release", "11111111-1111-4111-8111-111111111111").returncode == 0
+    daemon.sweep()
+    daemon.until(lambda: granted.redis.pttl("events:1") > 0 or not granted.redis.exists("events:1"), "its expiry")
+    assert "permission denied" not in daemon.log
+
+
 @pytest.mark.parametrize("more, expected", [
     ("ALTER ROLE {} SUPERUSER", "is a superuser"),
     ("ALTER ROLE {} BYPASSRLS", "bypasses row-level security, which no table of the schedule has"),
