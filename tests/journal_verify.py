@@ -160,7 +160,7 @@ class Verification:
         if entry["event"] == "checkpoint":
             self.checkpoint(entry)
         if entry["event"] == "prune":
-            self.removed += entry["removed"]
+            self.removed += [{**one, "by": entry["seq"]} for one in entry["removed"]]
         append(self.tree, sha256(b"\x00", line))
         self.seq, self.hash = entry["seq"], entry["hash"]
         self.meet()
@@ -184,11 +184,12 @@ class Verification:
         if self.first in (None, 1):
             return
         for one in self.removed:
-            if one["last_seq"] == self.first - 1:
-                if base64.b64decode(one["root"]) != self.first_root:
-                    self.fault("the first file", "its frontier is not that of what was removed")
+            if one["last_seq"] == self.first - 1 and base64.b64decode(one["root"]) != self.first_root:
+                self.fault("the first file", "its frontier is not that of what was removed")
                 return
-            if one["first_seq"] == self.first:
+            if one["last_seq"] == self.first - 1 or one["first_seq"] == self.first:
+                if self.signed_seq and one["by"] > self.signed_size:  # nothing is removed before that entry is signed
+                    self.fault("the first file", "the prune entry that accounts for what is missing is not signed")
                 return
         self.fault("the first file", f"entries 1 to {self.first - 1} are missing, and no prune entry accounts for that")
 

@@ -125,6 +125,9 @@ static int check_own(const char *folder, const struct own_checkpoint *own, const
                                          [POINT_GONE] = "its file checkpoint is older than all that is left of it"};
     if (!own->there && scanned->checkpoints + scanned->foreign_checkpoints > 1) /* a crash comes before the first one at most */
         return err_set(err, ERR_IO, "journal \"%s\" is damaged: the file checkpoint is missing; put it back (the log of lapsed has its lines too)", folder);
+    if (own->there && scanned->pruned_by > own->note.size)
+        return err_set(err, ERR_IO, "journal \"%s\" is damaged: entries 1 to %" PRId64 " are missing, and the prune entry that accounts for that is behind its "
+                       "file checkpoint; %s", folder, scanned->first_seq - 1, remedy);
     if (!own->there || scanned->points[0] == POINT_SAME) return 0;
     if (scanned->points[0] != POINT_BEYOND) return err_set(err, ERR_IO, "journal \"%s\" is damaged: %s; %s", folder, faults[scanned->points[0]], remedy);
     return err_set(err, ERR_IO, "journal \"%s\" is damaged: it has %s entries, but its file checkpoint covers %s%s%s; %s", folder,

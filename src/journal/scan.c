@@ -118,20 +118,23 @@ static void join(struct scan *scan, const struct part *before, const struct part
 
 /* ---- what was removed before the first entry ---- */
 
-static bool is_accounted_for(const struct scan *scan) {
+/* The entry that does; 0: none. */
+static int64_t accounted_for_by(const struct scan *scan) {
     int64_t before = scan->result.first_seq - 1;
     struct merkle_hash root = merkle_root(&scan->first_tree);
     for (size_t i = 0; i < scan->n_removed; i++) {
         const struct part_removed *removed = &scan->removed[i];
-        if (removed->last_seq == before) return merkle_equal(&root, &removed->root);
-        if (removed->first_seq == before + 1) return true; /* declared, but a crash came before it was removed too */
+        if (removed->last_seq == before) return merkle_equal(&root, &removed->root) ? removed->by_seq : 0;
+        if (removed->first_seq == before + 1) return removed->by_seq; /* declared, but a crash came before it was removed too */
     }
-    return false;
+    return 0;
 }
 
 static void check_beginning(struct scan *scan) {
     int64_t first = scan->result.first_seq;
-    if (first <= 1 || !scan->parts[0].start_known || is_accounted_for(scan)) return;
+    if (first <= 1 || !scan->parts[0].start_known) return;
+    scan->result.pruned_by = accounted_for_by(scan);
+    if (scan->result.pruned_by) return;
     char text[200];
     (void)snprintf(text, sizeof text, "%s%" PRId64 " %s missing before it, and no prune entry accounts for that",
                    first == 2 ? "entry " : "entries 1 to ", first - 1, first == 2 ? "is" : "are");

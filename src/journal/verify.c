@@ -21,11 +21,12 @@ struct verification {
     int64_t faults;       /* beside those of the scan */
 };
 
-static void tell(struct verification *verification, const char *text) {
+static void tell_of(struct verification *verification, const char *file, const char *text) {
     verification->faults++;
-    if (verification->question->fault)
-        verification->question->fault(verification->question->context, &(struct scan_fault){.place = {SEGMENT_CHECKPOINT, 0, 0}, .text = text});
+    if (verification->question->fault) verification->question->fault(verification->question->context, &(struct scan_fault){.place = {file, 0, 0}, .text = text});
 }
+
+static void tell(struct verification *verification, const char *text) { tell_of(verification, SEGMENT_CHECKPOINT, text); }
 
 int journal_read_checkpoint(const char *folder, char **ret_text, struct note *ret_note, struct err *err) {
     struct buf path __attribute__((cleanup(buf_free))) = {.text = NULL};
@@ -105,6 +106,15 @@ static void check_older(struct verification *verification, struct verify_answer 
     }
 }
 
+/* Who can write to the folder can put a prune entry behind the last checkpoint and take the files away. */
+static void check_pruned(struct verification *verification, const struct scan_result *scan) {
+    char text[200];
+    if (!scan->signed_seq || scan->pruned_by <= scan->signed_size) return;
+    (void)snprintf(text, sizeof text, "entries 1 to %" PRId64 " are missing, and the prune entry that accounts for that, %" PRId64 ", is not signed",
+                   scan->first_seq - 1, scan->pruned_by);
+    tell_of(verification, SEGMENT_OPEN, text);
+}
+
 static void judge_signatures(const struct verification *verification, struct verify_answer *answer) {
     const struct verify_question *question = verification->question;
     const struct scan_result *scan = &answer->scan;
@@ -139,6 +149,7 @@ int journal_verify(const struct verify_question *question, struct verify_answer 
     if (!answer.scan.segments) return err_set(err, ERR_IO, "there is no journal in \"%s\"", question->folder);
     check_own(&verification, &own, &answer);
     check_older(&verification, &answer);
+    check_pruned(&verification, &answer.scan);
     judge_signatures(&verification, &answer);
     answer.scan.faults += verification.faults;
     if (answer.scan.faults) answer.verdict = VERIFY_ALTERED;

@@ -1,6 +1,8 @@
 /* A table of damages: our verifier and the one in plain Python, which shares no code with it, must say the same of each. */
 #include "signed.h"
 
+#include "journal/prune.h"
+
 #include <sys/wait.h>
 
 static char vkeys[200]; /* the file that both are given; "": journal.pub */
@@ -213,6 +215,45 @@ START_TEST(both_verifiers_agree_on_checkpoints_of_elsewhere) {
 }
 END_TEST
 
+/* Who may write to the folder, but has no key, takes the first segment away and enters that it was pruned. */
+START_TEST(a_pruning_that_nobody_signed_is_none) {
+    signed_setup();
+    write_signed(14);
+    struct err err;
+    struct prune *prune __attribute__((cleanup(prune_free))) = prune_find(folder, (struct period){1, PERIOD_SECONDS}, time_now_us() + TIME_DAY_US, 0, &err);
+    ck_assert(prune && prune_entry(prune));
+    struct entry entry = *prune_entry(prune);
+    entry.n_removed = 1;
+    entry.time_us = time_now_us();
+    ck_assert_int_eq(verify(&keys, NULL), VERIFY_WELL);
+    struct buf open = {.text = NULL};
+    size_t length;
+    char *text = folder_read("journal.jsonl", &length), hash[ENTRY_HASH_HEX + 1];
+    memcpy(hash, answer.scan.last.hash.text, sizeof hash);
+    buf_add_n(&open, text, length);
+    ck_assert_uint_eq(entry_write(&open, &entry, answer.scan.last.seq + 1, hash), 1);
+    folder_write("journal.jsonl", open.text, open.length);
+    both_say("declared, but there", 2);
+    struct buf path = folder_path(entry.removed[0].file);
+    ck_assert_int_eq(unlink(path.text), 0);
+    both_say("declared by nobody who may, and gone", 1);
+    take_signers();
+    struct journal_conf conf = folder_conf();
+    conf.signers = signers;
+    struct arena *arena = arena_new();
+    struct journal *journal;
+    const struct open_intent *intents;
+    size_t n_intents;
+    ck_assert_int_eq(journal_open(&conf, arena, &journal, &intents, &n_intents, &err), -1); /* it would sign it else */
+    ck_assert_msg(err.code == ERR_IO && strstr(err.text, "prune entry"), "%s", err.text);
+    arena_free(arena);
+    free(text);
+    buf_free(&path);
+    buf_free(&open);
+    signed_remove();
+}
+END_TEST
+
 /* Exactly at the edges where the key changes: who has the old, the new or both. */
 START_TEST(both_verifiers_agree_across_a_change_of_keys) {
     signed_setup();
@@ -328,5 +369,5 @@ START_TEST(both_verifiers_agree_on_truncation) {
 }
 END_TEST
 
-UNIT_MAIN("agree", both_verifiers_know_every_event, both_verifiers_agree_on_checkpoints_of_elsewhere, both_verifiers_agree_across_a_change_of_keys,
+UNIT_MAIN("agree", both_verifiers_know_every_event, both_verifiers_agree_on_checkpoints_of_elsewhere, both_verifiers_agree_across_a_change_of_keys, a_pruning_that_nobody_signed_is_none,
           both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_truncation)
