@@ -166,6 +166,11 @@ static int run_approve(const struct invocation *invocation) {
     bool all = command_given(invocation, "all");
     struct candidates candidates;
     struct err err;
+    if (command_given(invocation, "clock")) {
+        const struct request request = {.kind = REQUEST_CLOCK};
+        if (digits || all || tenant) return command_fail(invocation, EXIT_USAGE, "--clock stands alone");
+        return ask_daemon(invocation, &request, NULL);
+    }
     if (digits && all) return command_fail(invocation, EXIT_USAGE, "write a digest or --all, one of them");
     int status = command_load(invocation, false, &schedule);
     if (status) return status;
@@ -179,6 +184,7 @@ static int run_approve(const struct invocation *invocation) {
 
 static const struct option options[] = {
     {"all", NULL, "approve everything that waits"},
+    {"clock", NULL, "accept the present time, after the clock was set"},
     {"tenant", "T", "only what is due of this tenant: try one customer first"},
 };
 

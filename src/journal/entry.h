@@ -31,6 +31,7 @@ enum entry_event {
     ENTRY_REFUSE,
     ENTRY_WAIT,
     ENTRY_APPROVE,
+    ENTRY_CLOCK,
     ENTRY_EVENTS /* how many */
 };
 
@@ -105,13 +106,13 @@ struct entry {
     size_t n_signatures;
     const struct entry_removed *removed; /* PRUNE */
     size_t n_removed;
-    const char *id;              /* HOLD, RELEASE, PAUSE, RESUME, APPROVE, REFUSE: of the request; REFUSE: NULL = null */
+    const char *id;              /* HOLD, RELEASE, PAUSE, RESUME, APPROVE, CLOCK, REFUSE: of the request; REFUSE: NULL = null */
     int64_t author;              /* the same: the user id that asked; -1: nobody can tell */
     const char *request;         /* the same: SHA-256 of the request in hex; REFUSE: NULL = null */
     const char *scope;           /* HOLD: "tenant", "subtree", "rule", "all" */
     const char *ground;          /* HOLD, PAUSE: a code */
     const char *digest;          /* APPROVE: SHA-256 of what it is for, in hex */
-    int64_t placed_us;           /* HOLD, PAUSE, APPROVE; WAIT: when it began */
+    int64_t placed_us;           /* HOLD, PAUSE, APPROVE; WAIT: when it began; CLOCK: the latest time that the journal had before */
     int64_t released_us;         /* HOLD: TIME_FOREVER (null): not released */
     const char *hold;            /* RELEASE: the hold's id */
     const char *const *members;  /* HOLD of a subtree: who belongs to it beside the tenant */

@@ -237,6 +237,7 @@ static void tell_approve(const struct entry *entry, struct buf *to) {
 static void tell_request(const struct entry *entry, struct buf *to) {
     if (entry->event == ENTRY_HOLD) tell_hold(entry, to);
     else if (entry->event == ENTRY_APPROVE) tell_approve(entry, to);
+    else if (entry->event == ENTRY_CLOCK) buf_printf(to, "this time was accepted by user %" PRId64 "; the latest before was %s", entry->author, time_format_seconds(entry->placed_us).text);
     else if (entry->event == ENTRY_REFUSE) tell_refuse(entry, to);
     else if (entry->event == ENTRY_RELEASE) buf_printf(to, "hold \"%s\" released by user %" PRId64, entry->hold, entry->author);
     else if (entry->event == ENTRY_RESUME) buf_printf(to, "resumed by user %" PRId64, entry->author);
@@ -277,6 +278,7 @@ void sentence_tell(const struct entry *entry, struct buf *to) {
     case ENTRY_PAUSE:
     case ENTRY_RESUME:
     case ENTRY_APPROVE:
+    case ENTRY_CLOCK:
     case ENTRY_REFUSE: tell_request(entry, to); break;
     case ENTRY_WAIT: tell_wait(entry, to); break;
     case ENTRY_INTENT: /* told by batch_story_tell */

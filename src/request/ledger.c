@@ -137,7 +137,7 @@ void ledger_note(struct ledger *ledger, const struct entry *entry) {
     else if (entry->event == ENTRY_PAUSE) note_pause(ledger, entry);
     else if (entry->event == ENTRY_RESUME) ledger->paused = false;
     else if (entry->event == ENTRY_APPROVE) note_approve(ledger, entry);
-    else return;
+    else if (entry->event != ENTRY_CLOCK) return;
     note_used(ledger, entry);
 }
 

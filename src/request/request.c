@@ -8,7 +8,7 @@
 enum { MOST_TENANT = 255, MOST_GROUND = 32 };
 
 static const char *const kind_names[] = {[REQUEST_HOLD] = "hold", [REQUEST_RELEASE] = "release", [REQUEST_PAUSE] = "pause", [REQUEST_RESUME] = "resume",
-                                         [REQUEST_APPROVE] = "approve"};
+                                         [REQUEST_APPROVE] = "approve", [REQUEST_CLOCK] = "clock"};
 
 const char *request_kind_name(enum request_kind kind) { return kind_names[kind]; }
 
@@ -95,7 +95,7 @@ static void take_approve(struct fields *fields, struct request *request) {
 
 static bool take_kind(struct fields *fields, struct request *request) {
     const char *name = take(fields, "request");
-    for (enum request_kind kind = REQUEST_HOLD; kind <= REQUEST_APPROVE; kind++) {
+    for (enum request_kind kind = REQUEST_HOLD; kind <= REQUEST_CLOCK; kind++) {
         if (strcmp(name, kind_names[kind]) != 0) continue;
         request->kind = kind;
         return true;
@@ -146,7 +146,7 @@ void request_write(const struct request *request, struct buf *to) {
 
 bool request_is_permitted(const struct settings *settings, enum request_kind kind, uint32_t author, uint32_t own_user) {
     static const unsigned bits[] = {[REQUEST_HOLD] = MAY_HOLD, [REQUEST_RELEASE] = MAY_RELEASE, [REQUEST_PAUSE] = MAY_PAUSE, [REQUEST_RESUME] = MAY_RESUME,
-                                    [REQUEST_APPROVE] = MAY_APPROVE};
+                                    [REQUEST_APPROVE] = MAY_APPROVE, [REQUEST_CLOCK] = MAY_APPROVE};
     if (author == 0 || author == own_user) return true;
     for (size_t i = 0; i < settings->n_principals; i++)
         if (settings->principals[i].uid == author && settings->principals[i].may & bits[kind]) return true;

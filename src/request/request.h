@@ -6,6 +6,7 @@
  *   {"v":1,"request":"pause","ground":"incident"}
  *   {"v":1,"request":"resume"}
  *   {"v":1,"request":"approve","digest":"SHA-256 of a rule as it is written, or of a list of tenants","tenant":"1042"}   tenant may be left out
+ *   {"v":1,"request":"clock"}     accepts the present time
  *
  * Read strictly: no unknown field, no field twice, no empty text, no free text (a ground is a code). */
 #ifndef LAPSED_REQUEST_REQUEST_H
@@ -16,7 +17,7 @@
 
 enum { REQUEST_MOST_BYTES = 65536, REQUEST_MOST_ID = 64 };
 
-enum request_kind { REQUEST_HOLD, REQUEST_RELEASE, REQUEST_PAUSE, REQUEST_RESUME, REQUEST_APPROVE };
+enum request_kind { REQUEST_HOLD, REQUEST_RELEASE, REQUEST_PAUSE, REQUEST_RESUME, REQUEST_APPROVE, REQUEST_CLOCK };
 
 struct request {
     enum request_kind kind;

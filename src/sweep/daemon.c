@@ -29,6 +29,7 @@ struct daemon {
     bool once_begun;
     struct engine engine;
     struct requests *requests;
+    struct clock clock;
     struct schedule *schedule; /* in force */
     struct schedule *next;     /* loaded, comes into force when no sweep runs */
     struct sweep *sweep;       /* running */
@@ -69,6 +70,7 @@ static void on_progress(struct ev_loop *loop, struct ev_timer *timer, int events
     (void)loop, (void)events;
     struct daemon *daemon = DAEMON_OF(timer, progress);
     if (!daemon->sweep) return;
+    (void)clock_look(&daemon->clock);
     __attribute__((cleanup(buf_free))) struct buf text = {0};
     bool waits = sweep_progress(daemon->sweep, &text);
     set_state(daemon, daemon->stopping ? "stopping" : waits ? "waiting" : "sweeping", buf_text(&text));
@@ -142,15 +144,20 @@ static void on_tenants_read(void *context, const struct tenants *tenants) {
     keeper_look(daemon->engine.keeper, true);
 }
 
-static bool clock_in_doubt(struct daemon *daemon, int64_t now_us) {
-    int64_t last_us = journal_last_time_us(daemon->engine.journal);
-    if (now_us + daemon->schedule->settings.clock_tolerance_us >= last_us) return false;
-    char reason[256];
-    (void)snprintf(reason, sizeof reason, "the clock says %.19sZ, but the journal's last entry is of %.19sZ; nothing is destroyed until the clock is past it",
-                   time_format(now_us).text, time_format(last_us).text);
-    if (!text_equal(daemon->status.reason, reason)) log_error("%s", reason);
-    set_state(daemon, "waiting", reason);
+static bool clock_in_doubt(struct daemon *daemon) {
+    bool doubted = daemon->clock.doubted, certain = clock_look(&daemon->clock);
+    if (certain && doubted) set_state(daemon, "idle", "");
+    if (certain) return false;
+    set_state(daemon, "waiting", daemon->clock.reason);
     return true;
+}
+
+static void on_clock_accepted(void *context) { clock_accept(&((struct daemon *)context)->clock); }
+
+static void on_entry_seen(void *context, const struct entry *entry) {
+    struct daemon *daemon = context;
+    clock_seen(&daemon->clock, entry);
+    requests_seen(daemon->requests, entry);
 }
 
 /* What --once was to do waits. */
@@ -172,10 +179,6 @@ static bool is_paused(struct daemon *daemon) {
 
 static void begin_sweep(struct daemon *daemon, const char *trigger) {
     int64_t now_us = time_now_us();
-    if (clock_in_doubt(daemon, now_us)) {
-        put_off(daemon);
-        return;
-    }
     daemon->sweep_now = false;
     daemon->retry_us = 0;
     daemon->last_begin_us = now_us;
@@ -197,6 +200,10 @@ static void consider(struct daemon *daemon) {
     tick_again(daemon, now_us, next_us);
     if (requests_pending(daemon->requests)) return;
     if (is_paused(daemon)) {
+        put_off(daemon);
+        return;
+    }
+    if (clock_in_doubt(daemon)) {
         put_off(daemon);
         return;
     }
@@ -281,6 +288,7 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
     say_result(report);
     status_note(&daemon->status, &daemon->schedule->settings, report);
     for (size_t i = 0; i < report->n_spent; i++) requests_spend(daemon->requests, report->spent[i]);
+    if (report->verified && clock_look(&daemon->clock)) clock_keep(&daemon->clock);
     plan_retry(daemon, report);
     if (daemon->once) daemon->status_code = once_status(report);
     struct err err;
@@ -464,7 +472,7 @@ static int open_journal(struct daemon *daemon, struct err *err) {
     daemon->n_vkeys = signers.count;
     const struct journal_conf conf = {.folder = settings->journal_folder, .keep = settings->journal_keep, .signers = signers, .segment_bytes = settings->journal_segment_bytes,
                                       .segment_age_us = settings->journal_segment_age_us, .reserve_bytes = settings->journal_reserve_bytes, .wake = wake_for_journal,
-                                      .context = &daemon->engine, .seen = requests_seen, .seen_context = daemon->requests};
+                                      .context = &daemon->engine, .seen = on_entry_seen, .seen_context = daemon};
     struct arena *arena = arena_new();
     const struct open_intent *open = NULL;
     size_t n_open = 0;
@@ -521,7 +529,7 @@ static int start(struct daemon *daemon, struct err *err) {
     ev_async_init(&daemon->engine.wake, on_wake);
     ev_async_start(daemon->engine.loop, &daemon->engine.wake);
     watch(daemon);
-    const struct requests_owner owner = {.context = daemon, .changed = on_requests_changed, .busy = is_busy};
+    const struct requests_owner owner = {.context = daemon, .changed = on_requests_changed, .busy = is_busy, .accept_clock = on_clock_accepted};
     daemon->requests = requests_new(&daemon->engine, &owner);
     daemon->engine.tenants_read = on_tenants_read;
     daemon->engine.tenants_context = daemon;
@@ -534,6 +542,8 @@ static int start(struct daemon *daemon, struct err *err) {
         requests_free(daemon->requests);
         return -1;
     }
+    clock_start(&daemon->clock, &daemon->engine);
+    daemon->engine.clock = &daemon->clock;
     status_reset(&daemon->status, daemon->schedule, time_now_us());
     const char *keys[SIGNERS_MOST];
     for (size_t i = 0; i < daemon->n_vkeys; i++) keys[i] = daemon->vkeys[i].text;

@@ -10,6 +10,7 @@
 #include "schedule/schedule.h"
 #include "store/worker.h"
 #include "sweep/survey.h"
+#include "sweep/clock.h"
 #include "sweep/tenant_name.h"
 #include "sweep/veto.h"
 
@@ -52,6 +53,7 @@ struct engine {
     unsigned holds_version;     /* changes with them */
     const struct approvals *approvals; /* open now; NULL: none */
     char list_digest[65];       /* of the list of tenants that waits for an approval; "": none does */
+    struct clock *clock;        /* NULL: nobody doubts it */
     struct vetoes vetoes;       /* why no batch may be begun now */
     /* NULL, or called when a sweep has read its tenants, before it plans. */
     void (*tenants_read)(void *context, const struct tenants *tenants);

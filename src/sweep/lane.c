@@ -320,6 +320,11 @@ static void on_intent(struct journal_ticket *ticket, const struct err *err) {
 }
 
 static void enter_intent(struct lane *lane) {
+    struct clock *clock = lane->sweep->engine->clock;
+    if (clock && !clock_look(clock)) { /* a veto stands by now */
+        roll_back(lane, true);
+        return;
+    }
     if (is_held_now(lane)) {
         hold_back(lane);
         return;

@@ -218,6 +218,7 @@ static void tell_accepted(const struct asked *asked, struct buf *to) {
         return;
     case REQUEST_PAUSE: buf_add(to, "lapsed is paused: nothing is destroyed until \"lapsectl resume\""); return;
     case REQUEST_RESUME: buf_add(to, "lapsed goes on"); return;
+    case REQUEST_CLOCK: buf_add(to, "the present time is accepted"); return;
     case REQUEST_APPROVE:
         (void)find_digest(requests, asked->request.digest, &rule);
         if (!rule) buf_add(to, "the list of tenants is taken as it is; the next sweep goes by it");
@@ -292,6 +293,7 @@ static void on_journaled(struct journal_ticket *ticket, const struct err *err) {
     if (!asked->code) {
         ledger_note(requests->ledger, &asked->entry);
         refresh(requests);
+        if (asked->request.kind == REQUEST_CLOCK) requests->owner.accept_clock(requests->owner.context);
     }
     ev_prepare_start(requests->engine->loop, &requests->settle);
     if (!asked->code || !requests_pending(requests)) requests->owner.changed(requests->owner.context);
@@ -301,12 +303,12 @@ static void on_journaled(struct journal_ticket *ticket, const struct err *err) {
 static struct entry entry_of(const struct asked *asked, int64_t author) {
     const struct request *request = &asked->request;
     static const enum entry_event events[] = {[REQUEST_HOLD] = ENTRY_HOLD, [REQUEST_RELEASE] = ENTRY_RELEASE, [REQUEST_PAUSE] = ENTRY_PAUSE, [REQUEST_RESUME] = ENTRY_RESUME,
-                                              [REQUEST_APPROVE] = ENTRY_APPROVE};
+                                              [REQUEST_APPROVE] = ENTRY_APPROVE, [REQUEST_CLOCK] = ENTRY_CLOCK};
     struct entry entry = {.event = asked->code ? ENTRY_REFUSE : events[request->kind], .time_us = time_now_us(),
                           .id = asked->known_id ? asked->name : NULL, .author = author, .request = asked->request_sha256, .code = asked->code,
                           .outcome = "placed", .scope = hold_scope_name(request->scope), .tenant = request->tenant, .rule = request->rule,
                           .ground = request->ground, .hold = request->hold, .digest = request->digest, .released_us = TIME_FOREVER};
-    entry.placed_us = entry.time_us;
+    entry.placed_us = request->kind == REQUEST_CLOCK && !asked->code && asked->requests->engine->clock ? asked->requests->engine->clock->latest_us : entry.time_us;
     if (request->kind == REQUEST_APPROVE && !asked->code) (void)find_digest(asked->requests, request->digest, &entry.rule);
     if (request->kind == REQUEST_APPROVE) entry.rule = arena_strdup(asked->arena, entry.rule); /* a reload may come before it is on disk */
     return entry;

@@ -16,6 +16,8 @@ struct requests_owner {
     /* Whether something is still under way that the hold forbids; hold NULL: anything at all. Why, as people read it, into
      * `why`. An answer waits as long. */
     bool (*busy)(void *context, const struct hold *hold, struct buf *why);
+    /* A person accepts the present time. */
+    void (*accept_clock)(void *context);
 };
 
 /* Before the journal is opened: requests_seen is its `seen`, with the requests as context. */

@@ -73,6 +73,8 @@ START_TEST(each_event_is_written_as_the_manual_says) {
                 "\"sweep\":7,\"store\":\"main\",\"code\":\"replica-lag\",\"since\":\"1970-01-01T00:00:00.000000Z\"");
     assert_line(&(struct entry){.event = ENTRY_APPROVE, .id = "a", .outcome = "placed", .author = 7, .digest = "ab", .placed_us = 0, .request = "cd"},
                 "\"id\":\"a\",\"outcome\":\"placed\",\"author\":7,\"rule\":null,\"tenant\":null,\"digest\":\"ab\",\"since\":\"1970-01-01T00:00:00.000000Z\",\"request\":\"cd\"");
+    assert_line(&(struct entry){.event = ENTRY_CLOCK, .id = "c", .author = 7, .placed_us = 0, .request = "cd"},
+                "\"id\":\"c\",\"author\":7,\"latest\":\"1970-01-01T00:00:00.000000Z\",\"request\":\"cd\"");
     assert_line(&(struct entry){.event = ENTRY_RECOVER, .cut_bytes = 3, .cut_sha256 = "ab"}, "\"cut_bytes\":3,\"cut_sha256\":\"ab\",\"cut_file\":null");
 }
 END_TEST

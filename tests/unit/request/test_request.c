@@ -26,6 +26,7 @@ START_TEST(what_is_written_is_read) {
         {.kind = REQUEST_RELEASE, .hold = "hold-1"},
         {.kind = REQUEST_PAUSE, .ground = "incident"},
         {.kind = REQUEST_RESUME},
+        {.kind = REQUEST_CLOCK},
         {.kind = REQUEST_APPROVE, .digest = DIGEST},
         {.kind = REQUEST_APPROVE, .digest = DIGEST, .tenant = "42"},
     };

@@ -1,0 +1,120 @@
+"""A clock that is set while the daemon runs, between two runs, and in the middle of a sweep; and a journal from the future."""
+import signal
+
+from programs import fake_clock
+from world import idle
+
+ALWAYS = 'sweep = { every = "1 day"; load = "full"; };\n'
+
+
+def ids(world):
+    return [row[0] for row in world.sql("SELECT id FROM events ORDER BY id")]
+
+
+def start_with_clock(world):
+    world.environment, set_clock = fake_clock(world.environment, world.folder, "+0")
+    return world.start(), set_clock
+
+
+def until_doubt(daemon, world, words):
+    def said():
+        daemon.send(signal.SIGUSR1)
+        answer = world.lapsectl("status")
+        return answer.stdout if words in answer.stdout else None
+    return daemon.until(said, words)
+
+
+def test_a_step_between_sweeps_stops_them_until_it_is_taken_back(world):
+    world.simple(rows=20, due=10)
+    daemon, set_clock = start_with_clock(world)
+    assert daemon.sweep()["results"][0]["purged"] == 10
+    world.sql("INSERT INTO events SELECT n, 1, now() - interval '13 months', 'x' FROM generate_series(100, 109) n")
+    for offset, words in (("+3650d", "the clock was set forward by 36"), ("+2h", "the clock was set forward by 1 h 59 min"), ("-1h", "but the journal's last entry is of")):
+        set_clock(offset)
+        until_doubt(daemon, world, words)
+        assert "approve --clock" in world.lapsectl("status").stdout
+    assert len(ids(world)) == 20 and len(world.journal.entries("sweep-begin")) == 1
+    set_clock("+0")
+    daemon.until(lambda: (daemon.send(signal.SIGUSR1), world.journal.entries("sweep-end", sweep=2))[1], "a second sweep")
+    assert ids(world) == list(range(11, 21))
+    assert daemon.stop() == 0
+    world.verify()
+
+
+def test_a_restart_is_no_way_around(world):
+    world.simple(rows=20, due=10)
+    assert world.once().returncode == 0
+    world.sql("INSERT INTO events SELECT n, 1, now() - interval '13 months', 'x' FROM generate_series(100, 109) n")
+    honest = world.environment
+    world.environment, _ = fake_clock(honest, world.folder, "+2h")
+    answer = world.once()
+    assert answer.returncode == 75 and "the clock was set forward by" in answer.stdout, answer.stdout
+    assert len(world.journal.entries("sweep-begin")) == 1 and len(ids(world)) == 20
+    # Accepted, the time is compared with the stores' clocks still.
+    assert world.lapsectl("approve", "--clock").returncode == 75
+    answer = world.once()
+    assert answer.returncode == 75 and "its clock and ours are" in answer.stdout, answer.stdout
+    assert len(world.journal.entries("sweep-begin")) == 2 and len(ids(world)) == 20
+    assert len(world.journal.entries("clock")) == 1
+
+
+def test_a_journal_from_the_future_does_not_stop_it_for_years(world):
+    world.simple(rows=20, due=10)
+    honest = world.environment
+    world.environment, _ = fake_clock(honest, world.folder, "+3650d")
+    assert world.once().returncode == 75  # the stores know better, but the journal has it
+    assert len(ids(world)) == 20
+    world.environment = honest
+    answer = world.once()
+    assert answer.returncode == 75 and "but the journal's last entry is of" in answer.stdout, answer.stdout
+    assert len(ids(world)) == 20
+    assert world.lapsectl("approve", "--clock").returncode == 75
+    answer = world.once()
+    assert answer.returncode == 0, answer.stdout
+    assert ids(world) == list(range(11, 21))
+    entry = world.journal.entries("clock")[0]
+    assert entry["latest"] > "2036" and entry["time"] < "2036"
+    assert "this time was accepted by user" in world.lapsectl("journal", "show").stdout
+    # Nor does it come back at the next start.
+    assert world.once().returncode == 0
+    world.verify()
+
+
+def test_who_may_not_approve_may_not_set_the_time(world):
+    world.simple(rows=2, due=1)
+    assert world.lapsectl("approve", "--clock", "--all").returncode == 64
+    assert world.once().returncode == 0
+
+
+def test_a_step_in_the_middle_of_a_sweep_stops_its_batches(world):
+    world.simple(rows=200, due=200, settings=idle("gentle", "batch = { rows = 2; };\n"))
+    daemon, set_clock = start_with_clock(world)
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for("outcome", 3)
+    set_clock("+3h")
+    daemon.until(lambda: "the clock was set forward" in world.lapsectl("status").stdout, "a doubt in the status")
+    before = len(world.journal.entries("intent"))
+    left = len(ids(world))
+    assert left > 0
+    assert len(world.journal.entries("intent")) == before
+    set_clock("+0")
+    daemon.wait_for("sweep-end")
+    assert ids(world) == []
+    assert [entry["code"] for entry in world.journal.entries("wait")] == ["clock-stepped"]
+    # No batch was begun with a time that nobody believed.
+    doubted = [entry for entry in world.journal.entries("intent") if entry["time"] > world.journal.entries("sweep-end")[0]["time"]]
+    assert not doubted
+    assert daemon.stop() == 0
+    world.verify()
+
+
+def test_the_window_opens_though_the_clock_stepped_over_it(world):
+    """A periodic timer that a step carries past its time does not fire: the time of the last sweep is compared instead."""
+    world.simple(rows=20, due=10, settings='sweep = { every = "30 s"; load = "full"; }; clock = { tolerance = "120 s"; };\n')
+    daemon, set_clock = start_with_clock(world)
+    daemon.wait_for("sweep-end")
+    world.sql("UPDATE events SET at = now() - interval '13 months'")
+    set_clock("+60")
+    daemon.wait_for("sweep-end", 2)
+    assert ids(world) == []
+    assert daemon.stop() == 0
