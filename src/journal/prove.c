@@ -64,6 +64,7 @@ static const struct prove_candidate *find_leaf(const struct search *search, cons
 
 static int search_file(struct search *search, const char *path, int64_t first_seq, struct err *err) {
     __attribute__((cleanup(close_file))) FILE *file = fopen(path, "re");
+    if (!file && errno == ENOENT) return 0; /* its time was over: removed since the folder was read */
     if (!file) return err_set_errno(err, errno, "%s cannot be read", path);
     struct hit batch = {.path = path, .first_seq = first_seq};
     char line[128];

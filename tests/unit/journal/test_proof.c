@@ -147,6 +147,9 @@ START_TEST(who_has_not_the_key_or_the_record_proves_nothing) {
     ck_assert(!prove("invoices", "11", other_key, &why)); /* its period's key is destroyed: no other finds the leaf */
     not_proven("invoices", "13", "no batch destroyed");
     not_proven("lines", "11", "no batch destroyed");
+    struct buf gone = folder_path("evidence-000000000999"); /* listed, but not there any more when it is opened */
+    ck_assert_int_eq(symlink("nowhere", gone.text), 0);
+    buf_free(&gone);
     free(proven("lines", "12")); /* a dependent, under its own table */
     /* r of another record does not open this one's leaf. */
     char *text = proven("invoices", "10"), *other = proven("invoices", "11"), *r = strstr(text, "\nr ") + 3;
