@@ -14,6 +14,7 @@ from demo import stores
 from own_servers import signal_all
 from programs import fake_clock
 from proxy import Gate, Proxy
+from test_journal_room import disk, filled  # noqa: F401
 from story import OVER, RULES, STORE, TENANTS, Shop, after_sweep, everything, tenant_of
 
 SMALL = "batch = { rows = 2; };\n"
@@ -531,6 +532,19 @@ def test_a_server_that_stops_answering(shop, kind):
     if kind == "postgresql":
         assert left == all_there
     assert all(ids in (all_there[place], swept[place]) for place, ids in left.items())
+    shop.sweeps_clean()
+
+
+def test_a_full_disk_under_the_journal(shop, disk):
+    """What cannot be written down is not done."""
+    shop.replace('journal = { folder = "journal"; };', f'journal = {{ folder = "{disk}/journal"; reserve = "512 KiB"; }};', file="lapsed.conf")
+    shop.world.journal.folder = disk / "journal"
+    with filled(disk, but=400 << 10):
+        answer = shop.world.once()
+        assert answer.returncode == 75 and "the journal's disk is full" in answer.stdout, answer.stdout
+        shop.assert_left(everything())
+        assert not shop.world.journal.entries("intent")
+        shop.assert_whole()
     shop.sweeps_clean()
 
 
