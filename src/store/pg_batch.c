@@ -15,6 +15,8 @@ struct exclusion {
     const char *tenant;
 };
 
+enum { MOST_BUSY = 10 }; /* tenants of one run that are left out because somebody sits on a record */
+
 struct pass {
     struct arena *arena;      /* of the pass */
     struct arena *run_arena;  /* of the run */
@@ -24,6 +26,8 @@ struct pass {
     bool open;                /* run is */
     struct pg_run run;
     size_t parents;           /* how many records to begin with where dependents count, too; 0: as many as the limit */
+    bool cautious;            /* somebody sits on one of them */
+    size_t n_busy;            /* tenants that were left out because of that */
     struct exclusion *exclusions;
     size_t n_exclusions;
     /* The prepared batch, until finish. */
@@ -184,7 +188,8 @@ static void leave_order(struct pass *pass) {
 static int open_run(struct pg_store *store, struct pass *pass, const struct pg_bound *bound, struct err *err) {
     const struct order *order = pass->orders[pass->order];
     arena_clear(pass->run_arena);
-    pass->parents = 0;
+    pass->parents = pass->n_busy = 0;
+    pass->cautious = false;
     if (pg_begin(store, false, err) < 0) return -1;
     int result = pg_run_open(store, &pass->run, order, bound->table->leaves[pass->leaf], pass->portion, pass->run_arena, err);
     struct err ignored;
@@ -213,6 +218,28 @@ static int turn(struct pg_store *store, struct pass *pass, bool *ret_over, struc
     return 0;
 }
 
+/* Somebody sits on a record, or on what hangs on it: the others are taken. So many at a time that it is alone in the end; then
+ * its tenant waits for the next pass, unless it is the whole table that somebody sits on. */
+static bool give_way(struct pass *pass, const struct pg_making *making, const struct err *err) {
+    if (strcmp(err->detail, "55P03") != 0) return false;
+    if (!pass->run.careful) {
+        pass->run.careful = true;
+        return true;
+    }
+    size_t chosen = making->chosen.records;
+    pass->cautious = chosen > 1;
+    if (chosen > 1) pass->parents = chosen / 2;
+    else if (!chosen || pass->run.order.due.kind == SCOPE_WHOLE || ++pass->n_busy > MOST_BUSY) return false;
+    else pg_run_exclude(&pass->run, making->chosen.tenants->tenant);
+    return true;
+}
+
+/* From where somebody sat on a record the batches grow again. */
+static void grow(struct pass *pass, const struct pg_making *making) {
+    size_t most = 2 * making->chosen.records;
+    if (pass->cautious && most && pass->parents > most) pass->parents = most;
+}
+
 static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, struct arena *arena, const struct batch **ret_batch,
                       struct err *err) {
     *ret_batch = NULL;
@@ -231,11 +258,10 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
                                    .limit = portion_limit(pass->portion, pass->orders[pass->order], limit)};
         if (make_batch(pass, &making, ret_batch, err) < 0) {
             pg_run_put_back(&pass->run);
-            bool locked = !strcmp(err->detail, "55P03") && !pass->run.careful;
-            if (!locked) return -1;
-            pass->run.careful = true; /* someone sits on a record: take the others */
+            if (!give_way(pass, &making, err)) return -1;
             continue;
         }
+        grow(pass, &making);
         if (*ret_batch) return 0;
         pg_run_advance(&pass->run, &making.chosen, making.full, false);
     }

@@ -158,7 +158,7 @@ class Soak:
     def last_entries(self, event):
         with open(self.world.journal.folder / "journal.jsonl", "rb") as file:
             file.seek(max(0, file.seek(0, 2) - (1 << 19)))
-            lines = file.read().decode().splitlines(keepends=True)[1:]
+            lines = file.read().decode(errors="replace").splitlines(keepends=True)[1:]
         entries = [json.loads(line) for line in lines if line.endswith("\n")]
         return [entry for entry in entries if entry["event"] == event]
 

@@ -158,8 +158,10 @@ class Trouble(threading.Thread):
         left = os.statvfs(self.disk)
         with open(self.disk / "filler", "wb") as filler:
             but = self.chance.choice([0, 1 << 20])
-            if left.f_bavail * left.f_frsize > but:
-                os.posix_fallocate(filler.fileno(), 0, left.f_bavail * left.f_frsize - but)
+            try:
+                os.posix_fallocate(filler.fileno(), 0, max(left.f_bavail * left.f_frsize - but, 1))
+            except OSError:
+                pass  # the daemon took some of it meanwhile
             self.over.wait(self.chance.choice([.5, 1.5, 4]))
         (self.disk / "filler").unlink()
 
