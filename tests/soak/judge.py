@@ -132,7 +132,8 @@ class Contents:
             for collection in database.list_collection_names():
                 self._collection(store, database, collection)
         for key in world.redis.scan_iter(count=1000):
-            self._key(world.redis, key)
+            if key != "lapsed:held":  # the daemon's own
+                self._key(world.redis, key)
 
     def _collection(self, store, database, collection):
         target = "kb_{tenant}" if collection.startswith("kb_") else collection
