@@ -147,27 +147,32 @@ static void ask(struct site *site, const struct order **orders, size_t n_orders)
 
 /* ---- count: what is due before anything is destroyed? ---- */
 
-/* The server answers, but not in time: what can be counted by itself is. */
-static int count_each(struct site *site, struct store *store, struct err *err) {
+static bool is_too_slow(const struct err *err) { return err->code == ERR_UNAVAILABLE && *err->detail; }
+
+/* The server answers, but not in time: what can be counted by itself is. What cannot is much, beforehand; afterwards nobody knows. */
+static int count_each(struct site *site, struct store *store, bool beforehand, struct err *err) {
     size_t kept = 0;
     for (size_t i = 0; i < site->n_asked; i++) {
         const struct order *order = site->asked[i];
         if (!store_driver(store)->count(store, &order, 1, site->arena, &site->tallies[kept], err)) site->asked[kept++] = order;
-        else if (is_of_order(err)) note_unanswered(site, order->target, err);
-        else if (*err->detail) *ARENA_APPEND(site->arena, site->uncounted, site->n_uncounted) = order;
+        else if (is_of_order(err) || (is_too_slow(err) && !beforehand)) note_unanswered(site, order->target, err);
+        else if (is_too_slow(err)) *ARENA_APPEND(site->arena, site->uncounted, site->n_uncounted) = order;
         else return -1;
     }
     site->n_asked = kept;
     return 0;
 }
 
+static int count_all(struct site *site, struct store *store, bool beforehand, struct err *err) {
+    if (!ask_all(site, store, store_driver(store)->count, err)) return 0;
+    return is_too_slow(err) ? count_each(site, store, beforehand, err) : -1;
+}
+
 static int run_count(struct job *job, struct store *store, struct err *err) {
     struct site *site = SITE_OF(job, job);
     const struct store_driver *driver = store_driver(store);
     if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
-    if (!ask_all(site, store, driver->count, err)) return 0;
-    if (err->code != ERR_UNAVAILABLE || !*err->detail) return -1;
-    return count_each(site, store, err);
+    return count_all(site, store, true, err);
 }
 
 static void on_counted(struct job *job) {
@@ -249,7 +254,7 @@ static int run_verify(struct job *job, struct store *store, struct err *err) {
     bool counted = is_as_counted(site);
     if (counted) take_counts(site);
     else if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
-    if (!counted && ask_all(site, store, driver->count, err)) return -1;
+    if (!counted && count_all(site, store, false, err)) return -1;
     /* A figure for people: a store that refuses it has not failed. */
     if (site->n_held && driver->count(store, site->held, site->n_held, site->arena, site->held_tallies, err)) {
         site->n_held = 0;

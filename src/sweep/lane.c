@@ -13,6 +13,7 @@ enum {
     MOST_ATTEMPTS = 5,           /* on a server that does not answer: some 8 s */
     MOST_ATTEMPTS_ANSWERED = 15, /* on one that answers "not now": some 80 s, longer than MongoDB keeps a dead client's locks */
     LONGEST_BACKOFF_SECONDS = 8,
+    LONGEST_TRYING_SECONDS = 90, /* where each attempt takes as long as a statement may */
     MOST_PASSES = 1000,          /* for one portion, each of which ended before it was done */
     DIVIDE_AFTER = 4,            /* full batches: a pass that goes on is worth to be divided */
 };
@@ -83,7 +84,9 @@ static void order_failed(struct lane *lane) {
  * long, say), the order is at fault, else the store. */
 static void back_off(struct lane *lane) {
     bool answered = *lane->job.err.detail;
-    bool last = ++lane->attempts >= (answered ? MOST_ATTEMPTS_ANSWERED : MOST_ATTEMPTS);
+    if (!lane->attempts++) lane->failing_us = time_monotonic_us();
+    bool long_enough = time_monotonic_us() - lane->failing_us >= LONGEST_TRYING_SECONDS * TIME_SECOND_US;
+    bool last = long_enough || lane->attempts >= (answered ? MOST_ATTEMPTS_ANSWERED : MOST_ATTEMPTS);
     if (last && answered && lane->failed && !is_over(lane)) {
         order_failed(lane);
         end_pass_and_go_on(lane);

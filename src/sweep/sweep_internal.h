@@ -115,6 +115,7 @@ struct lane {
     struct exclusion *telling; /* a copy of site->excluded for the job */
     size_t n_telling, n_told;
     unsigned attempts; /* in a row without a batch */
+    int64_t failing_us; /* monotonic: since the first of them */
     /* the batch */
     struct arena *batch_arena;
     const struct batch *batch;

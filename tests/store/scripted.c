@@ -13,6 +13,7 @@ struct failure {
     unsigned calls_left;
     enum err_code code;
     bool applied;
+    bool answered;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -205,6 +206,13 @@ unsigned scripted_parts(void) {
     return parts;
 }
 
+void scripted_time_out(const char *store, enum scripted_verb verb, unsigned nth) {
+    scripted_fail(store, verb, nth, ERR_UNAVAILABLE, false);
+    scripted_enter();
+    failures[n_failures - 1].answered = true;
+    scripted_leave();
+}
+
 static int play(const char *store, enum scripted_verb verb, bool *ret_applied, struct err *err) {
     int result = 0;
     for (size_t i = 0; i < n_failures; i++) {
@@ -213,6 +221,7 @@ static int play(const char *store, enum scripted_verb verb, bool *ret_applied, s
         if (--failure->calls_left > 0) continue;
         *ret_applied = failure->applied;
         result = err_set(err, failure->code, "store \"%s\": the script says so", store);
+        if (failure->answered) (void)text_copy(err->detail, sizeof err->detail, "57014");
     }
     return result;
 }

@@ -56,6 +56,8 @@ void scripted_irrevocable(bool irrevocable);
 /* The n-th call (1 = the next one) of this verb on this store (NULL: any) fails with the code. A commit that fails with
  * ERR_UNKNOWN is applied or not, as `applied` says; with any other code it is not. */
 void scripted_fail(const char *store, enum scripted_verb verb, unsigned nth, enum err_code code, bool applied);
+/* The same, but the server answers: it took too long. */
+void scripted_time_out(const char *store, enum scripted_verb verb, unsigned nth);
 /* Every call of this verb waits until scripted_release; scripted_wait_blocked waits until one does. */
 void scripted_block(enum scripted_verb verb);
 void scripted_wait_blocked(enum scripted_verb verb);

@@ -124,6 +124,22 @@ START_TEST(one_target_that_cannot_be_counted_costs_itself_alone) {
 }
 END_TEST
 
+/* The server answers that it takes too long: that is no store that is down. */
+START_TEST(one_target_that_takes_too_long_to_count_costs_itself_alone) {
+    open_all(HEAD LOGS ", { data = \"Events\"; keep = \"12 months\"; basis = \"b\"; targets = ( { store = \"main\"; collection = \"events\"; tenant = \"t\"; since = \"at\"; } ); } );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US); /* goes: what is left is counted anew */
+    scripted_put("events", 2, "a", now_us - 400 * TIME_DAY_US);
+    scripted_block_record("events", 2, "references");
+    scripted_time_out("main", SCRIPTED_COUNT, 2);
+    scripted_time_out("main", SCRIPTED_COUNT, 3);
+    sweep_once();
+    ck_assert(seen.waits && rules[0].left == -1 && rules[1].left == 0 && rules[1].blocked == 1);
+    ck_assert_str_eq(finding_codes, "target-failed ");
+    close_all();
+}
+END_TEST
+
 START_TEST(what_passes_by_itself_is_tried_again) {
     open_all(HEAD LOGS " );");
     tenant("a", -1);
@@ -423,7 +439,7 @@ UNIT_MAIN("sweep", a_hold_that_is_there_before_keeps_its_tenant, a_hold_rolls_th
           what_is_due_goes_and_nothing_else, the_intent_is_on_disk_before_the_commit,
           an_intent_that_cannot_be_written_destroys_nothing, a_tenant_that_resumes_in_mid_purge_keeps_what_is_left,
           one_failing_target_does_not_stop_the_others,
-          one_target_that_cannot_be_counted_costs_itself_alone, own_records_wait_for_a_target_that_cannot_be_asked, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking,
+          one_target_that_cannot_be_counted_costs_itself_alone, one_target_that_takes_too_long_to_count_costs_itself_alone, own_records_wait_for_a_target_that_cannot_be_asked, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking,
           a_lost_commit_is_done_again, a_lost_answer_outlives_its_sweep, own_records_go_last, own_records_wait_for_whatever_is_left,
           own_records_wait_for_a_store_that_is_down, a_clock_in_doubt_destroys_nothing, an_empty_list_of_tenants_destroys_nothing,
           ending_early_finishes_the_batch_in_flight_and_no_other)

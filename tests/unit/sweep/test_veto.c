@@ -2,7 +2,7 @@
 #include "stage.h"
 
 /* A kind that nothing but these tests sets here; the throttle looks at the stores by itself. */
-enum { OF_MAIN = VETO_CLOCK };
+static const enum veto_kind of_main = VETO_CLOCK;
 
 /* ---- by themselves ---- */
 
@@ -42,7 +42,7 @@ static int flush_and_count(const char *text) {
 START_TEST(all_that_forbid_must_be_lifted) {
     open_all(HEAD LOGS " );");
     ck_assert_ptr_null(veto_on(&engine, "main"));
-    veto_set(&engine, OF_MAIN, "main", "replica-lag", "a replica of \"main\" is 12 s behind");
+    veto_set(&engine, of_main, "main", "replica-lag", "a replica of \"main\" is 12 s behind");
     veto_set(&engine, VETO_JOURNAL, NULL, "disk-full", "the journal's disk is full");
     ck_assert_ptr_nonnull(veto_on(&engine, "main"));
     assert_told(""); /* nobody waits */
@@ -53,7 +53,7 @@ START_TEST(all_that_forbid_must_be_lifted) {
     veto_lift(&engine, VETO_JOURNAL, NULL);
     ck_assert_int_eq(gone, 0);
     ck_assert(veto_is_waiting(&engine, &waiter));
-    veto_lift(&engine, OF_MAIN, "main");
+    veto_lift(&engine, of_main, "main");
     ck_assert_int_eq(gone, 1);
     ck_assert(!veto_is_waiting(&engine, &waiter) && !veto_on(&engine, "main"));
     ck_assert_int_eq(flush_and_count("\"event\":\"wait\""), 2);
@@ -65,7 +65,7 @@ END_TEST
 
 START_TEST(a_store_alone_waits_for_its_own) {
     open_all(HEAD LOGS " );");
-    veto_set(&engine, OF_MAIN, "main", "replica-lag", "r");
+    veto_set(&engine, of_main, "main", "replica-lag", "r");
     ck_assert_ptr_null(veto_on(&engine, "other"));
     veto_set(&engine, VETO_CLOCK, NULL, "clock-stepped", "c");
     wait_in(&waiter, "main");
@@ -82,17 +82,17 @@ END_TEST
 
 START_TEST(the_same_reason_in_other_words_is_one_wait) {
     open_all(HEAD LOGS " );");
-    veto_set(&engine, OF_MAIN, "main", "replica-lag", "12 s");
+    veto_set(&engine, of_main, "main", "replica-lag", "12 s");
     int64_t since_us = veto_on(&engine, "main")->since_us;
     wait_in(&waiter, "main");
-    veto_set(&engine, OF_MAIN, "main", "replica-lag", "14 s");
+    veto_set(&engine, of_main, "main", "replica-lag", "14 s");
     ck_assert_int_eq(veto_on(&engine, "main")->since_us, since_us);
     assert_told("14 s");
-    veto_set(&engine, OF_MAIN, "main", "old-snapshot", "a snapshot");
+    veto_set(&engine, of_main, "main", "old-snapshot", "a snapshot");
     assert_told("a snapshot");
     veto_leave(&engine, &waiter);
     assert_told("");
-    veto_lift(&engine, OF_MAIN, "main");
+    veto_lift(&engine, of_main, "main");
     ck_assert_int_eq(gone, 0);
     ck_assert_int_eq(flush_and_count("\"event\":\"wait\""), 2);
     ck_assert_int_eq(journal_has("\"code\":\"old-snapshot\""), 1);
@@ -112,7 +112,7 @@ static void put_logs(int count) {
 START_TEST(no_batch_is_begun_under_a_veto) {
     open_all(HEAD LOGS " );");
     put_logs(10);
-    veto_set(&engine, OF_MAIN, "main", "replica-lag", "a replica of \"main\" is 12 s behind");
+    veto_set(&engine, of_main, "main", "replica-lag", "a replica of \"main\" is 12 s behind");
     struct sweep *sweep = begin();
     run_until(somebody_waits);
     ck_assert_uint_eq(scripted_calls(SCRIPTED_PREPARE), 0);
@@ -120,7 +120,7 @@ START_TEST(no_batch_is_begun_under_a_veto) {
     ck_assert(sweep_progress(sweep, &text));
     ck_assert_ptr_eq(strstr(buf_text(&text), "a replica of \"main\" is 12 s behind"), buf_text(&text));
     buf_free(&text);
-    veto_lift(&engine, OF_MAIN, "main");
+    veto_lift(&engine, of_main, "main");
     finish(sweep);
     ck_assert_uint_eq(scripted_size("logs"), 0);
     ck_assert_int_eq(journal_has("\"event\":\"wait\""), 1);
@@ -157,7 +157,7 @@ START_TEST(another_store_goes_on) {
     put_logs(10);
     tenant("b", 31);
     scripted_put("content", 1, "b", SCRIPTED_NO_ANCHOR);
-    veto_set(&engine, OF_MAIN, "main", "replica-lag", "r");
+    veto_set(&engine, of_main, "main", "replica-lag", "r");
     scripted_block(SCRIPTED_COMMIT);
     struct sweep *sweep = begin();
     run_until_blocked(SCRIPTED_COMMIT);
@@ -165,7 +165,7 @@ START_TEST(another_store_goes_on) {
     run_until(somebody_waits);
     while (scripted_has("content", 1)) ev_run(engine.loop, EVRUN_ONCE);
     ck_assert_uint_eq(scripted_size("logs"), 10);
-    veto_lift(&engine, OF_MAIN, "main");
+    veto_lift(&engine, of_main, "main");
     finish(sweep);
     ck_assert_uint_eq(scripted_size(NULL), 0);
     close_all();
@@ -192,7 +192,7 @@ START_TEST(a_wait_that_lasts_ends_the_sweep) {
     open_all(HEAD LOGS " );");
     schedule->settings.sweep_every_us = 1000;
     put_logs(10);
-    veto_set(&engine, OF_MAIN, "main", "replica-lag", "r");
+    veto_set(&engine, of_main, "main", "replica-lag", "r");
     sweep_once();
     ck_assert(seen.ended_early);
     ck_assert_uint_eq(scripted_size("logs"), 10);
