@@ -246,15 +246,18 @@ START_TEST(plan_shows_what_was_counted) {
     ck_assert_int_eq(run("plan --at 2026-11-23T09:14:07Z"), 0);
     ck_assert_str_eq(out, "as of 2026-11-23 09:14:07 UTC; nothing is changed by this command\n"
                           "RULE             KEEP                        DUE  TENANTS  OLDEST DUE  STATE\n"
-                          "Customer Data    subscription + 30 days        5        1  1970-01-31  ready\n"
-                          "Billing Records  7 years                       3        1  1977-01-01  ready\n"
+                          "Customer Data    subscription + 30 days        5        1  1970-01-31  waits: due for the first time\n"
+                          "Billing Records  7 years                       3        1  1977-01-01  waits: due for the first time\n"
                           "kept: 0 blocked, 0 held, 4 undecidable (invoices.issued_on is empty: lapsectl findings)\n"
                           "\n"
                           "TENANT      DUE  MOST OF IT UNDER\n"
                           "1042          5  Customer Data\n"
                           "7             3  Billing Records\n"
                           "\n"
-                          "next: systemctl kill -s USR1 lapsed   (sweeps now)\n");
+                          "waits: \"Customer Data\": 5 records of 1 tenant are due for the first time; nothing is destroyed until \"lapsectl approve 0d10c5bc\"\n"
+                          "waits: \"Billing Records\": 3 records of 1 tenant are due for the first time; nothing is destroyed until \"lapsectl approve e8eb0ae3\"\n"
+                          "\n"
+                          "next: lapsectl approve   (lists what waits for a person, and how to say yes)\n");
     tear_down();
 }
 END_TEST

@@ -105,8 +105,9 @@ START_TEST(a_tenant_that_is_gone_can_be_held_and_is_told_of) {
     const struct hold hold = {.id = "h", .scope = HOLD_TENANT, .tenant = "gone", .released_us = TIME_FOREVER};
     const struct plan *plan = plan_under(&hold, 1);
     ck_assert(!goes(plan, "logs", "gone") && goes(plan, "logs", "gone too"));
-    ck_assert_uint_eq(plan->n_findings, 1);
+    ck_assert_uint_eq(plan->n_findings, 2);
     ck_assert_str_eq(plan->findings[0].code, "hold-tenant-unknown");
+    ck_assert_str_eq(plan->findings[1].code, "parents-circular"); /* x and y */
     teardown();
 }
 END_TEST
