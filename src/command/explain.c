@@ -82,6 +82,27 @@ static int ask(struct inspection *inspection, struct arena *arena, const char *k
     return 0;
 }
 
+/* A store says what refers to the record now. Where that goes in the same sweep, it does not block: the count of the tenant's plan
+ * knows. Where any record of the tenant's in that place is blocked, it may be this one. */
+static void unblock(struct inspection *inspection, struct explain_place *places, size_t n_places) {
+    const char *tenant = NULL;
+    for (size_t i = 0; i < n_places; i++)
+        if (places[i].facts.blocked_by && places[i].facts.tenant) tenant = places[i].facts.tenant;
+    if (!tenant) return;
+    inspection_narrow(inspection, tenant);
+    inspection_count(inspection);
+    for (size_t i = 0; i < n_places; i++) {
+        bool asked = false, blocked = false;
+        for (size_t j = 0; j < inspection->n_orders; j++) {
+            const struct inspect_order *item = &inspection->orders[j];
+            if (item->order->target != places[i].target || item->order->action != ACTION_PURGE) continue;
+            asked |= item->asked;
+            blocked |= !item->asked || item->tally.n_blocked_records || item->waiting_tenants;
+        }
+        if (asked && !blocked) places[i].facts.blocked_by = NULL;
+    }
+}
+
 static int store_error(const struct inspection *inspection, const struct store_conf *conf, struct err *err) {
     const struct err *of_store = &inspection->store_errors[conf - inspection->schedule->stores];
     if (of_store->code == ERR_NONE) return 0;
@@ -121,6 +142,7 @@ static int run_explain(const struct invocation *invocation) {
     if (!exists)
         return command_fail(invocation, EXIT_NO_RECORD, "%s has no record %s (store %s)", places[0].target->name, key,
                             places[0].target->store->name);
+    unblock(inspection, places, n_places);
     const struct explain_report *report =
         explain_report_make(arena, schedule, inspection->tenants, inspection->history, key, places, n_places, now_us);
     if (invocation->json)

@@ -45,18 +45,6 @@ static void ask_undecidable(struct inspection *inspection, struct arena *arena, 
     *ret_count = n_items;
 }
 
-/* Leaves of the plan's orders what concerns this tenant. */
-static size_t narrow(struct inspection *inspection, struct inspect_order *items, size_t n_items, const char *id) {
-    size_t kept = 0;
-    for (size_t i = 0; i < n_items; i++) {
-        const struct order *order = items[i].order;
-        const struct order *narrowed = plan_narrow(inspection->arena, order, id);
-        if (!narrowed) continue;
-        items[kept++].order = narrowed;
-    }
-    return kept;
-}
-
 static int inspect(const struct invocation *invocation, const struct schedule *schedule, int64_t now_us,
                    struct inspection **ret_inspection, struct err *err) {
     const char *tenant = command_value(invocation, "tenant");
@@ -66,11 +54,7 @@ static int inspect(const struct invocation *invocation, const struct schedule *s
     inspection_check(*ret_inspection);
     terminal_progress("reading the tenants");
     if (inspection_plan(*ret_inspection, now_us, err)) return -1;
-    struct inspection *inspection = *ret_inspection;
-    if (tenant) {
-        inspection->n_orders = narrow(inspection, inspection->orders, inspection->n_orders, tenant);
-        inspection->n_held = narrow(inspection, inspection->held, inspection->n_held, tenant);
-    }
+    if (tenant) inspection_narrow(*ret_inspection, tenant);
     terminal_progress("counting what is due");
     inspection_count(*ret_inspection);
     inspection_judge(*ret_inspection);

@@ -214,6 +214,23 @@ static void leave_out_waiting(struct inspection *inspection, struct inspect_orde
     narrow(inspection, own, waits);
 }
 
+/* Leaves of the plan's orders what concerns this tenant. */
+static size_t narrow_to(struct inspection *inspection, struct inspect_order *items, size_t n_items, const char *id) {
+    size_t kept = 0;
+    for (size_t i = 0; i < n_items; i++) {
+        const struct order *order = items[i].order;
+        const struct order *narrowed = plan_narrow(inspection->arena, order, id);
+        if (!narrowed) continue;
+        items[kept++].order = narrowed;
+    }
+    return kept;
+}
+
+void inspection_narrow(struct inspection *inspection, const char *tenant) {
+    inspection->n_orders = narrow_to(inspection, inspection->orders, inspection->n_orders, tenant);
+    inspection->n_held = narrow_to(inspection, inspection->held, inspection->n_held, tenant);
+}
+
 /* Only when all else is counted is it known whose own records wait; where some do, those of their store are counted anew
  * without them. */
 void inspection_count(struct inspection *inspection) {

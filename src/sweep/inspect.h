@@ -48,6 +48,8 @@ void inspection_check(struct inspection *inspection);
 int inspection_know(struct inspection *inspection, struct err *err) MUST_CHECK;
 /* Reads the tenants and the periods in force and makes the plan. After inspection_check. */
 int inspection_plan(struct inspection *inspection, int64_t now_us, struct err *err) MUST_CHECK;
+/* Leaves of the plan's orders what concerns this tenant. After inspection_plan. */
+void inspection_narrow(struct inspection *inspection, const char *tenant);
 /* Counts every order of the plan and leaves out the own records that wait; a store that fails now is noted in store_errors. */
 void inspection_count(struct inspection *inspection);
 /* Judges every rule by what was counted, as the next sweep would. */

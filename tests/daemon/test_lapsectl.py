@@ -61,6 +61,24 @@ def test_explain_knows_what_blocks(world):
     assert "the subscription of tenant 2 is still running" in answer(world, "explain", "customers", "2")
 
 
+def test_explain_does_not_call_blocked_what_its_own_sweep_frees(world):
+    """Brands go in the sweep in which their owner's row goes: the row is not blocked, as the plan says. One that stays blocks it."""
+    world.sql("CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz)")
+    world.sql("CREATE TABLE brands (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers)")
+    world.sql("CREATE TABLE claims (brand_id bigint REFERENCES brands)")
+    world.sql("INSERT INTO customers SELECT n, now() - interval '100 days' FROM generate_series(1, 2) n")
+    world.sql("INSERT INTO brands VALUES (1, 1), (2, 2)")
+    world.sql("INSERT INTO claims VALUES (2)")
+    world.configure('''schedule = (
+      { data = "Content"; keep = "subscription + 30 days"; basis = "b"; targets = ( { table = "brands"; tenant = "customer_id"; } ); },
+      { data = "Accounts"; keep = "subscription + 90 days"; basis = "b"; targets = ( { table = "customers"; tenant = "id"; } ); } );
+    ''', tenants="SELECT id AS tenant, ended_at AS subscription FROM customers")
+    assert "a sweep destroys it once nothing else" in answer(world, "explain", "customers", "1")
+    assert "It is blocked: records of brands still refer to it" in answer(world, "explain", "customers", "2")
+    assert world.once().returncode == 0
+    assert world.sql("SELECT id FROM customers") == [(2,)]
+
+
 def test_status_of_a_daemon_that_runs_and_stops(world):
     world.simple()
     answer(world, "status", status=2)
