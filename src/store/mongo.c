@@ -193,6 +193,8 @@ int mongo_go_on(struct mongo_store *store, struct err *err) {
 
 /* ---- connection ---- */
 
+enum { WIRE_VERSION_4_4 = 9 };
+
 static int read_hello(struct mongo_store *store, const bson_t *reply, int64_t *ret_now_us, struct err *err) {
     const char *name = store->base.settings.conf->name;
     bson_iter_t iter;
@@ -201,6 +203,7 @@ static int read_hello(struct mongo_store *store, const bson_t *reply, int64_t *r
     if (!bson_iter_init_find(&iter, reply, "isWritablePrimary") || !bson_iter_as_bool(&iter))
         return err_set(err, ERR_UNAVAILABLE, "store \"%s\": the server is no primary now", name);
     store->transactions = bson_iter_init_find(&iter, reply, "setName");
+    store->hints = bson_iter_init_find(&iter, reply, "maxWireVersion") && bson_iter_as_int64(&iter) >= WIRE_VERSION_4_4;
     if (!bson_iter_init_find(&iter, reply, "localTime") || !BSON_ITER_HOLDS_DATE_TIME(&iter))
         return err_set(err, ERR_REFUSED, "store \"%s\": the server does not tell its clock", name);
     if (ret_now_us) *ret_now_us = bson_iter_date_time(&iter) * 1000;
@@ -281,7 +284,10 @@ int mongo_find(struct mongo_store *store, mongoc_client_session_t *session, cons
     if (find->sort) BSON_APPEND_DOCUMENT(options, "sort", find->sort);
     if (find->min) BSON_APPEND_DOCUMENT(options, "min", find->min);
     if (find->hint) BSON_APPEND_UTF8(options, "hint", find->hint);
-    if (find->limit) BSON_APPEND_INT64(options, "limit", find->limit);
+    if (find->limit) {
+        BSON_APPEND_INT64(options, "limit", find->limit);
+        BSON_APPEND_INT64(options, "batchSize", find->limit); /* all in one answer, if it can hold them */
+    }
     MONGO_COLLECTION handle = mongo_collection(store, collection);
     *ret_cursor = mongoc_collection_find_with_opts(handle, find->filter, options, NULL);
     return 0;

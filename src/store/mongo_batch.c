@@ -10,12 +10,16 @@
 #include <string.h>
 #include <time.h>
 
-enum { RETRY_PAUSE_NS = 50000000 };
+enum {
+    RETRY_PAUSE_NS = 50000000,
+    FIRST_TENANTS = 8, /* so many fill the first window, when nothing is known of what tenants have */
+};
 
 struct queued {
     const char *id;
-    int64_t left; /* due documents, as counted when the order's turn came */
+    int64_t left; /* due documents, as counted when the order's turn came; -1: not known */
     int64_t oldest_us;
+    const bson_t *from; /* {"": anchor} of the last document that went: the tenant's next batch begins there; NULL: at the beginning */
 };
 
 struct excluded {
@@ -37,6 +41,8 @@ struct pass {
     const struct order *order;       /* the same, with what protects spread over the spellings of ids */
     struct queued *queue;            /* a ring; a target without tenants has one entry with the id "" */
     size_t room, head, n_queue;
+    bool counted;                    /* what is left of each tenant is known */
+    int64_t n_seen, n_seen_tenants;  /* not counted: documents of tenants that were seen to the end */
     bool by_key;
     const bson_t *last;              /* by_key: {_id} of the last document that was looked at; NULL: none */
 
@@ -97,6 +103,13 @@ static void push(struct pass *pass, struct queued queued) {
     pass->queue[(pass->head + pass->n_queue++) % pass->room] = queued;
 }
 
+static void push_front(struct pass *pass, struct queued queued) {
+    assert(pass->n_queue < pass->room);
+    pass->head = (pass->head + pass->room - 1) % pass->room;
+    pass->n_queue++;
+    pass->queue[pass->head] = queued;
+}
+
 static struct queued pop(struct pass *pass) {
     struct queued first = pass->queue[pass->head];
     pass->head = (pass->head + 1) % pass->room;
@@ -142,15 +155,20 @@ static int start_order(struct mongo_store *store, struct pass *pass, struct err 
     pass->n_queue = pass->head = pass->n_window = 0;
     pass->last = NULL;
     if (mongo_usable(store, order->target, &bound, err)) return -1;
-    if (order->target->tenant_in_name ? mongo_drop_tally(store, order, pass->order_arena, &tally, err)
-                                      : mongo_tally(store, bound, order, pass->order_arena, &tally, err))
+    bool in_name = order->target->tenant_in_name;
+    /* Counting reads all that is due, and nobody needs the numbers: a window of some tenants is filled by what the last ones had. */
+    pass->counted = in_name || order->due.kind == SCOPE_WHOLE || !mongo_due_is_all(bound, order) || !mongo_index_tells(bound, order);
+    pass->n_seen = pass->n_seen_tenants = 0;
+    if (in_name            ? mongo_drop_tally(store, order, pass->order_arena, &tally, err)
+        : pass->counted    ? mongo_tally(store, bound, order, pass->order_arena, &tally, err)
+                           : mongo_candidates(store, bound, order, pass->order_arena, &tally, err))
         return -1;
     pass->room = tally.n_tenants ? tally.n_tenants : 1;
     pass->queue = ARENA_ARRAY(pass->order_arena, struct queued, pass->room);
     pass->window = ARENA_ARRAY(pass->order_arena, struct queued, pass->room);
     for (size_t i = 0; i < tally.n_tenants; i++)
         if (portion_has(pass->portion, tally.tenants[i].tenant) && !is_excluded(pass, tally.tenants[i].tenant))
-            push(pass, (struct queued){tally.tenants[i].tenant, tally.tenants[i].count, tally.tenants[i].oldest_us});
+            push(pass, (struct queued){.id = tally.tenants[i].tenant, .left = tally.tenants[i].count, .oldest_us = tally.tenants[i].oldest_us});
     if (pass->n_queue) qsort(pass->queue, pass->n_queue, sizeof *pass->queue, by_oldest);
     pass->by_key = mongo_is_walked(order);
     pass->bound = bound;
@@ -162,16 +180,27 @@ static void next_order(struct pass *pass) {
     pass->current++;
 }
 
-/* As many tenants as fit into the batch by what was counted, at least one. */
+/* What a tenant is expected to have: what was counted, or else as much as those before it had. */
+static int64_t expected_of(const struct pass *pass, const struct queued *queued, size_t limit) {
+    if (queued->from) return (int64_t)limit;
+    if (pass->counted) return queued->left;
+    if (!pass->n_seen_tenants) return (int64_t)(limit / FIRST_TENANTS + 1);
+    return pass->n_seen / pass->n_seen_tenants + 1;
+}
+
+/* As many tenants as should fit into the batch, at least one. */
 static void fill_window(struct pass *pass, size_t limit) {
     int64_t expected = 0;
     pass->last = NULL;
     while (pass->n_queue && pass->n_window < MONGO_TENANTS_A_QUESTION) {
-        int64_t left = pass->queue[pass->head].left;
-        bool whole = pass->orders[pass->current]->target->tenant_in_name; /* one collection a batch */
-        if (pass->n_window && (whole || (!pass->by_key && expected + left > (int64_t)limit))) break;
+        const struct queued *next = &pass->queue[pass->head];
+        int64_t left = expected_of(pass, next, limit);
+        /* One collection a batch, and one filter: who goes on from somewhere goes on alone. */
+        bool alone = pass->orders[pass->current]->target->tenant_in_name || next->from;
+        if (pass->n_window && (alone || (!pass->by_key && expected + left > (int64_t)limit))) break;
         expected += left;
         pass->window[pass->n_window++] = pop(pass);
+        if (alone) break;
     }
     qsort(pass->window, pass->n_window, sizeof *pass->window, by_id);
 }
@@ -181,6 +210,52 @@ static void return_window(struct pass *pass) {
     pass->n_window = 0;
 }
 
+static struct queued *in_window(const struct pass *pass, const char *id) {
+    const struct queued key = {.id = id};
+    return bsearch(&key, pass->window, pass->n_window, sizeof key, by_id);
+}
+
+static void settle_counted(struct pass *pass) {
+    for (size_t i = 0; i < pass->work.n_documents; i++) {
+        struct queued *queued = in_window(pass, pass->work.documents[i].tenant);
+        if (queued) queued->left--;
+    }
+    for (size_t i = 0; i < pass->n_window; i++)
+        if (pass->window[i].left > 0) push(pass, pass->window[i]);
+}
+
+static const bson_t *anchor_of(struct pass *pass, const bson_t *found) {
+    const char *anchor = pass->order->due.anchor;
+    bson_iter_t value;
+    if (!pass->work.anchors || !mongo_scalar_at(found, anchor, &value)) return NULL;
+    bson_t from = BSON_INITIALIZER;
+    bson_append_iter(&from, "", 0, &value);
+    const bson_t *kept = mongo_keep(pass->order_arena, &from);
+    bson_destroy(&from);
+    return kept;
+}
+
+/* Documents come in the order of the index, so that of the last one's tenant more may be left, and all of those that did not come at
+ * all. Whoever has an id of several types may have more: another pass finds it. */
+static void settle_uncounted(struct pass *pass) {
+    const struct mongo_document *documents = pass->work.documents;
+    size_t n_documents = pass->work.n_documents;
+    const char *last = documents[n_documents - 1].tenant;
+    for (size_t i = 0; i < n_documents; i++) {
+        struct queued *queued = in_window(pass, documents[i].tenant);
+        if (queued) queued->left = 0;
+    }
+    for (size_t i = pass->n_window; i > 0; i--) {
+        if (pass->window[i - 1].left < 0) push_front(pass, pass->window[i - 1]);
+        else pass->n_seen_tenants++;
+    }
+    struct queued *unfinished = in_window(pass, last);
+    if (!unfinished) return;
+    unfinished->left = -1;
+    unfinished->from = anchor_of(pass, documents[n_documents - 1].found);
+    push(pass, *unfinished);
+}
+
 /* After a batch was carried out: who has something left stands in the queue's back again. */
 static void settle_window(struct pass *pass) {
     if (pass->by_key) {
@@ -188,13 +263,10 @@ static void settle_window(struct pass *pass) {
         if (!pass->window_done) return; /* the same tenants go on behind the last key */
         pass->last = NULL;
     }
-    for (size_t i = 0; i < pass->work.n_documents && !pass->window_done; i++) {
-        const struct queued key = {.id = pass->work.documents[i].tenant};
-        struct queued *queued = bsearch(&key, pass->window, pass->n_window, sizeof key, by_id);
-        if (queued) queued->left--;
-    }
-    for (size_t i = 0; i < pass->n_window && !pass->window_done; i++)
-        if (pass->window[i].left > 0) push(pass, pass->window[i]);
+    pass->n_seen += (int64_t)pass->work.n_documents;
+    if (pass->window_done) pass->n_seen_tenants += (int64_t)pass->n_window;
+    else if (pass->counted) settle_counted(pass);
+    else if (pass->work.n_documents) settle_uncounted(pass);
     pass->n_window = 0;
 }
 
@@ -217,6 +289,28 @@ static int begin_transaction(struct mongo_store *store, struct pass *pass, struc
     return started ? 0 : mongo_fail(store, &error, NULL, "start a transaction", err);
 }
 
+/* Two paths of which neither is a part of the other can be asked for together. */
+static bool are_apart(const char *a, const char *b) {
+    size_t common = strlen(a) < strlen(b) ? strlen(a) : strlen(b);
+    return strncmp(a, b, common) != 0 || (a[common] != '.' && b[common] != '.' && a[common] != b[common]);
+}
+
+/* In the order of an index on (tenant, anchor) a large tenant's batches go on where the last one ended, and not at its first entry
+ * again, behind which an old snapshot keeps all that went. */
+static bool goes_on(const struct pass *pass) {
+    const struct order *order = pass->order;
+    return !pass->counted && !pass->by_key && order->due.anchor && are_apart(order->due.anchor, order->target->tenant) && are_apart(order->due.anchor, "_id");
+}
+
+static bson_t *filter_from(const bson_t *filter, const char *anchor, const bson_t *from) {
+    bson_iter_t value;
+    bson_t behind = BSON_INITIALIZER;
+    if (bson_iter_init_find(&value, from, "")) bson_append_iter(&behind, "$gte", -1, &value);
+    bson_t *both = BCON_NEW("$and", "[", BCON_DOCUMENT(filter), "{", anchor, BCON_DOCUMENT(&behind), "}", "]");
+    bson_destroy(&behind);
+    return both;
+}
+
 static int choose(struct mongo_store *store, struct pass *pass, size_t limit, struct err *err) {
     const char **ids = ARENA_ARRAY(pass->batch_arena, const char *, pass->n_window);
     for (size_t i = 0; i < pass->n_window; i++) ids[i] = pass->window[i].id;
@@ -229,7 +323,10 @@ static int choose(struct mongo_store *store, struct pass *pass, size_t limit, st
     if (!filter) return 0;
     work->filter = mongo_keep(pass->batch_arena, filter);
     const char *hint = order->due.kind == SCOPE_WHOLE ? NULL : pass->bound->index_tenant;
-    const struct mongo_find find = {.filter = work->filter, .limit = (int64_t)limit, .hint = hint};
+    work->anchors = goes_on(pass);
+    const bson_t *from = work->anchors ? pass->window[0].from : NULL;
+    MONGO_BSON behind = from ? filter_from(work->filter, order->due.anchor, from) : NULL;
+    const struct mongo_find find = {.filter = from ? behind : work->filter, .limit = (int64_t)limit, .hint = hint};
     int result = pass->by_key ? mongo_work_choose_by_key(store, pass->session, work, pass->last, limit, err)
                               : mongo_work_choose(store, pass->session, work, &find, err);
     const struct mongo_document *chosen = work->documents;

@@ -252,3 +252,33 @@ bson_t *mongo_compile_candidates(const struct mongo_bound *bound, const struct o
     bson_destroy(&conditions);
     return filter;
 }
+
+bool mongo_index_tells(const struct mongo_bound *bound, const struct order *order) {
+    const struct scope *due = &order->due;
+    if (due->kind == SCOPE_WHOLE || order_is_any(order) || !bound->index_tenant) return false;
+    if (!due->anchor) return true;
+    unsigned forms = mongo_forms(bound, due->anchor, due->anchor_is_since);
+    return due->anchor_is_since && bound->index_both && !(forms & (forms - 1));
+}
+
+bool mongo_due_is_all(const struct mongo_bound *bound, const struct order *order) {
+    if (order->action != ACTION_PURGE || order->n_before || bound->only) return false;
+    for (size_t i = 0; i < order->n_floors; i++)
+        if (!folds(order, &order->floors[i])) return false;
+    return true;
+}
+
+bson_t *mongo_compile_loose(const struct mongo_bound *bound, const struct order *order, const char *const *ids, size_t n_ids) {
+    struct cut *cuts = xcalloc(n_ids, sizeof *cuts);
+    bson_t conditions = BSON_INITIALIZER;
+    uint32_t index = 0;
+    int64_t cutoff_us = mongo_cutoff(order, ids[0]);
+    for (size_t i = 0; i < n_ids; i++) cuts[i].id = ids[i];
+    push_tenants(&conditions, &index, bound, cuts, n_ids, false);
+    if (order->due.anchor && cutoff_us != TIME_FOREVER)
+        push_anchor_before(&conditions, &index, bound, order->due.anchor, order->due.anchor_is_since, cutoff_us);
+    bson_t *filter = BCON_NEW("$and", BCON_ARRAY(&conditions));
+    bson_destroy(&conditions);
+    free(cuts);
+    return filter;
+}

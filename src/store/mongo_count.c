@@ -38,6 +38,7 @@ struct counting {
     const struct mongo_bound *bound;
     const struct order *order;
     struct arena *arena;
+    bool by_index; /* the index on (tenant, anchor) tells whose records may be due, and the oldest of each, from tenant to tenant */
     struct tenant_count *items;
     size_t n_items;
 };
@@ -97,7 +98,7 @@ static int ask(struct counting *counting, const char *const *ids, size_t n_ids, 
 /* One cutoff and at most 10,000 tenants a question: then an index on (tenant, since) answers by itself. */
 struct asked {
     const char *id;
-    int64_t cutoff_us;
+    int64_t cutoff_us, oldest_us;
 };
 
 static int by_cutoff(const void *a, const void *b) {
@@ -106,7 +107,10 @@ static int by_cutoff(const void *a, const void *b) {
     return strcmp(left->id, right->id);
 }
 
-static int ask_all(struct counting *counting, struct asked *asked, size_t n_asked, struct err *err) {
+/* A question about some of them. */
+typedef int ask_some(struct counting *counting, const char *const *ids, size_t n_ids, void *context, struct err *err);
+
+static int in_questions(struct counting *counting, struct asked *asked, size_t n_asked, ask_some *some, void *context, struct err *err) {
     if (!n_asked) return 0;
     qsort(asked, n_asked, sizeof *asked, by_cutoff);
     const char **ids = ARENA_ARRAY(counting->arena, const char *, MONGO_TENANTS_A_QUESTION);
@@ -114,10 +118,15 @@ static int ask_all(struct counting *counting, struct asked *asked, size_t n_aske
         size_t count = 0;
         for (; from + count < n_asked && count < MONGO_TENANTS_A_QUESTION && asked[from + count].cutoff_us == asked[from].cutoff_us; count++)
             ids[count] = asked[from + count].id;
-        if (ask(counting, ids, count, err)) return -1;
+        if (some(counting, ids, count, context, err)) return -1;
         from += count;
     }
     return 0;
+}
+
+static int ask_exactly(struct counting *counting, const char *const *ids, size_t n_ids, void *context, struct err *err) {
+    (void)context;
+    return ask(counting, ids, n_ids, err);
 }
 
 struct asking {
@@ -125,31 +134,57 @@ struct asking {
     size_t count;
 };
 
-static int add_candidates(struct counting *counting, enum mongo_types type, const char *hint, struct asking *asking, struct err *err) {
-    MONGO_BSON filter = mongo_compile_candidates(counting->bound, counting->order, type);
+/* The oldest of each comes first in the index. The filter has let through what is of the anchor's type only, else what is null or a
+ * number would come before it. */
+static bson_t *candidates_pipeline(const struct counting *counting, const bson_t *filter) {
+    __attribute__((cleanup(buf_free))) struct buf tenant = {0}, anchor = {0};
+    const char *path = counting->bound->target->tenant, *since = counting->order->due.anchor;
+    buf_printf(&tenant, "$%s", path);
+    if (!counting->by_index || !since)
+        return BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$group", "{", "_id", BCON_UTF8(buf_text(&tenant)), "}", "}", "]");
+    buf_printf(&anchor, "$%s", since);
+    return BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$sort", "{", path, BCON_INT32(1), since, BCON_INT32(1), "}", "}", "{",
+                    "$group", "{", "_id", BCON_UTF8(buf_text(&tenant)), "oldest", "{", "$first", BCON_UTF8(buf_text(&anchor)), "}", "}", "}", "]");
+}
+
+static void add_candidate(struct counting *counting, const bson_t *document, struct asking *asking) {
+    bson_iter_t iter;
+    const char *id = bson_iter_init_find(&iter, document, "_id") ? mongo_text(counting->arena, &iter) : NULL;
+    if (!id || !*id) return;
+    struct asked asked = {.id = id, .cutoff_us = mongo_cutoff(counting->order, id), .oldest_us = TIME_FOREVER};
+    enum since_unit unit = counting->order->due.anchor_is_since ? counting->bound->target->unit : UNIT_NONE;
+    if (bson_iter_init_find(&iter, document, "oldest") && mongo_instant(&iter, unit, &asked.oldest_us) && asked.oldest_us >= asked.cutoff_us) return;
+    if (asked.cutoff_us != TIME_NEVER) *ARENA_APPEND(counting->arena, asking->items, asking->count) = asked;
+}
+
+static int add_candidates(struct counting *counting, const bson_t *filter, const char *hint, struct asking *asking, struct err *err) {
     if (!filter) return 0;
-    char path[1024];
-    (void)snprintf(path, sizeof path, "$%s", counting->bound->target->tenant);
-    MONGO_BSON pipeline = BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$group", "{", "_id", BCON_UTF8(path), "}", "}", "]");
+    MONGO_BSON pipeline = candidates_pipeline(counting, filter);
     MONGO_CURSOR cursor = NULL;
     if (mongo_aggregate(counting->store, NULL, counting->bound->target->name, pipeline, hint, &cursor, err)) return -1;
     for (const bson_t *document;;) {
         if (mongo_next(counting->store, cursor, "ask for tenants", &document, err)) return -1;
         if (!document) return 0;
-        bson_iter_t iter;
-        const char *id = bson_iter_init_find(&iter, document, "_id") ? mongo_text(counting->arena, &iter) : NULL;
-        if (!id || !*id) continue;
-        int64_t cutoff_us = mongo_cutoff(counting->order, id);
-        if (cutoff_us != TIME_NEVER) *ARENA_APPEND(counting->arena, asking->items, asking->count) = (struct asked){.id = id, .cutoff_us = cutoff_us};
+        add_candidate(counting, document, asking);
     }
+}
+
+static int add_listed(struct counting *counting, const char *const *ids, size_t n_ids, void *context, struct err *err) {
+    MONGO_BSON filter = mongo_compile_loose(counting->bound, counting->order, ids, n_ids);
+    return add_candidates(counting, filter, counting->bound->index_tenant, context, err);
+}
+
+static int add_all(struct counting *counting, enum mongo_types type, const char *hint, struct asking *asking, struct err *err) {
+    MONGO_BSON filter = mongo_compile_candidates(counting->bound, counting->order, type);
+    return add_candidates(counting, filter, hint, asking, err);
 }
 
 /* An index on the tenant is walked from tenant to tenant, type by type; else whatever the server finds best reads it all at once. */
 static int candidates(struct counting *counting, struct asking *asking, struct err *err) {
     const struct mongo_bound *bound = counting->bound;
-    if (!bound->index_tenant || bound->index_since) return add_candidates(counting, MONGO_ALL_TYPES, NULL, asking, err);
+    if (!bound->index_tenant || (bound->index_since && !counting->by_index)) return add_all(counting, MONGO_ALL_TYPES, NULL, asking, err);
     for (unsigned type = MONGO_STRING; type <= MONGO_UUID; type *= 2)
-        if (add_candidates(counting, (enum mongo_types)type, bound->index_tenant, asking, err)) return -1;
+        if (add_all(counting, (enum mongo_types)type, bound->index_tenant, asking, err)) return -1;
     return 0;
 }
 
@@ -160,27 +195,55 @@ static size_t drop_doubles(struct asked *asked, size_t count) {
     if (!count) return 0;
     qsort(asked, count, sizeof *asked, same_id);
     size_t kept = 1;
-    for (size_t i = 1; i < count; i++)
+    for (size_t i = 1; i < count; i++) {
         if (strcmp(asked[i].id, asked[kept - 1].id)) asked[kept++] = asked[i];
+        else if (asked[i].oldest_us < asked[kept - 1].oldest_us) asked[kept - 1].oldest_us = asked[i].oldest_us;
+    }
     return kept;
 }
 
-static int ask_order(struct counting *counting, struct err *err) {
+/* Whoever may have something due under a scope with tenants: all of those that have, and perhaps some more. */
+static int find_candidates(struct counting *counting, struct asking *asking, struct err *err) {
     const struct scope *due = &counting->order->due;
-    if (due->kind == SCOPE_WHOLE) return ask(counting, NULL, 0, err);
-    struct asked *asked = NULL;
-    size_t n_asked = 0;
+    counting->by_index = mongo_index_tells(counting->bound, counting->order);
     if (due->kind == SCOPE_REST) {
-        struct asking asking = {0};
-        if (candidates(counting, &asking, err)) return -1;
-        return ask_all(counting, asking.items, drop_doubles(asking.items, asking.count), err);
+        if (candidates(counting, asking, err)) return -1;
+        asking->count = drop_doubles(asking->items, asking->count);
+        return 0;
     }
-    asked = ARENA_ARRAY(counting->arena, struct asked, due->n_tenants);
+    struct asked *asked = ARENA_ARRAY(counting->arena, struct asked, due->n_tenants);
+    size_t n_asked = 0;
     for (size_t i = 0; i < due->n_tenants; i++) {
         int64_t cutoff_us = mongo_cutoff(counting->order, due->tenants[i].id);
-        if (cutoff_us != TIME_NEVER) asked[n_asked++] = (struct asked){.id = due->tenants[i].id, .cutoff_us = cutoff_us};
+        if (cutoff_us != TIME_NEVER) asked[n_asked++] = (struct asked){.id = due->tenants[i].id, .cutoff_us = cutoff_us, .oldest_us = TIME_FOREVER};
     }
-    return ask_all(counting, asked, n_asked, err);
+    if (!counting->by_index) {
+        *asking = (struct asking){.items = asked, .count = n_asked};
+        return 0;
+    }
+    if (in_questions(counting, asked, n_asked, add_listed, asking, err)) return -1;
+    asking->count = drop_doubles(asking->items, asking->count);
+    return 0;
+}
+
+static int ask_order(struct counting *counting, struct err *err) {
+    struct asking asking = {0};
+    if (counting->order->due.kind == SCOPE_WHOLE) return ask(counting, NULL, 0, err);
+    if (find_candidates(counting, &asking, err)) return -1;
+    return in_questions(counting, asking.items, asking.count, ask_exactly, NULL, err);
+}
+
+int mongo_candidates(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, struct arena *arena, struct tally *ret_tally,
+                     struct err *err) {
+    struct counting counting = {.store = store, .bound = bound, .order = order, .arena = arena};
+    struct asking asking = {0};
+    if (find_candidates(&counting, &asking, err)) return err_within(err, "collection \"%s\"", bound->target->name);
+    struct tenant_count *items = ARENA_ARRAY(arena, struct tenant_count, asking.count);
+    for (size_t i = 0; i < asking.count; i++)
+        items[i] = (struct tenant_count){.tenant = asking.items[i].id, .count = -1, .cutoff_us = asking.items[i].cutoff_us,
+                                         .oldest_us = order->due.anchor ? asking.items[i].oldest_us : scope_end(&order->due, asking.items[i].id)};
+    *ret_tally = (struct tally){.tenants = items, .n_tenants = asking.count};
+    return 0;
 }
 
 /* Sorted by id, one entry a tenant. */

@@ -42,6 +42,7 @@ struct mongo_store {
     bool connected;          /* hello was answered */
     bool broken;             /* the client met a broken connection: it is made anew */
     bool transactions;       /* a replica set */
+    bool hints;              /* a deletion may name its index (MongoDB 4.4) */
     int32_t timeout_ms;
     volatile int interrupted;
     bool finishing;          /* a batch is carried out: not to be interrupted, its deadlines bound it */
@@ -156,12 +157,23 @@ int64_t mongo_cutoff(const struct order *order, const char *tenant);
 /* The filter of the order's documents that belong to these tenants (sorted; ignored for SCOPE_WHOLE); NULL: none can be due. */
 bson_t *mongo_compile(const struct mongo_bound *bound, const struct order *order, const char *const *ids, size_t n_ids);
 /* A superset for SCOPE_REST, to find out which tenants may have something due: those of one type, or of all. */
+/* An index answers by itself who may have something due: from tenant to tenant, without the documents. */
+bool mongo_index_tells(const struct mongo_bound *bound, const struct order *order);
+/* Nothing but tenant and anchor decides what the order wants. */
+bool mongo_due_is_all(const struct mongo_bound *bound, const struct order *order);
+/* A superset for these tenants, which have one cutoff: without the guards against arrays, for which documents must be read. */
+bson_t *mongo_compile_loose(const struct mongo_bound *bound, const struct order *order, const char *const *ids, size_t n_ids);
 bson_t *mongo_compile_candidates(const struct mongo_bound *bound, const struct order *order, enum mongo_types type);
 
 /* mongo_count.c */
 /* Who has how much of an order, from the server alone: blocked documents and those anonymized already are included. */
 int mongo_tally(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, struct arena *arena,
                 struct tally *ret_tally, struct err *err) MUST_CHECK;
+
+/* Who may have something due (count = -1: how much is not known), and the oldest where an index tells it; perhaps more than
+ * those who have. For orders with tenants. */
+int mongo_candidates(struct mongo_store *store, const struct mongo_bound *bound, const struct order *order, struct arena *arena, struct tally *ret_tally,
+                     struct err *err) MUST_CHECK;
 
 /* mongo_work.c */
 struct mongo_document {
@@ -190,6 +202,7 @@ struct mongo_work {
     const struct mongo_bound *bound;
     const struct order *order;
     const bson_t *filter; /* the whole one, repeated by what destroys */
+    bool anchors; /* the documents' anchors are read, too */
     struct mongo_document *documents;
     size_t n_documents;
     struct mongo_children *children; /* children before parents */

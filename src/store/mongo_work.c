@@ -43,6 +43,7 @@ static bson_t *projection_of(const struct mongo_work *work) {
     bson_t *projection = BCON_NEW("_id", BCON_INT32(1));
     bool id_is_tenant = target->tenant && (!strcmp(target->tenant, "_id") || text_starts_with(target->tenant, "_id."));
     if (target->tenant && !id_is_tenant) BSON_APPEND_INT32(projection, target->tenant, 1);
+    if (work->anchors) BSON_APPEND_INT32(projection, work->order->due.anchor, 1);
     mongo_walk_project(target, target->name, projection);
     return projection;
 }
@@ -101,6 +102,8 @@ static int delete_many(struct mongo_store *store, mongoc_client_session_t *sessi
     MONGO_BSON options = bson_new();
     bson_error_t error;
     if (mongo_options(store, session, options, err)) return -1;
+    /* They are listed by their keys: another index would have to be compared with this one, and be worse. */
+    if (store->hints) BCON_APPEND(options, "hint", "{", "_id", BCON_INT32(1), "}");
     MONGO_COLLECTION handle = mongo_collection(store, collection);
     bson_t reply;
     bool done = mongoc_collection_delete_many(handle, selector, options, &reply, &error);

@@ -86,5 +86,6 @@ const struct store_driver redis_driver = {
     .settle = redis_settle,
     .explain = redis_explain,
     .keep = redis_keep,
+    .pressure = redis_pressure,
     .interrupt = redis_interrupt,
 };

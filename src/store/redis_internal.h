@@ -3,7 +3,7 @@
  * order into what is asked of a key; redis_scan.c: one pass over the keyspace for all orders; redis_count.c: probe and count;
  * redis_undecidable.c; redis_batch.c: passes, prepare, finish; redis_destroy.c: the scripts that test and destroy in one step;
  * redis_anonymize.c: hashes; redis_tally.c: counts by tenant; redis_needs.c: which permissions are needed, grants;
- * redis_check.c: check, advise; redis_draft.c; redis_explain.c.
+ * redis_check.c: check, advise; redis_pressure.c: replicas; redis_draft.c; redis_explain.c.
  *
  * What a record is: of a target whose `since` is "score" or "stream-id" a member of its sorted sets or an entry of its
  * streams; of every other target a whole key. A key of another type than `since` needs is undecidable under a rule by age
@@ -271,7 +271,12 @@ bool redis_tally_has(const struct redis_tally *tally, const char *tenant);
 /* Sorted by id, in `arena`. */
 struct tenant_count *redis_tally_list(const struct redis_tally *tally, struct arena *arena, size_t *ret_count);
 
+/* redis_pressure.c */
+/* From the answer to INFO replication: when the slowest replica was heard of last. */
+int64_t redis_replica_lag(const char *info);
+
 /* One function for each slot of the driver, in the file that the list at the top names. */
+int redis_pressure(struct store *store, const char *query, struct pressure *ret_pressure, struct err *err);
 int redis_check(struct store *store, struct faults *faults, bool *bad, struct err *err);
 int redis_advise(struct store *store, struct arena *arena, const struct finding **ret_findings, size_t *ret_count, struct err *err);
 int redis_grants(struct store *store, const char *role, struct buf *to, struct err *err);

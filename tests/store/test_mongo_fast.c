@@ -1,0 +1,89 @@
+/* The fast path, where an index tells who has something due, against the slow one, which reads and counts: the same answer. */
+#include "store/mongo_fixture.h"
+
+#include <stdlib.h>
+
+enum { N_DOCUMENTS = 250, N_SEEDS = 3 };
+
+static long pick(long below) { return lrand48() % below; }
+
+/* Of one tenant there is much, and many instants are equal. */
+static const char *random_tenant(void) {
+    static const char *const tenants[] = {"'anna'", "'bert'", "7", "'7'", "7.0", "{'$numberLong': '7'}", "7.5", "['anna', 'bert']", "null", "''",
+                                          "{'$oid': '507f1f77bcf86cd799439011'}", "'carl'", "'dora'"};
+    return pick(2) ? "'emil'" : tenants[pick(sizeof tenants / sizeof *tenants)];
+}
+
+static char *random_anchor(struct arena *arena) {
+    long day = pick(12) - 6;
+    if (pick(12)) return arena_printf(arena, "{'$date': {'$numberLong': '%lld'}}", (long long)(DAY(day) / 1000));
+    static const char *const odd[] = {"null", "12", "'2020-01-01'", "[{'$date': '2020-01-01T00:00:00Z'}]", "-1", "true", "{'$minKey': 1}"};
+    return arena_strdup(arena, odd[pick(sizeof odd / sizeof *odd)]);
+}
+
+static void fill(struct fixture *fixture, const struct target *fast, const struct target *slow) {
+    for (int i = 0; i < N_DOCUMENTS; i++) {
+        const char *json = pick(40) ? arena_printf(fixture->arena, "{'_id': %d, 't': %s, 'at': %s}", i, random_tenant(), random_anchor(fixture->arena))
+                                    : arena_printf(fixture->arena, "{'_id': %d, 't': %s}", i, random_tenant());
+        fixture_insert(fixture, fast->name, json);
+        fixture_insert(fixture, slow->name, json);
+    }
+}
+
+static void same_tally(struct fixture *fixture, const struct order *fast, const struct order *slow) {
+    struct tally one = fixture_tally(fixture, fast), other = fixture_tally(fixture, slow);
+    ck_assert_int_eq(one.records, other.records);
+    ck_assert_uint_eq(one.n_tenants, other.n_tenants);
+    for (size_t i = 0; i < one.n_tenants; i++) {
+        ck_assert_str_eq(one.tenants[i].tenant, other.tenants[i].tenant);
+        ck_assert_int_eq(one.tenants[i].count, other.tenants[i].count);
+        ck_assert_int_eq(one.tenants[i].oldest_us, other.tenants[i].oldest_us);
+        ck_assert_int_eq(one.tenants[i].cutoff_us, other.tenants[i].cutoff_us);
+    }
+}
+
+static int64_t sweep_all(struct fixture *fixture, const struct order *order) {
+    int64_t gone = 0, now;
+    int passes = 0;
+    for (; (now = fixture_sweep(fixture, order, 1 + (size_t)pick(40)).records); passes++) gone += now;
+    ck_assert_int_le(passes, 3); /* one, and another for ids that are written in several types */
+    return gone;
+}
+
+static void compare(struct fixture *fixture, struct order fast, struct order slow) {
+    same_tally(fixture, &fast, &slow);
+    int64_t due = fixture_tally(fixture, &slow).records;
+    ck_assert_int_eq(sweep_all(fixture, &fast), due);
+    ck_assert_int_eq(sweep_all(fixture, &slow), due);
+    for (int i = 0; i < N_DOCUMENTS; i++) {
+        char id[32];
+        (void)snprintf(id, sizeof id, "{'_id': %d}", i);
+        ck_assert_msg(fixture_count(fixture, fast.target->name, id) == fixture_count(fixture, slow.target->name, id), "document %d", i);
+    }
+    same_tally(fixture, &fast, &slow);
+}
+
+START_TEST(an_index_gives_the_answer_of_reading_everything) {
+    for (long seed = 1; seed <= N_SEEDS; seed++) {
+        struct fixture fixture;
+        srand48(seed);
+        fixture_open(&fixture, REPLICA_SET);
+        struct target *fast = fixture_target(&fixture, "fast", "t", "at"), *slow = fixture_target(&fixture, "slow", "t", "at");
+        fill(&fixture, fast, slow);
+        fixture_command(&fixture, "{'createIndexes': 'fast', 'indexes': [{'name': 'both', 'key': {'t': 1, 'at': 1}}]}");
+        fixture_start(&fixture);
+        static const char *const some[] = {"7", "anna", "dora", "emil", NULL}, *const ended[] = {"bert", "carl", "emil", NULL};
+        compare(&fixture, fixture_purge(&fixture, fast, fixture_listed(&fixture, "at", DAY(-3), some)),
+                fixture_purge(&fixture, slow, fixture_listed(&fixture, "at", DAY(-3), some)));
+        struct scope rest = fixture_rest(&fixture, "at", DAY(2)), except = fixture_listed(&fixture, "at", DAY(-1), some);
+        rest.tenants = except.tenants;
+        rest.n_tenants = except.n_tenants;
+        compare(&fixture, fixture_purge(&fixture, fast, rest), fixture_purge(&fixture, slow, rest));
+        compare(&fixture, fixture_purge(&fixture, fast, fixture_listed(&fixture, NULL, 0, ended)),
+                fixture_purge(&fixture, slow, fixture_listed(&fixture, NULL, 0, ended)));
+        fixture_close(&fixture);
+    }
+}
+END_TEST
+
+UNIT_MAIN("mongo_fast", an_index_gives_the_answer_of_reading_everything)
