@@ -93,10 +93,20 @@ def ended_tenants():
         return {str(row[0]) for row in cursor.fetchall()}
 
 
-def redis_one_pass():
+def redis_client():
     import redis
-    gone, keys = ended_tenants(), []
-    client = redis.Redis(os.environ["BENCH_HOST"], int(os.environ["BENCH_PORT"]), password=os.environ["REDISCLI_AUTH"])
+    return redis.Redis(os.environ["BENCH_HOST"], int(os.environ["BENCH_PORT"]), password=os.environ["REDISCLI_AUTH"])
+
+
+def redis_plain():
+    gone, client = ended_tenants(), redis_client()
+    for key in client.scan_iter(match="app*"):
+        if key.decode().split(":")[1] in gone:
+            client.unlink(key)
+
+
+def redis_one_pass():
+    gone, keys, client = ended_tenants(), [], redis_client()
     for key in client.scan_iter(match="app*", count=1000):
         if key.decode().split(":")[1] in gone:
             keys.append(key)
