@@ -62,20 +62,27 @@ static const struct prove_candidate *find_leaf(const struct search *search, cons
     return NULL;
 }
 
+/* "intent SEQ LEAVES", as evidence_lines writes it and in no other way. */
+static bool read_title(const char *line, int64_t *ret_seq, size_t *ret_leaves) {
+    char again[128];
+    if (sscanf(line, "intent %" SCNd64 " %zu", ret_seq, ret_leaves) != 2) return false;
+    (void)snprintf(again, sizeof again, "intent %" PRId64 " %zu\n", *ret_seq, *ret_leaves);
+    return !strcmp(again, line);
+}
+
 static int search_file(struct search *search, const char *path, int64_t first_seq, struct err *err) {
     __attribute__((cleanup(close_file))) FILE *file = fopen(path, "re");
     if (!file && errno == ENOENT) return 0; /* its time was over: removed since the folder was read */
     if (!file) return err_set_errno(err, errno, "%s cannot be read", path);
-    struct hit batch = {.path = path, .first_seq = first_seq};
+    const struct hit none = {.path = path, .first_seq = first_seq};
+    struct hit batch = none;
     char line[128];
     while (fgets(line, sizeof line, file)) {
-        long long seq;
-        size_t n_leaves;
-        if (sscanf(line, "intent %lld %zu", &seq, &n_leaves) == 2) {
-            batch.seq = seq;
-            batch.n_leaves = n_leaves;
+        if (strlen(line) != LEAF_LINE) { /* a title, or what nobody wrote: the leaves behind that are of no batch */
+            batch = none;
+            if (!read_title(line, &batch.seq, &batch.n_leaves)) batch.seq = 0;
             batch.leaves_at = ftell(file);
-        } else if (strlen(line) == LEAF_LINE && batch.seq && (batch.candidate = find_leaf(search, line))) {
+        } else if (batch.seq && (batch.candidate = find_leaf(search, line))) {
             *ARENA_APPEND(search->arena, search->hits, search->n_hits) = batch;
         }
     }
@@ -160,13 +167,10 @@ static int read_leaves(const struct search *search, const struct hit *hit, struc
     struct merkle_hash *leaves = NULL;
     size_t count = 0, index = 0;
     while (count < hit->n_leaves && fgets(line, sizeof line, file)) {
-        unsigned byte;
-        if (strlen(line) != LEAF_LINE) return 0;
+        if (strlen(line) != LEAF_LINE || line[EVIDENCE_HEX] != '\n') return 0;
         struct merkle_hash *leaf = ARENA_APPEND(search->arena, leaves, count);
-        for (size_t i = 0; i < sizeof leaf->bytes; i++) {
-            if (sscanf(line + 2 * i, "%2x", &byte) != 1) return 0;
-            leaf->bytes[i] = (unsigned char)byte;
-        }
+        line[EVIDENCE_HEX] = '\0';
+        if (!frontier_read_hash(line, leaf)) return 0;
         if (merkle_equal(leaf, &hit->candidate->leaf)) index = count - 1;
     }
     if (count != hit->n_leaves || !count || !merkle_equal(&leaves[index], &hit->candidate->leaf)) return 0;

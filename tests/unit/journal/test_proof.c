@@ -161,6 +161,25 @@ START_TEST(who_has_not_the_key_or_the_record_proves_nothing) {
 }
 END_TEST
 
+START_TEST(a_batch_whose_evidence_was_altered_proves_nothing) {
+    signed_setup();
+    write_batches(1, 1);
+    size_t length;
+    const char *const file = "evidence-000000000001", *why;
+    char *bytes = folder_read(file, &length);
+    for (size_t bit = 0; bit < 8 * length; bit++) {
+        bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
+        folder_write(file, bytes, length);
+        ck_assert_msg(!prove("invoices", "11", period_key, &why), "bit %zu", bit);
+        bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
+    }
+    folder_write(file, bytes, length);
+    free(proven("invoices", "11"));
+    free(bytes);
+    signed_remove();
+}
+END_TEST
+
 START_TEST(only_what_was_committed_whole_is_proven) {
     signed_setup();
     struct journal *journal = open_signed();
@@ -229,5 +248,6 @@ START_TEST(proofs_outlive_segments_keys_and_prunings) {
 }
 END_TEST
 
-UNIT_MAIN("proof", a_proof_with_one_bit_changed_proves_nothing, who_has_not_the_key_or_the_record_proves_nothing, only_what_was_committed_whole_is_proven,
+UNIT_MAIN("proof", a_proof_with_one_bit_changed_proves_nothing, who_has_not_the_key_or_the_record_proves_nothing,
+          a_batch_whose_evidence_was_altered_proves_nothing, only_what_was_committed_whole_is_proven,
           proofs_outlive_segments_keys_and_prunings)
