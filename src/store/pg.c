@@ -340,7 +340,7 @@ int pg_begin_with(struct pg_store *store, const char *settings, struct err *err)
     assert(!store->prepared); /* only finish may follow a prepared batch */
     if (pg_connect(store, err) < 0) return -1;
     if (store->in_transaction && pg_rollback(store, err) < 0) return -1;
-    char sql[1400];
+    char sql[1500];
     int64_t statement_ms = store->statement_timeout_us / 1000, lock_ms = store->lock_timeout_us / 1000;
     int length = snprintf(sql, sizeof sql,
                           "BEGIN ISOLATION LEVEL READ COMMITTED %s;"
@@ -348,6 +348,7 @@ int pg_begin_with(struct pg_store *store, const char *settings, struct err *err)
                           "SET LOCAL idle_in_transaction_session_timeout = %" PRId64 ";"
                           "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres';"
                           "SET LOCAL standard_conforming_strings = on; SET LOCAL row_security = off; SET LOCAL jit = off;"
+                          "SET LOCAL max_parallel_workers_per_gather = 0;" /* others have work for the other processors */
                           "SET CONSTRAINTS ALL IMMEDIATE;"
                           /* What the journal calls committed must outlive a crash of the server. */
                           "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';%s",

@@ -8,8 +8,8 @@
 
 enum {
     LEAST_SAMPLED_BLOCKS = 1024, /* of a smaller table every way is fast */
-    SAMPLES = 32,
-    SAMPLE_BLOCKS = 8,
+    SAMPLES = 16,
+    SAMPLE_BLOCKS = 16,
     MANY_DUE_PERCENT = 20, /* so many, and reading the table from one end to the other beats its indexes */
     MOST_CUTOFFS = 8,      /* one comparison each for every row read that way */
 };
