@@ -137,7 +137,7 @@ void load_check_rule(struct loader *loader, const config_setting_t *group, struc
                                     .group = config_setting_get_elem(config_setting_get_member(group, "targets"), (unsigned)i)};
         check_target(&checking);
         check_twice(loader, rule, i);
-        target->drop = target->kind == TARGET_COLLECTION && target->tenant_in_name && !target->only && !rule->at_least.count;
+        if (target->kind == TARGET_COLLECTION) target->drop = target->tenant_in_name && !target->only && !rule->at_least.count;
     }
     loader->subject = outer;
 }

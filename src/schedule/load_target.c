@@ -174,9 +174,21 @@ const char *load_subject(const struct loader *loader, const char *rule_subject, 
     return arena_printf(loader->arena, "%.*s, %s \"%s\": ", (int)(strlen(rule_subject) - 2), rule_subject, kind_settings[target->kind], target->name);
 }
 
+/* What goes whole has no condition, and takes nothing along. */
+static void load_drop(const struct loader *loader, const config_setting_t *group, struct target *target) {
+    const config_setting_t *setting = config_setting_get_member(group, "drop");
+    if (!setting) return;
+    if (config_setting_type(setting) != CONFIG_TYPE_BOOL) load_fault(loader, setting, "drop is not true or false; write drop = true without quotes");
+    else if (target->kind != TARGET_TABLE) load_fault(loader, setting, "drop is for partitioned tables; take it out (a tenant's own collection goes whole by itself)");
+    else target->drop = config_setting_get_bool(setting) != 0;
+    if (target->drop && (!target->since || target->only || target->n_via || target->n_dependents))
+        load_fault(loader, setting, "drop = true is for partitions that go by their age alone; %s",
+                   !target->since ? "write since" : target->only ? "take it out, or only" : target->n_via ? "take it out, or via" : "take it out, or dependents");
+}
+
 static void load_target(struct loader *loader, const config_setting_t *group, const struct rule *rule, struct target *target) {
     static const char *const known[] = {"table", "collection", "keys", "store", "tenant", "via", "since", "zone", "unit",
-                                        "ends", "only", "key", "marker", "columns", "dependents", NULL};
+                                        "ends", "only", "key", "marker", "columns", "dependents", "drop", NULL};
     static const enum store_kind stores[] = {[TARGET_TABLE] = STORE_POSTGRESQL, [TARGET_COLLECTION] = STORE_MONGODB, [TARGET_KEYS] = STORE_REDIS};
     const char *outer = loader->subject;
     *target = (struct target){.rule = rule, .place = load_place(loader, group)};
@@ -197,6 +209,7 @@ static void load_target(struct loader *loader, const config_setting_t *group, co
     target->marker = load_name(loader, group, "marker");
     target->columns = load_columns(loader, group, &target->n_columns);
     load_dependents(loader, group, target);
+    load_drop(loader, group, target);
     loader->subject = outer;
 }
 

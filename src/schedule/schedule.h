@@ -99,7 +99,9 @@ struct target {
     size_t n_columns;
     const struct dependent *dependents;
     size_t n_dependents;
-    bool drop;               /* a collection of one tenant's own, without `only` and at_least: goes whole at that tenant's end */
+    /* A collection of one tenant's own, without `only` and at_least: goes whole at that tenant's end. A table: its partitions may, when
+     * everything in them is due. */
+    bool drop;
     struct place place;
 };
 

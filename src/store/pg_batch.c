@@ -1,4 +1,5 @@
 /* Passes and batches: whose turn it is, one transaction that waits for finish, and where the next batch begins. */
+#include "store/pg_drop.h"
 #include "store/pg_take.h"
 
 #include "store/pg_catalog.h"
@@ -34,6 +35,11 @@ struct pass {
     const struct batch *batch;
     struct pg_taken chosen;
     bool full, drained;
+    /* The leaf whose turn it is may go whole: so it is part 0's, all of it. */
+    bool asked, whole, refused; /* refused: row by row all the same */
+    bool dropping;              /* the prepared batch is that leaf */
+    bool locked;                /* somebody is in the way: no leaf of this pass is waited for again */
+    struct pg_due dropped;
 };
 
 /* ---- the batch ---- */
@@ -174,13 +180,13 @@ int pg_pass_begin(struct store *base, const struct order *const *orders, size_t 
     return 0;
 }
 
-static void close_run(struct pass *pass) {
-    pass->open = false;
+static void next_leaf(struct pass *pass) {
+    pass->open = pass->asked = pass->whole = pass->refused = false;
     pass->leaf++;
 }
 
 static void leave_order(struct pass *pass) {
-    pass->open = false;
+    next_leaf(pass);
     pass->order++;
     pass->leaf = 0;
 }
@@ -191,7 +197,7 @@ static int open_run(struct pg_store *store, struct pass *pass, const struct pg_b
     pass->parents = pass->n_busy = 0;
     pass->cautious = false;
     if (pg_begin(store, false, err) < 0) return -1;
-    int result = pg_run_open(store, &pass->run, order, bound->table->leaves[pass->leaf], pass->portion, pass->run_arena, err);
+    int result = pg_run_open(store, &pass->run, order, bound->table->leaves[pass->leaf], pass->whole ? NULL : pass->portion, pass->run_arena, err);
     struct err ignored;
     if (pg_rollback(store, result < 0 ? &ignored : err) < 0) return -1;
     if (result < 0) return -1;
@@ -200,6 +206,60 @@ static int open_run(struct pg_store *store, struct pass *pass, const struct pg_b
         for (size_t i = 0; i < pass->n_exclusions; i++)
             if (pass->exclusions[i].order == order) pg_run_exclude(&pass->run, pass->exclusions[i].tenant);
     return 0;
+}
+
+/* Where the target says drop = true: what may become of the leaf whose turn it is. One that may go whole is left to part 0. */
+static int ask_drop(struct pg_store *store, struct pass *pass, const struct pg_bound *bound, struct err *err) {
+    enum pg_drop drop;
+    arena_clear(pass->run_arena);
+    if (pg_begin(store, false, err) < 0) return -1;
+    int result = pg_due_of(store, pass->run_arena, pass->orders[pass->order], bound->table->leaves[pass->leaf], &pass->dropped, err);
+    if (result == 0) result = pg_drop_ask(store, &pass->dropped, &drop, err);
+    struct err ignored;
+    if (pg_rollback(store, result < 0 ? &ignored : err) < 0 || result < 0) return -1;
+    pass->asked = true;
+    pass->whole = drop == PG_DROP_MAY;
+    pass->refused = pass->locked;
+    bool others = pass->whole && pass->portion && pass->portion->parts > 1 && pass->portion->part != 0;
+    if (drop == PG_DROP_GONE || others) next_leaf(pass);
+    return 0;
+}
+
+static bool is_excluded(const struct pass *pass, const char *tenant) {
+    for (size_t i = 0; i < pass->n_exclusions; i++)
+        if (pass->exclusions[i].order == pass->orders[pass->order] && !strcmp(pass->exclusions[i].tenant, tenant)) return true;
+    return false;
+}
+
+/* The whole leaf as one batch, if every row in it is due; else it is taken row by row. */
+static int drop_batch(struct pg_store *store, struct pass *pass, struct arena *arena, const struct batch **ret_batch, struct err *err) {
+    struct pg_run run = {.order = *pass->dropped.order, .scope = pass->dropped.order->due};
+    struct pg_making making = {.store = store, .run = &run, .arena = arena, .gone.arena = arena};
+    struct batch *batch = ARENA_NEW(arena, struct batch);
+    bool all;
+    if (pg_begin(store, false, err) < 0) return -1;
+    int result = pg_drop_look(store, &pass->dropped, &making.gone, &all, err);
+    bool busy = result < 0 && (!strcmp(err->detail, "55P03") || !strcmp(err->detail, "57014")); /* others write there, or it takes too long */
+    for (size_t i = 0; result == 0 && all && i < making.gone.n_tenants; i++) all = !is_excluded(pass, making.gone.tenants[i].tenant);
+    if (result == 0 && all) {
+        batch->order = pass->orders[pass->order];
+        batch->records = (int64_t)making.gone.records;
+        batch->range = true;
+        fill_tenants(&making, batch);
+        result = fill_transaction(store, batch, err);
+    }
+    if (result == 0 && all) {
+        pass->batch = batch;
+        pass->dropping = true;
+        store->prepared = pass;
+        *ret_batch = batch;
+        return 0;
+    }
+    pass->refused = result == 0 || busy;
+    pass->locked = busy;
+    struct err ignored;
+    if (pg_rollback(store, pass->refused ? err : &ignored) < 0) return -1;
+    return pass->refused ? 0 : -1;
 }
 
 /* Opens the run whose turn it is; *ret_over: there is none any more. */
@@ -211,10 +271,13 @@ static int turn(struct pg_store *store, struct pass *pass, bool *ret_over, struc
         const struct pg_bound *bound = pg_bound_of(store, order->target);
         if (!bound || !bound->table || bound->bad)
             return err_set(err, ERR_CONFIG, "table \"%s\" does not fit the schedule; lapsectl check says why", order->target->name);
-        if (pass->leaf < bound->table->n_leaves) return open_run(store, pass, bound, err);
-        leave_order(pass);
+        if (pass->leaf >= bound->table->n_leaves) leave_order(pass);
+        else if (order->target->drop && !pass->asked) {
+            if (ask_drop(store, pass, bound, err) < 0) return -1;
+        } else if (pass->whole && !pass->refused) break; /* to be dropped */
+        else return open_run(store, pass, bound, err);
     }
-    *ret_over = !pass->open;
+    *ret_over = pass->order >= pass->n_orders;
     return 0;
 }
 
@@ -247,11 +310,16 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
         bool over;
         if (turn(store, pass, &over, err) < 0) return -1;
         if (over) return 0;
+        if (!pass->open) {
+            if (drop_batch(store, pass, arena, ret_batch, err) < 0) return -1;
+            if (*ret_batch) return 0;
+            continue;
+        }
         if (pg_run_is_endless(&pass->run))
             return err_set(err, ERR_REFUSED, "more records went than it and its dependents held: they come back as they are destroyed; "
                            "look for a trigger or an application that writes them again");
         if (!pg_run_next(&pass->run)) {
-            close_run(pass);
+            next_leaf(pass);
             continue;
         }
         struct pg_making making = {.store = store, .run = &pass->run, .parents = &pass->parents, .arena = arena, .gone.arena = arena, .chosen.arena = arena,
@@ -291,10 +359,29 @@ static void go_on(struct pg_store *store, struct pass *pass) {
     } else pg_run_advance(&pass->run, &pass->chosen, pass->full, pass->batch->records > 0);
 }
 
+/* A leaf that could not be dropped after all, or was not to be, is taken row by row. */
+static int finish_drop(struct pg_store *store, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err) {
+    const struct pg_table *leaf = pass->dropped.leaf;
+    int result = commit ? pg_drop_now(store, leaf, err) : pg_rollback(store, err);
+    struct err ignored;
+    if (commit && result < 0 && pg_rollback(store, &ignored) < 0) pg_disconnect(store);
+    if (commit && result == 0) result = pg_commit(store, err);
+    if (result == 0) *ret_outcome = commit ? (struct outcome){.records = pass->batch->records} : (struct outcome){0};
+    if (commit && result == 0) next_leaf(pass);
+    else if (commit && err->code == ERR_UNKNOWN) pass->asked = false;
+    else pass->refused = true;
+    if (result < 0 && !strcmp(err->detail, "55P03")) pass->locked = true;
+    if (result < 0 && err->code == ERR_REFUSED) err->code = ERR_UNAVAILABLE; /* row by row it may go */
+    pass->dropping = false;
+    pass->batch = NULL;
+    return result;
+}
+
 int pg_pass_finish(struct store *base, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err) {
     struct pg_store *store = (struct pg_store *)(void *)base;
     assert(store->prepared == pass && pass->batch);
     store->prepared = NULL;
+    if (pass->dropping) return finish_drop(store, pass, commit, ret_outcome, err);
     int result = commit ? pg_commit(store, err) : pg_rollback(store, err);
     if (result == 0) *ret_outcome = commit ? (struct outcome){pass->batch->records, pass->batch->dependents} : (struct outcome){0, 0};
     bool gone = commit && (result == 0 || err->code == ERR_UNKNOWN);

@@ -65,6 +65,8 @@ static void check_hidden(struct binding *binding, const struct target *target, c
 
 static void check_tables(struct binding *binding, const struct pg_bound *bound) {
     const struct target *target = bound->target;
+    if (target->drop && bound->table->kind != 'p')
+        pg_fault(binding, target, target->place, "drop = true is for a partitioned table, which \"%s\" is not; take it out", target->name);
     check_hidden(binding, target, pg_relation_of(bound->table));
     for (size_t i = 0; i < bound->table->n_leaves; i++)
         if (bound->table->leaves[i] != bound->table) {
@@ -160,9 +162,29 @@ static int refuse_wide(struct binding *binding, struct err *err) {
     return 0;
 }
 
+/* Only its owner may drop a table. */
+static int check_owner(struct binding *binding, const struct pg_bound *bound, struct err *err) {
+    __attribute__((cleanup(buf_free))) struct buf oids = {0};
+    PG_RESULT others = NULL;
+    buf_add_char(&oids, '{');
+    for (size_t i = 0; i < bound->table->n_leaves; i++) buf_printf(&oids, "%s%u", i ? "," : "", bound->table->leaves[i]->oid);
+    buf_add_char(&oids, '}');
+    const char *const parameters[] = {buf_text(&oids)};
+    if (pg_query(binding->store, "SELECT relname FROM pg_catalog.pg_class WHERE oid = ANY($1::oid[]) AND NOT pg_has_role(relowner, 'USAGE') ORDER BY 1 LIMIT 1", 1,
+                 parameters, &others, err))
+        return -1;
+    if (PQntuples(others))
+        pg_fault(binding, bound->target, bound->target->place,
+                 "drop = true: the role \"%s\" does not own the partition \"%s\", and only its owner may drop it; lapsectl grants prints what is needed, or take drop out",
+                 binding->catalog->role, PQgetvalue(others, 0, 0));
+    return 0;
+}
+
 static int check_all(struct binding *binding, struct err *err) {
     for (size_t i = 0; i < binding->schedule->n_targets; i++)
         if (binding->bound[i].table && check_target(binding, &binding->bound[i], err)) return -1;
+    for (size_t i = 0; i < binding->schedule->n_targets; i++)
+        if (binding->bound[i].table && binding->bound[i].target->drop && check_owner(binding, &binding->bound[i], err)) return -1;
     if (check_zones(binding, err)) return -1;
     check_privileges(binding);
     return pg_check_tenants(binding, err) || refuse_wide(binding, err) ? -1 : 0;

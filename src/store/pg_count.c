@@ -1,5 +1,6 @@
 /* Who has anything due, and how much: the same predicate as the one that destroys, asked for all tenants at once. */
 #include "store/pg_anonymize.h"
+#include "store/pg_drop.h"
 #include "store/pg_going.h"
 #include "store/spelling.h"
 
@@ -416,7 +417,10 @@ static int ask_order(struct pg_store *store, const struct order *const *orders, 
     struct pg_due due;
     if (!n_leaves && pg_due_of(store, arena, order, NULL, &due, err) < 0) return -1; /* a partitioned table without partitions is empty */
     for (size_t i = 0; i < n_leaves; i++) {
-        if (pg_due_of(store, arena, order, bound->table->leaves[i], &due, err) < 0) return -1;
+        bool there;
+        if (pg_due_of(store, arena, order, bound->table->leaves[i], &due, err) < 0 || pg_leaf_is_there(store, bound, bound->table->leaves[i], &there, err) < 0)
+            return -1;
+        if (!there) continue;
         if (ask == count_leaf) due.going = &going;
         if (ask(store, &due, &gathering, err) < 0) return err_within(err, "table \"%s\"", order->target->name);
     }

@@ -64,6 +64,13 @@ static void print_bypass(const struct pg_need *needs, size_t count, const char *
     }
 }
 
+/* Ownership cannot be granted. */
+static void print_owner(const struct pg_bound *bound, const char *role, struct buf *to) {
+    if (!bound->table || !bound->target->drop || bound->table->kind != 'p') return;
+    buf_printf(to, "-- drop = true: only their owner may drop partitions, those to come included:\n");
+    for (size_t i = 0; i < bound->table->n_leaves; i++) buf_printf(to, "ALTER TABLE %s OWNER TO %s;\n", bound->table->leaves[i]->quoted, role);
+}
+
 static void free_arena(struct arena **arena) { arena_free(*arena); }
 
 int pg_grants(struct store *base, const char *role, struct buf *to, struct err *err) {
@@ -81,6 +88,7 @@ int pg_grants(struct store *base, const char *role, struct buf *to, struct err *
     print_schemas(arena, needs, count, quoted, to);
     for (size_t i = 0; i < count; i++) print_need(&needs[i], quoted, to);
     print_bypass(needs, count, quoted, to);
+    for (size_t i = 0; i < binding.schedule->n_targets; i++) print_owner(&binding.bound[i], quoted, to);
     bool throttled = binding.schedule->settings.throttle.configured;
     buf_printf(to, "-- So that a sweep waits for replicas that are behind and for old snapshots (throttle in lapsed.conf):\n"
                    "%sGRANT pg_read_all_stats TO %s;\n", throttled ? "" : "-- ", quoted);

@@ -2,7 +2,7 @@
  * query; pg_bind.c: targets bound to the catalog; pg_check.c: faults, advice; pg_grants.c, pg_draft.c; pg_compile.c: the one place
  * that turns an order into SQL, with pg_sql.c (statements, ids) and pg_references.c (what hangs on a record); pg_count.c: probe,
  * count; pg_batch.c: passes, prepare, finish; pg_run.c, pg_shape.c: how a batch is chosen and where the next begins; pg_take.c: what a batch
- * does; pg_taken.c: by tenant; pg_value.c: binary values; pg_anonymize.c: strategies; pg_explain.c; pg_pressure.c: how others fare. */
+ * does; pg_taken.c: by tenant; pg_value.c: binary values; pg_drop.c: leaves that go whole; pg_anonymize.c: strategies; pg_explain.c; pg_pressure.c: how others fare. */
 #ifndef LAPSED_STORE_PG_INTERNAL_H
 #define LAPSED_STORE_PG_INTERNAL_H
 

@@ -51,6 +51,13 @@ void pg_taken_add(struct pg_taken *taken, const struct pg_record *record) {
     taken->records++;
 }
 
+void pg_taken_add_many(struct pg_taken *taken, const char *tenant_id, int64_t count, int64_t oldest_us) {
+    struct pg_tenant_taken *tenant = tenant_of(taken, tenant_id);
+    tenant->count += count;
+    if (oldest_us < tenant->oldest_us) tenant->oldest_us = oldest_us;
+    taken->records += (size_t)count;
+}
+
 const struct pg_tenant_taken *pg_taken_of(const struct pg_taken *taken, const char *tenant) {
     size_t slot = taken->n_slots ? *slot_of(taken, tenant) : 0;
     return slot ? &taken->tenants[slot - 1] : NULL;

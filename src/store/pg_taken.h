@@ -31,6 +31,8 @@ struct pg_taken {
 };
 
 void pg_taken_add(struct pg_taken *taken, const struct pg_record *record);
+/* So many of a tenant at once; where the next batch begins is not known then. */
+void pg_taken_add_many(struct pg_taken *taken, const char *tenant, int64_t count, int64_t oldest_us);
 const struct pg_tenant_taken *pg_taken_of(const struct pg_taken *taken, const char *tenant); /* NULL: nothing */
 /* The one with the latest anchor; NULL: nothing was taken. */
 const struct pg_tenant_taken *pg_taken_latest(const struct pg_taken *taken);

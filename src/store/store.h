@@ -64,7 +64,7 @@ struct batch {
     bool irrevocable; /* finish does the destroying (Redis, standalone MongoDB): its outcome says how many went */
     /* Not every record of it is enumerated: something goes whole (a dropped collection, members of a key), or has no identity
      * but its ctid. The counts are right, but what is not enumerated has no leaf. */
-    bool range;
+    bool range; /* a table or collection that goes whole is one batch, whatever the limit */
     /* A leaf for each record and dependent that is enumerated; irrevocable batches: of what was listed. */
     struct evidence evidence;
 };

@@ -122,6 +122,10 @@ START_TEST(targets) {
         {"collection = \"t\"; tenant = \"c\"; since = \"s\"; only = \"{\\\"$where\\\": 1}\";", "the condition in only has $where"},
         {"keys = \"k:{tenant}\"; since = \"field:x\"; only = \"{}\";", "keys have no condition"},
         {"collection = \"t\"; tenant = \"c\"; since = \"s\"; key = \"i\";", "key names a table's unique index"},
+        {"table = \"t\"; tenant = \"c\"; since = \"s\"; drop = \"yes\";", "drop is not true or false"},
+        {"collection = \"t\"; tenant = \"c\"; since = \"s\"; drop = true;", "drop is for partitioned tables"},
+        {"table = \"t\"; tenant = \"c\"; since = \"s\"; only = \"x = 1\"; drop = true;", "by their age alone; take it out, or only"},
+        {"table = \"t\"; tenant = \"c\"; since = \"s\"; dependents = [ \"l.t_id\" ]; drop = true;", "by their age alone; take it out, or dependents"},
         {"table = \"t\"; tenant = \"c\"; since = \"s\"; marker = \"m\";", "marker says what is anonymized, but the rule never anonymizes"},
         {"table = \"t\"; tenant = \"c\"; since = \"s\"; columns = \"null: x\";", "columns says how to anonymize, but the rule never does"},
         {"table = \"t\"; tenant = \"c\"; since = \"s\"; ends = \"d\";", "ends is a text; write ends = { … };"},
@@ -129,7 +133,6 @@ START_TEST(targets) {
         {"table = \"t\"; tenant = \"c\"; since = \"s\"; ends = { account = \"x\"; };", "is already one of the tenants'"},
         {"table = \"t\"; tenant = \"c\"; since = \"s\"; ends = { Deleted = \"x\"; };", "the end \"Deleted\" is not a name"},
         {"table = \"t\"; tenant = \"c\"; since = \"s\"; ends = { deletion = 1; };", "deletion = 1 is a bare number"},
-        {"table = \"t\"; tenant = \"c\"; since = \"s\"; drop = true;", "unknown setting \"drop\""},
     };
     EXPECT_ALL(cases, "schedule = ( { " NAMED "keep = \"1 year\"; targets = (\n{ %s }\n); } );");
 }
