@@ -63,9 +63,9 @@ def test_a_wrong_unit_in_a_reload(shop, case):
 
 
 def test_a_mistyped_period_that_is_a_period(shop):
-    """12 days for 12 months: the longer period counts for the time of notice, and the young records are all there."""
+    """15 months for 26: the longer period counts for the time of notice, and what is 500 days old is all there."""
     assert shop.world.once().returncode == 0
-    shop.replace('keep = "12 months"', 'keep = "12 days"')
+    shop.replace('keep = "26 months"', 'keep = "15 months"')
     answer = shop.world.once()
     assert answer.returncode == 0, answer.stdout
     shop.assert_left(after_sweep())
