@@ -10,6 +10,8 @@ struct surveying {
     struct undecidable *items;
     size_t count;
     bool sampled; /* the collection is too large: a sample of it is asked */
+    bson_t *any;  /* what would be asked is gathered here, as alternatives of one question; NULL: it is asked */
+    uint32_t n_any;
 };
 
 enum { SAMPLE_DOCUMENTS = 50000 };
@@ -37,6 +39,10 @@ static int survey(struct surveying *surveying, const char *code, const char *col
         mongo_push(conditions, index, wrapped);
     }
     MONGO_BSON match = BCON_NEW("$and", BCON_ARRAY(conditions));
+    if (surveying->any) {
+        mongo_push(surveying->any, &surveying->n_any, match);
+        return 0;
+    }
     MONGO_BSON number_of = BCON_NEW("$count", "n");
     MONGO_BSON pipeline = pipeline_of(surveying, match, number_of);
     MONGO_CURSOR cursor = NULL;
@@ -114,7 +120,7 @@ static int survey_tenant(struct surveying *surveying, struct err *err) {
     MONGO_BSON empty = BCON_NEW("$or", "[", "{", path, BCON_NULL, "}", "{", path, "", "}", "]");
     MONGO_BSON unknown = BCON_NEW(path, "{", "$ne", BCON_NULL, "$not", "{", "$type", "[", "string", "int", "long", "double", "objectId", "binData", "]", "}", "}");
     return survey_path(surveying, "tenant-empty", path, NO_ARRAY, empty, err) || survey_path(surveying, "tenant-unknown", path, NO_ARRAY, unknown, err) ||
-                   survey_path(surveying, "tenant-ambiguous", path, IN_ARRAY, NULL, err) || survey_whose(surveying, err)
+                   survey_path(surveying, "tenant-ambiguous", path, IN_ARRAY, NULL, err)
                ? -1
                : 0;
 }
@@ -210,12 +216,44 @@ static int survey_unreached(struct surveying *surveying, struct err *err) {
     return result;
 }
 
-static int survey_documents(struct surveying *surveying, int64_t now_us, struct err *err) {
+static int survey_reasons(struct surveying *surveying, int64_t now_us, struct err *err) {
     const struct target *target = surveying->bound->target;
     bool anonymizes = target->rule->n_anonymize || target->rule->anonymize_blocked;
     if (target->tenant && survey_tenant(surveying, err)) return -1;
     if (target->since && survey_since(surveying, now_us, err)) return -1;
-    if (anonymizes && target->n_columns && survey_fields(surveying, err)) return -1;
+    return anonymizes && target->n_columns ? survey_fields(surveying, err) : 0;
+}
+
+/* All reasons in one question. Mostly none is there, and the collection is read once instead of once for each. */
+static int has_any(struct surveying *surveying, int64_t now_us, bool *ret_any, struct err *err) {
+    bson_t alternatives = BSON_INITIALIZER;
+    surveying->any = &alternatives;
+    surveying->n_any = 0;
+    int result = survey_reasons(surveying, now_us, err);
+    surveying->any = NULL;
+    const bson_t *document = NULL;
+    if (!result && surveying->n_any) {
+        MONGO_BSON match = BCON_NEW("$or", BCON_ARRAY(&alternatives));
+        MONGO_BSON one = BCON_NEW("$limit", BCON_INT32(1));
+        MONGO_BSON pipeline = pipeline_of(surveying, match, one);
+        MONGO_CURSOR cursor = NULL;
+        const char *collection = surveying->bound->target->name;
+        if (mongo_aggregate(surveying->store, NULL, collection, pipeline, NULL, &cursor, err) ||
+            mongo_next(surveying->store, cursor, "look for undecidable documents", &document, err))
+            result = -1;
+        else *ret_any = document != NULL;
+    } else {
+        *ret_any = false;
+    }
+    bson_destroy(&alternatives);
+    return result;
+}
+
+static int survey_documents(struct surveying *surveying, int64_t now_us, struct err *err) {
+    bool any = true; /* of two samples one may have what the other has not */
+    if (!surveying->sampled && has_any(surveying, now_us, &any, err)) return -1;
+    if (any && survey_reasons(surveying, now_us, err)) return -1;
+    if (surveying->bound->target->tenant && survey_whose(surveying, err)) return -1;
     return survey_unreached(surveying, err);
 }
 
