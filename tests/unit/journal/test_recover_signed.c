@@ -129,6 +129,46 @@ START_TEST(another_journal_is_refused) {
 }
 END_TEST
 
+/* The whole folder as it was at an earlier checkpoint: only a copy of a later one, kept elsewhere, tells. */
+START_TEST(an_older_state_of_the_folder_needs_an_outside_copy) {
+    enum { STATES = 4 };
+    char *journals[STATES], *notes[STATES];
+    size_t lengths[STATES], note_lengths[STATES];
+    signed_setup();
+    for (int i = 0; i < STATES; i++) {
+        take_signers();
+        struct journal_conf conf = folder_conf();
+        conf.signers = signers;
+        struct journal *journal = journal_opened(&conf);
+        struct entry intent = an_intent(1, i + 1);
+        ck_assert(put(journal, &intent));
+        journal_close(journal);
+        journals[i] = folder_read("journal.jsonl", &lengths[i]);
+        notes[i] = folder_read("checkpoint", &note_lengths[i]);
+    }
+    struct err err;
+    for (int i = 0; i < STATES; i++) {
+        folder_write("journal.jsonl", journals[i], lengths[i]);
+        folder_write("checkpoint", notes[i], note_lengths[i]);
+        for (int older = 0; older < STATES; older++) {
+            struct note kept;
+            ck_assert_msg(!note_read(notes[older], note_lengths[older], &kept, &err), "%s", err.text);
+            enum verify_verdict expected = older <= i ? VERIFY_WELL : VERIFY_OLD;
+            ck_assert_msg(verify(&keys, &kept) == expected, "state %d, checkpoint %d: %s%s", i, older, answer.scan.first_fault, answer.why);
+        }
+        ck_assert_int_eq(verify(&keys, NULL), VERIFY_WELL);
+        /* The journal alone, without the checkpoint that belonged to it: found out by the folder itself. */
+        folder_write("checkpoint", notes[STATES - 1], note_lengths[STATES - 1]);
+        if (i < STATES - 1) assert_refused("its file checkpoint covers");
+    }
+    for (int i = 0; i < STATES; i++) {
+        free(journals[i]);
+        free(notes[i]);
+    }
+    signed_remove();
+}
+END_TEST
+
 /* A crash between the first checkpoint's entry and its file: no file is there, and nobody took one away. */
 START_TEST(the_first_checkpoint_may_be_missing) {
     signed_setup();
@@ -143,4 +183,5 @@ START_TEST(the_first_checkpoint_may_be_missing) {
 END_TEST
 
 UNIT_MAIN("recover_signed", a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut,
-          a_damaged_or_missing_checkpoint_is_refused, another_journal_is_refused, the_first_checkpoint_may_be_missing)
+          a_damaged_or_missing_checkpoint_is_refused, another_journal_is_refused,
+          an_older_state_of_the_folder_needs_an_outside_copy, the_first_checkpoint_may_be_missing)
