@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FEW_ROWS = 10000 /* a table that is read whole in no time */ };
+enum {
+    FEW_ROWS = 10000, /* a table that is read whole in no time */
+    MANY_ROWS = 1000000, /* a fifth of it, for which autovacuum waits as a rule, is much */
+};
 
 struct advice {
     struct binding *binding;
@@ -71,6 +74,24 @@ static void advise_triggers(struct advice *advice, const struct pg_bound *bound,
     if (relation->rules)
         add(advice, bound->target, "rewrite-rule", table->name,
             "\"%s\" has a rule on UPDATE or DELETE: it changes what our statements do; a trigger would be safer", table->name);
+}
+
+/* What a purge does not give back. A partition that is dropped gives all of it back. */
+static int advise_space(struct advice *advice, const struct pg_bound *bound, struct err *err) {
+    if (bound->rows < MANY_ROWS || bound->target->drop || !pg_rule_purges(bound->target->rule)) return 0;
+    char oid[16];
+    const char *const parameters[] = {oid};
+    PG_RESULT result = NULL;
+    (void)snprintf(oid, sizeof oid, "%u", bound->table->leaves[0]->oid);
+    if (pg_query(advice->binding->store, "SELECT coalesce(array_to_string(reloptions, ' '), '') ~ 'autovacuum_vacuum_scale_factor=' FROM pg_catalog.pg_class"
+                 " WHERE oid = $1::oid", 1, parameters, &result, err))
+        return -1;
+    bool set = PQntuples(result) && *PQgetvalue(result, 0, 0) == 't';
+    add(advice, bound->target, "space-stays", bound->target->name,
+        "what goes from \"%s\" leaves its space for new rows, and only VACUUM FULL, pg_repack or a dropped partition gives it back to the disk%s%s%s",
+        bound->target->name, set ? "" : "; autovacuum waits until a fifth of so large a table is gone: ALTER TABLE ",
+        set ? "" : bound->table->leaves[0]->quoted, set ? "" : " SET (autovacuum_vacuum_scale_factor = 0.01)");
+    return 0;
 }
 
 static void advise_bound(struct advice *advice, const struct pg_bound *bound) {
@@ -173,6 +194,8 @@ int pg_advise(struct store *base, struct arena *arena, const struct finding **re
     struct advice advice = {.binding = &binding, .arena = arena};
     for (size_t i = 0; i < binding.schedule->n_targets; i++)
         if (binding.bound[i].table) advise_bound(&advice, &binding.bound[i]);
+    for (size_t i = 0; i < binding.schedule->n_targets; i++)
+        if (binding.bound[i].table && binding.bound[i].table->n_leaves && advise_space(&advice, &binding.bound[i], err)) return -1;
     if (advise_conventions(&advice, err)) return -1;
     advise_tenants(&advice);
     const struct settings *settings = &binding.schedule->settings;

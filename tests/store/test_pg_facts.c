@@ -167,6 +167,36 @@ START_TEST(everything_runs_with_the_grants) {
 }
 END_TEST
 
+static bool is_advised(const char *sql, const char *rules, const char *code, const char *part) {
+    fresh_schema(BASE_SQL);
+    run_sql(sql);
+    struct world world;
+    open_world(&world, NULL, rules, NULL, NULL);
+    const struct finding *findings;
+    size_t count;
+    struct err err;
+    bool found = false;
+    ck_assert_msg(!pg_advise(base(&world), world.arena, &findings, &count, &err), "%s", err.text);
+    for (size_t i = 0; i < count; i++) found = found || (!strcmp(findings[i].code, code) && strstr(findings[i].text, part));
+    close_world(&world);
+    leave_schema();
+    return found;
+}
+
+/* Whatever the statistics are worth: none, or those of a large table. */
+START_TEST(advice_on_large_tables) {
+    static const char filled[] = "INSERT INTO logs SELECT i, i % 10, now(), repeat('x', 200) FROM generate_series(1, 20000) i";
+    static const char large[] = "UPDATE pg_class SET reltuples = 2000000 WHERE oid = 'logs'::regclass";
+    static const char set[] = "ALTER TABLE logs SET (autovacuum_vacuum_scale_factor = 0.02); UPDATE pg_class SET reltuples = 2000000 WHERE oid = 'logs'::regclass";
+    ck_assert(is_advised(filled, BY_AGE(LOGS), "index-missing", "(\"customer_id\", \"at\")"));
+    ck_assert(!is_advised("SELECT", BY_AGE(LOGS), "index-missing", ""));
+    ck_assert(is_advised(large, BY_AGE(LOGS), "space-stays", "SET (autovacuum_vacuum_scale_factor = 0.01)"));
+    ck_assert(is_advised(set, BY_AGE(LOGS), "space-stays", "VACUUM FULL"));
+    ck_assert(!is_advised(set, BY_AGE(LOGS), "space-stays", "ALTER TABLE"));
+    ck_assert(!is_advised("SELECT", BY_AGE(LOGS), "space-stays", ""));
+}
+END_TEST
+
 START_TEST(advice) {
     fresh_schema(BASE_SQL);
     run_sql("CREATE TABLE cites (id int PRIMARY KEY, log_id bigint REFERENCES logs); CREATE TABLE notes (id int PRIMARY KEY, log_id bigint);"
@@ -420,6 +450,6 @@ START_TEST(anchors_explained) {
 }
 END_TEST
 
-UNIT_MAIN("pg_facts", grants_are_enough_and_needed, everything_runs_with_the_grants, advice, a_draft, what_the_tenants_query_reads,
+UNIT_MAIN("pg_facts", grants_are_enough_and_needed, everything_runs_with_the_grants, advice, advice_on_large_tables, a_draft, what_the_tenants_query_reads,
           undecidable_records, rows_that_no_rule_lets_in, orphans_along_via, what_takes_too_long_is_sampled, one_record_explained,
           anchors_explained)
