@@ -159,7 +159,7 @@ static void load_batch(struct loader *loader, const config_setting_t *root) {
     struct settings *settings = &loader->schedule->settings;
     const config_setting_t *group = load_group(loader, root, "batch");
     if (group) load_known(loader, group, (const char *const[]){"time", "rows", "workers", NULL});
-    settings->batch_rows = (size_t)load_number(loader, group, "rows", 5000, 1, 1000000);
+    settings->batch_rows = (size_t)load_number(loader, group, "rows", 20000, 1, 1000000);
     settings->batch_workers = (size_t)load_number(loader, group, "workers", 2, 1, 16);
 }
 

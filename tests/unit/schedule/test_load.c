@@ -101,7 +101,7 @@ START_TEST(settings_have_defaults) {
     ck_assert_int_eq(settings->load, LOAD_GENTLE);
     ck_assert_int_eq(settings->notice_us, 30 * TIME_DAY_US);
     ck_assert_int_eq(settings->batch_time_us, 100000);
-    ck_assert_uint_eq(settings->batch_rows, 5000);
+    ck_assert_uint_eq(settings->batch_rows, 20000);
     ck_assert_uint_eq(settings->batch_workers, 2);
     ck_assert(!settings->throttle.configured && !settings->throttle.query);
     ck_assert_int_eq(settings->throttle.every_us, 5 * TIME_SECOND_US);
