@@ -79,10 +79,32 @@ static void read_group(struct counting *counting, const bson_t *document) {
     *ARENA_APPEND(counting->arena, counting->items, counting->n_items) = entry;
 }
 
+/* {$group: {_id: tenant, n, oldest}} of what a loose filter lets through, with its guards here: the values of an index are enough for
+ * them. Whoever's a document cannot be is put aside under null. */
+static bson_t *guarded_pipeline(const struct counting *counting, const bson_t *filter) {
+    __attribute__((cleanup(buf_free))) struct buf tenant = {0}, anchor = {0};
+    buf_printf(&tenant, "$%s", counting->bound->target->tenant);
+    buf_printf(&anchor, "$%s", counting->order->due.anchor ? counting->order->due.anchor : counting->bound->target->tenant);
+    const char *t = buf_text(&tenant), *at = buf_text(&anchor);
+    MONGO_BSON nobodys = BCON_NEW("$or", "[", "{", "$isArray", "[", BCON_UTF8(t), "]", "}", "{", "$isArray", "[", BCON_UTF8(at), "]", "}", "{", "$eq", "[", "{",
+                                  "$type", BCON_UTF8(t), "}", "decimal", "]", "}", "{", "$and", "[", "{", "$eq", "[", "{", "$type", BCON_UTF8(t), "}", "double",
+                                  "]", "}", "{", "$or", "[", "{", "$gt", "[", BCON_UTF8(t), BCON_DOUBLE(MONGO_MOST_EXACT_DOUBLE), "]", "}", "{", "$lt", "[",
+                                  BCON_UTF8(t), BCON_DOUBLE(-MONGO_MOST_EXACT_DOUBLE), "]", "}", "]", "}", "]", "}", "]");
+    MONGO_BSON group = BCON_NEW("_id", "{", "$cond", "[", BCON_DOCUMENT(nobodys), BCON_NULL, BCON_UTF8(t), "]", "}", "n", "{", "$sum", BCON_INT32(1), "}");
+    if (counting->order->due.anchor) BCON_APPEND(group, "oldest", "{", "$min", BCON_UTF8(at), "}");
+    return BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$group", BCON_DOCUMENT(group), "}", "]");
+}
+
+/* Without the documents where an index has all that decides. */
+static bool needs_no_documents(const struct counting *counting) {
+    return counting->by_index && mongo_due_is_all(counting->bound, counting->order);
+}
+
 static int ask(struct counting *counting, const char *const *ids, size_t n_ids, struct err *err) {
-    MONGO_BSON filter = mongo_compile(counting->bound, counting->order, ids, n_ids);
+    bool loose = needs_no_documents(counting);
+    MONGO_BSON filter = loose ? mongo_compile_loose(counting->bound, counting->order, ids, n_ids) : mongo_compile(counting->bound, counting->order, ids, n_ids);
     if (!filter) return 0;
-    MONGO_BSON pipeline = group_pipeline(counting->bound, counting->order, filter);
+    MONGO_BSON pipeline = loose ? guarded_pipeline(counting, filter) : group_pipeline(counting->bound, counting->order, filter);
     MONGO_CURSOR cursor = NULL;
     const char *hint = counting->order->due.kind == SCOPE_WHOLE ? NULL : counting->bound->index_tenant;
     if (mongo_aggregate(counting->store, NULL, counting->bound->target->name, pipeline, hint, &cursor, err)) return -1;
@@ -147,26 +169,38 @@ static bson_t *candidates_pipeline(const struct counting *counting, const bson_t
                     "$group", "{", "_id", BCON_UTF8(buf_text(&tenant)), "oldest", "{", "$first", BCON_UTF8(buf_text(&anchor)), "}", "}", "}", "]");
 }
 
-static void add_candidate(struct counting *counting, const bson_t *document, struct asking *asking) {
+/* False: the id is a number that is nobody's, and stands for those that are equal to it. */
+static bool add_candidate(struct counting *counting, const bson_t *document, struct asking *asking) {
     bson_iter_t iter;
-    const char *id = bson_iter_init_find(&iter, document, "_id") ? mongo_text(counting->arena, &iter) : NULL;
-    if (!id || !*id) return;
+    if (!bson_iter_init_find(&iter, document, "_id")) return true;
+    const char *id = mongo_text(counting->arena, &iter);
+    if (!id || !*id) return !BSON_ITER_HOLDS_DECIMAL128(&iter) && !BSON_ITER_HOLDS_DOUBLE(&iter);
     struct asked asked = {.id = id, .cutoff_us = mongo_cutoff(counting->order, id), .oldest_us = TIME_FOREVER};
     enum since_unit unit = counting->order->due.anchor_is_since ? counting->bound->target->unit : UNIT_NONE;
-    if (bson_iter_init_find(&iter, document, "oldest") && mongo_instant(&iter, unit, &asked.oldest_us) && asked.oldest_us >= asked.cutoff_us) return;
+    if (bson_iter_init_find(&iter, document, "oldest") && mongo_instant(&iter, unit, &asked.oldest_us) && asked.oldest_us >= asked.cutoff_us) return true;
     if (asked.cutoff_us != TIME_NEVER) *ARENA_APPEND(counting->arena, asking->items, asking->count) = asked;
+    return true;
 }
 
-static int add_candidates(struct counting *counting, const bson_t *filter, const char *hint, struct asking *asking, struct err *err) {
-    if (!filter) return 0;
-    MONGO_BSON pipeline = candidates_pipeline(counting, filter);
+static int run_candidates(struct counting *counting, const bson_t *pipeline, const char *hint, struct asking *asking, bool *ret_hidden, struct err *err) {
     MONGO_CURSOR cursor = NULL;
+    *ret_hidden = false;
     if (mongo_aggregate(counting->store, NULL, counting->bound->target->name, pipeline, hint, &cursor, err)) return -1;
     for (const bson_t *document;;) {
         if (mongo_next(counting->store, cursor, "ask for tenants", &document, err)) return -1;
         if (!document) return 0;
-        add_candidate(counting, document, asking);
+        if (!add_candidate(counting, document, asking)) *ret_hidden = true;
     }
+}
+
+static int add_candidates(struct counting *counting, const bson_t *filter, const char *hint, struct asking *asking, struct err *err) {
+    bool hidden;
+    if (!filter) return 0;
+    MONGO_BSON quick = candidates_pipeline(counting, filter);
+    if (run_candidates(counting, quick, hint, asking, &hidden, err)) return -1;
+    if (!hidden) return 0;
+    MONGO_BSON thorough = guarded_pipeline(counting, filter);
+    return run_candidates(counting, thorough, hint, asking, &hidden, err);
 }
 
 static int add_listed(struct counting *counting, const char *const *ids, size_t n_ids, void *context, struct err *err) {

@@ -10,7 +10,7 @@ static long pick(long below) { return lrand48() % below; }
 /* Of one tenant there is much, and many instants are equal. */
 static const char *random_tenant(void) {
     static const char *const tenants[] = {"'anna'", "'bert'", "7", "'7'", "7.0", "{'$numberLong': '7'}", "7.5", "['anna', 'bert']", "null", "''",
-                                          "{'$oid': '507f1f77bcf86cd799439011'}", "'carl'", "'dora'"};
+                                          "{'$oid': '507f1f77bcf86cd799439011'}", "'carl'", "'dora'", "{'$numberDecimal': '7'}"};
     return pick(2) ? "'emil'" : tenants[pick(sizeof tenants / sizeof *tenants)];
 }
 
@@ -86,4 +86,25 @@ START_TEST(an_index_gives_the_answer_of_reading_everything) {
 }
 END_TEST
 
-UNIT_MAIN("mongo_fast", an_index_gives_the_answer_of_reading_everything)
+/* In the index a decimal stands among the integers that it is equal to: before those that are younger. */
+START_TEST(a_decimal_hides_no_integer) {
+    struct fixture fixture;
+    fixture_open(&fixture, REPLICA_SET);
+    fixture_insert(&fixture, "logs", "{'_id': 1, 't': {'$numberDecimal': '7'}, 'at': {'$date': '2025-01-01T00:00:00Z'}}");
+    fixture_insert(&fixture, "logs", "{'_id': 2, 't': 7, 'at': {'$date': '2025-02-01T00:00:00Z'}}");
+    fixture_command(&fixture, "{'createIndexes': 'logs', 'indexes': [{'name': 'both', 'key': {'t': 1, 'at': 1}}]}");
+    struct target *target = fixture_target(&fixture, "logs", "t", "at");
+    fixture_start(&fixture);
+    static const char *const seven[] = {"7", NULL};
+    struct order listed = fixture_purge(&fixture, target, fixture_listed(&fixture, "at", NEW_YEAR_US, seven));
+    struct order rest = fixture_purge(&fixture, target, fixture_rest(&fixture, "at", NEW_YEAR_US));
+    ck_assert_int_eq(fixture_tally(&fixture, &listed).records, 1);
+    ck_assert_int_eq(fixture_tally(&fixture, &rest).records, 1);
+    ck_assert_int_eq(fixture_sweep(&fixture, &rest, 10).records, 1);
+    ck_assert_int_eq(fixture_count(&fixture, "logs", "{'_id': 1}"), 1);
+    ck_assert_int_eq(fixture_count(&fixture, "logs", "{'_id': 2}"), 0);
+    fixture_close(&fixture);
+}
+END_TEST
+
+UNIT_MAIN("mongo_fast", a_decimal_hides_no_integer, an_index_gives_the_answer_of_reading_everything)
