@@ -36,10 +36,16 @@ static int open_folder(const struct spool *spool, const char *name, mode_t mode,
     if (!made && errno != EEXIST) return err_set_errno(err, errno, "cannot make the folder \"%s\"", buf_text(&path));
     int fd = open(buf_text(&path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return err_set_errno(err, errno, "cannot open the folder \"%s\"", buf_text(&path));
-    /* The mode of mkdir is cut by the umask. */
-    if (made && fchmod(fd, mode)) {
+    /* The mode of mkdir is cut by the umask; and one that was there before may let others at what is not theirs. */
+    struct stat found;
+    int failed = fstat(fd, &found) ? err_set_errno(err, errno, "cannot look at the folder \"%s\"", buf_text(&path)) : 0;
+    if (!failed && found.st_uid != geteuid())
+        failed = err_set(err, ERR_CONFIG, "the folder \"%s\" belongs to user %ld; whoever owns it could put requests there in other people's names: give it to lapsed's user",
+                         buf_text(&path), (long)found.st_uid);
+    if (!failed && (found.st_mode & 07777) != mode && fchmod(fd, mode)) failed = err_set_errno(err, errno, "cannot set the mode of \"%s\"", buf_text(&path));
+    if (failed) {
         (void)close(fd);
-        return err_set_errno(err, errno, "cannot set the mode of \"%s\"", buf_text(&path));
+        return failed;
     }
     *ret_fd = fd;
     return 0;

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of fewer due records a share says nothing. */
-enum { LEAST_FOR_SHARE = 100 };
 /* What accumulated for longer than this is more than a rule's history explains. */
 static const int64_t longest_window_us = 7 * TIME_DAY_US;
 
@@ -89,7 +87,7 @@ static enum brake brake_on(const struct brake_rule *known, const struct brake_li
     if (set->first_run && strcmp(known->reach, reach) != 0) return BRAKE_CHANGED;
     if (figures->uncounted || figures->records > limits->records) return BRAKE_RECORDS;
     if (figures->tenants > limits->tenants) return BRAKE_TENANTS;
-    if (figures->share > limits->share && (figures->records >= LEAST_FOR_SHARE || !limits->share)) return BRAKE_SHARE;
+    if (figures->share > limits->share && (figures->records >= BRAKE_LEAST_FOR_SHARE || !limits->share)) return BRAKE_SHARE;
     return BRAKE_NONE;
 }
 
@@ -153,7 +151,8 @@ struct leave brakes_judge(const struct brakes *brakes, struct arena *arena, cons
     const struct limits limits = limits_of(known, settings, now_us);
     struct leave leave = {.digest = rule_digest(schedule, rule), .as_of_us = now_us};
     leave.brake = brake_on(known, &settings->brakes, &limits, figures, leave.digest.reach);
-    leave.most = limits.records > figures->records ? limits.records : figures->records;
+    int64_t counted = figures->records + figures->blocked;
+    leave.most = figures->uncounted ? INT64_MAX : limits.records > counted ? limits.records : counted;
     if (leave.brake == BRAKE_NONE) return leave;
     take_approvals(&leave, arena, approvals);
     if (leave.as_of_us == TIME_NEVER && (figures->records || figures->uncounted)) {

@@ -12,6 +12,9 @@
 
 #include "schedule/rule_digest.h"
 
+/* Of fewer due records a share says nothing. */
+enum { BRAKE_LEAST_FOR_SHARE = 100 };
+
 enum brake {
     BRAKE_NONE,
     BRAKE_FIRST_RUN, /* it never ran */
@@ -25,6 +28,7 @@ enum brake {
 struct brake_figures {
     int64_t records; /* due and free to go, anonymized or purged; dependents not included */
     int64_t tenants; /* that have something of it */
+    int64_t blocked; /* due, and may become free while the sweep runs */
     bool uncounted;  /* there are more: a store could not count them in time */
     int64_t lag_us;  /* for how long the oldest has been due; 0: not known */
     int64_t share;   /* percent of the records of the place that loses the largest share; 0: not known */
@@ -53,7 +57,7 @@ struct leave {
     int64_t as_of_us;   /* with a brake: what was due then may go; TIME_NEVER: nothing but the tenants below */
     const struct approval *tenants; /* with a brake: of these tenants what was due at the approval's time */
     size_t n_tenants;
-    int64_t most;       /* BRAKE_NONE: more records than this were not counted on */
+    int64_t most;       /* more records than this were not counted on: with them the sweep does not go on */
     struct rule_digest digest;
     const char *text;   /* why it waits, whole, with the rule's name; NULL where nothing waits */
     const char *brief;  /* the same in a few words: "due for the first time" */

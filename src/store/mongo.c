@@ -311,6 +311,7 @@ const struct store_driver mongo_driver = {
     .know = mongo_know,
     .probe = mongo_probe,
     .count = mongo_count,
+    .size = mongo_size,
     .undecidable = mongo_undecidable,
     .begin = mongo_pass_begin,
     .prepare = mongo_pass_prepare,

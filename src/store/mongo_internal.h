@@ -302,6 +302,7 @@ int mongo_grants(struct store *store, const char *role, struct buf *to, struct e
 int mongo_draft(struct store *store, struct buf *to, struct err *err);
 int mongo_probe(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies,
                 struct err *err);
+int mongo_size(struct store *store, const struct target *target, int64_t most, struct arena *arena, int64_t *ret_records, struct err *err);
 int mongo_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies,
                 struct err *err);
 void mongo_know(struct store *store, const struct tenants *tenants);

@@ -104,6 +104,7 @@ const struct store_driver pg_driver = {
     .draft = pg_draft,
     .probe = pg_probe,
     .count = pg_count,
+    .size = pg_size,
     .undecidable = pg_undecidable,
     .know = pg_know,
     .begin = pg_pass_begin,

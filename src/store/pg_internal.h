@@ -173,6 +173,7 @@ int pg_advise(struct store *store, struct arena *arena, const struct finding **r
 int pg_grants(struct store *store, const char *role, struct buf *to, struct err *err);
 int pg_draft(struct store *store, struct buf *to, struct err *err);
 int pg_probe(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
+int pg_size(struct store *store, const struct target *target, int64_t most, struct arena *arena, int64_t *ret_records, struct err *err);
 int pg_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
 void pg_know(struct store *store, const struct tenants *tenants);
 int pg_undecidable(struct store *store, const struct target *target, int64_t now_us, struct arena *arena,

@@ -158,6 +158,9 @@ struct store_driver {
     /* The same with numbers, blocked ones and dependents. */
     int (*count)(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies,
                  struct err *err);
+    /* How many records the target's place has, due or not and of whatever tenant, at most `most`; -1: it has no share to speak of.
+     * Not more work than `most` records are. NULL in a driver that cannot tell. */
+    int (*size)(struct store *store, const struct target *target, int64_t most, struct arena *arena, int64_t *ret_records, struct err *err);
     /* `undecidable` will be asked about every target after the next `count`: a driver that reads everything for each may look for
      * both at once. NULL in one that need not. */
     void (*foresee)(struct store *store, int64_t now_us);

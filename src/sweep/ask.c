@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "sweep/figures.h"
 #include "sweep/leave.h"
 #include "sweep/throttle.h"
 
@@ -172,7 +173,8 @@ static int run_count(struct job *job, struct store *store, struct err *err) {
     struct site *site = SITE_OF(job, job);
     const struct store_driver *driver = store_driver(store);
     if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
-    return count_all(site, store, true, err);
+    if (count_all(site, store, true, err)) return -1;
+    return figures_ask_shares(store, site->sweep->schedule, site->asked, site->tallies, site->n_asked, site->arena, &site->shares, &site->n_shares, err);
 }
 
 static void on_counted(struct job *job) {

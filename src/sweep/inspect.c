@@ -260,12 +260,34 @@ static struct brake_figures sum_rule(const struct inspection *inspection, const 
         const struct inspect_order *counted = &inspection->orders[i];
         if (counted->order->target->rule == rule && counted->asked) figures_add(figures, counted->order, &counted->tally);
     }
+    for (size_t i = 0; i < inspection->schedule->n_stores; i++) figures_add_shares(figures, rule, inspection->shares[i], inspection->n_shares[i]);
     return figures_sum(figures);
+}
+
+static void ask_shares(struct inspection *inspection, size_t index) {
+    const struct store_conf *conf = &inspection->schedule->stores[index];
+    const struct order **orders = ARENA_ARRAY(inspection->arena, const struct order *, inspection->n_orders);
+    struct tally *tallies = ARENA_ARRAY(inspection->arena, struct tally, inspection->n_orders);
+    size_t count = 0;
+    for (size_t i = 0; i < inspection->n_orders; i++) {
+        const struct inspect_order *counted = &inspection->orders[i];
+        if (counted->order->target->store != conf || !counted->asked) continue;
+        orders[count] = counted->order;
+        tallies[count++] = counted->tally;
+    }
+    struct err *err = &inspection->store_errors[index];
+    if (count && reachable(inspection, conf) &&
+        figures_ask_shares(inspection->stores[index], inspection->schedule, orders, tallies, count, inspection->arena, &inspection->shares[index],
+                           &inspection->n_shares[index], err))
+        inspection->n_shares[index] = 0; /* the error says that the store could not be asked */
 }
 
 void inspection_judge(struct inspection *inspection) {
     const struct schedule *schedule = inspection->schedule;
     int64_t now_us = inspection->plan->now_us;
+    inspection->shares = ARENA_ARRAY(inspection->arena, const struct figures_share *, schedule->n_stores);
+    inspection->n_shares = ARENA_ARRAY(inspection->arena, size_t, schedule->n_stores);
+    for (size_t i = 0; i < schedule->n_stores; i++) ask_shares(inspection, i);
     inspection->leaves = ARENA_ARRAY(inspection->arena, struct leave, schedule->n_rules);
     for (size_t i = 0; i < schedule->n_rules; i++) {
         const struct brake_figures figures = sum_rule(inspection, &schedule->rules[i]);

@@ -34,6 +34,8 @@ struct inspection {
     struct ledger_copy asked; /* the holds and the pause, as the daemon last wrote them down */
     struct holds holds;       /* those in force at the plan's time */
     struct brakes *brakes;
+    const struct figures_share **shares; /* by store index */
+    size_t *n_shares;
     struct leave *leaves;     /* by rule.number, as of the daemon's last sweep and this count; NULL: not judged */
     const char *list_text;    /* the list of tenants waits for an approval; NULL: it does not */
     struct inspect_order *held; /* what is due but held */

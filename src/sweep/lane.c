@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "sweep/leave.h"
 #include "sweep/limit.h"
 
 #include <assert.h>
@@ -330,6 +331,12 @@ static void enter_intent(struct lane *lane) {
     }
     if (is_held_now(lane)) {
         hold_back(lane);
+        return;
+    }
+    if (leave_is_exceeded(lane->sweep, lane->batch->order->target->rule, lane->batch->records)) {
+        site_leave_out(lane->site, lane->batch->order);
+        lane->again = true; /* with the others */
+        roll_back(lane, false);
         return;
     }
     struct sweep *sweep = lane->sweep;

@@ -56,6 +56,7 @@ static struct brake_figures count_rule(struct sweep *sweep, const struct rule *r
             if (site->counted[i]->target->rule == rule) figures_add(figures, site->counted[i], &site->counts[i]);
         for (size_t i = 0; i < site->n_uncounted; i++)
             if (site->uncounted[i]->target->rule == rule) figures_uncounted(figures);
+        figures_add_shares(figures, rule, site->shares, site->n_shares);
     }
     return figures_sum(figures);
 }
@@ -137,6 +138,17 @@ void leave_judge(struct sweep *sweep) {
 
 bool leave_is_free(const struct sweep *sweep, const struct rule *rule) {
     return !sweep->leaves || sweep->leaves[rule->number].brake == BRAKE_NONE;
+}
+
+bool leave_is_exceeded(struct sweep *sweep, const struct rule *rule, int64_t records) {
+    if (!sweep->leaves) return false;
+    const struct rule_report *done = &sweep->rules[rule->number];
+    if (done->purged + done->anonymized + records <= sweep->leaves[rule->number].most) return false;
+    log_error("\"%s\": more records turned up than were due when the sweep began; the rest waits for the next sweep, which counts them", rule->data);
+    report_finding(sweep, (struct finding){.code = "more-than-counted", .rule = rule->data, .count = 1,
+                                           .text = "more records turned up than were due when the sweep began; the rest waits for the next sweep, which counts them"});
+    sweep->report.waits = true;
+    return true;
 }
 
 const char *leave_why(const struct sweep *sweep, const struct rule *rule) {

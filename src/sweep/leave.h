@@ -15,6 +15,8 @@ void leave_save(struct sweep *sweep, void (*done)(struct sweep *sweep));
 void leave_report(struct sweep *sweep);
 /* Why due records of the rule are still there, if a brake is the reason; else NULL. */
 const char *leave_why(const struct sweep *sweep, const struct rule *rule);
+/* With so many more, more would go than were due when the sweep began, and than need no history: reports it. */
+bool leave_is_exceeded(struct sweep *sweep, const struct rule *rule, int64_t records);
 /* All that is due now may go; true also before anything was judged. */
 bool leave_is_free(const struct sweep *sweep, const struct rule *rule);
 

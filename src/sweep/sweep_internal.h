@@ -60,6 +60,8 @@ struct site {
     const struct order **counted, **uncounted; /* uncounted: it would take too long */
     size_t n_counted, n_uncounted;
     const struct tally *counts; /* of those counted */
+    const struct figures_share *shares;
+    size_t n_shares;
     /* count, gate and verify */
     const struct order **asked;
     size_t n_asked;

@@ -142,6 +142,23 @@ def test_a_night_far_above_the_others_waits(world):
     assert ids(world) == list(range(11, 21))
 
 
+def test_a_larger_share_of_a_table_waits(world):
+    world.simple(rows=20, due=10, settings=ON)
+    once(world, 75)
+    approved(world.lapsectl("approve", "--all"), 75)
+    once(world, 0)
+    # A small table of which 200 of 310 are due all at once: few enough records, but most of it.
+    add_due(world, 1000, 1099, age="1 day")
+    add_due(world, 2000, 2199)
+    log = once(world, 75)
+    assert '"Events": 200 records of 1 tenant are due, 64 % of "events", its last runs explain 50 %; nothing is destroyed until' in log
+    assert len(ids(world)) == 310
+    assert "waits: a larger share than usual" in world.lapsectl("plan").stdout
+    approved(world.lapsectl("approve", "--all"), 75)
+    once(world, 0)
+    assert len(ids(world)) == 110
+
+
 def test_a_widened_rule_waits_and_its_neighbour_goes_on(world):
     world.simple(rows=20, due=10, settings=ON)
     world.sql("CREATE TABLE visits (id bigint PRIMARY KEY, customer_id bigint NOT NULL, at timestamptz)")

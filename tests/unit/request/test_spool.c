@@ -92,6 +92,27 @@ START_TEST(folders_keep_strangers_out) {
 }
 END_TEST
 
+START_TEST(folders_that_were_there_before_are_no_way_in) {
+    struct stat found;
+    setup();
+    spool_close(spool);
+    spool = NULL;
+    ck_assert_int_eq(chmod(path_of("new", "."), 0777), 0); /* anybody, and no sticky bit */
+    ck_assert_msg(!spool_open(folder, &spool, &err), "%s", err.text);
+    ck_assert_int_eq(stat(path_of("new", "."), &found), 0);
+    ck_assert_uint_eq(found.st_mode & 07777, 01770);
+    spool_close(spool);
+    spool = NULL;
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(path_of("new", "."), 65534, 65534), 0);
+        ck_assert_int_eq(spool_open(folder, &spool, &err), -1);
+        ck_assert_int_eq(err.code, ERR_CONFIG);
+        ck_assert_ptr_nonnull(strstr(err.text, "belongs to user 65534"));
+    }
+    teardown();
+}
+END_TEST
+
 START_TEST(the_owner_is_who_the_kernel_says) {
     setup();
     struct spool_item item;
@@ -172,5 +193,5 @@ START_TEST(without_a_spool_it_says_so) {
 }
 END_TEST
 
-UNIT_MAIN("spool", what_is_submitted_is_read_with_its_owner, an_arrival_is_seen, folders_keep_strangers_out, the_owner_is_who_the_kernel_says,
+UNIT_MAIN("spool", what_is_submitted_is_read_with_its_owner, an_arrival_is_seen, folders_keep_strangers_out, folders_that_were_there_before_are_no_way_in, the_owner_is_who_the_kernel_says,
           what_only_looks_like_a_request_is_not_read, who_asked_gets_the_answer, old_answers_go, without_a_spool_it_says_so)
