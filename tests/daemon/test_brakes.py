@@ -3,6 +3,7 @@ a list of tenants that lost many. Each asserts what is left row by row, what is 
 import json
 import re
 import signal
+from datetime import datetime, timedelta, timezone
 
 from world import RULE_EVENTS, idle
 
@@ -157,6 +158,26 @@ def test_a_larger_share_of_a_table_waits(world):
     approved(world.lapsectl("approve", "--all"), 75)
     once(world, 0)
     assert len(ids(world)) == 110
+
+
+def test_a_larger_share_of_a_collection_waits(world):
+    world.sql("CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz)")
+    world.sql("INSERT INTO customers VALUES (1, NULL)")
+    world.configure('''schedule = ( { data = "Logs"; keep = "12 months"; basis = "b";
+      targets = ( { collection = "logs"; tenant = "t"; since = "at"; } ); } );''', tenants=TENANTS, settings=ON, kinds=("main", "docs"))
+    old, new = datetime.now(timezone.utc) - timedelta(days=400), datetime.now(timezone.utc)
+    world.mongodb.logs.insert_one({"_id": 1, "t": 1, "at": old})
+    world.mongodb.logs.create_index([("t", 1), ("at", 1)])
+    once(world, 75)
+    approved(world.lapsectl("approve", "--all"), 75)
+    once(world, 0)
+    world.mongodb.logs.insert_many([{"_id": n, "t": 1, "at": old if n < 250 else new} for n in range(100, 300)])
+    log = once(world, 75)
+    assert '"Logs": 150 records of 1 tenant are due, 75 % of "logs", its last runs explain 50 %; nothing is destroyed until' in log
+    assert world.mongodb.logs.count_documents({}) == 200
+    approved(world.lapsectl("approve", "--all"), 75)
+    once(world, 0)
+    assert world.mongodb.logs.count_documents({}) == 50
 
 
 def test_a_widened_rule_waits_and_its_neighbour_goes_on(world):
