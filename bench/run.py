@@ -13,7 +13,6 @@ import platform
 import re
 import shlex
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -242,7 +241,7 @@ class Bench:
         meanwhile()
         ended = time.time()
         time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait()
         latencies = []
         for file in self.folder.glob("pgbench.*"):
