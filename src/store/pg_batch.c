@@ -169,6 +169,7 @@ static int make_batch(struct pass *pass, struct pg_making *making, const struct 
 int pg_pass_begin(struct store *base, const struct order *const *orders, size_t n_orders, const struct portion *portion, struct pass **ret_pass,
                   struct err *err) {
     struct pg_store *store = (struct pg_store *)(void *)base;
+    if (store->base.settings.read_only) return err_set(err, ERR_BUG, "store \"%s\": was opened to read only", store->base.settings.conf->name);
     if (pg_connect(store, err) < 0) return -1;
     struct pass *pass = xcalloc(1, sizeof *pass);
     pass->arena = arena_new();

@@ -87,6 +87,7 @@ static int collect(void *context, size_t order_number, const struct redis_item *
 int redis_pass_begin(struct store *base, const struct order *const *orders, size_t n_orders, const struct portion *portion, struct pass **ret_pass,
                      struct err *err) {
     struct redis_store *store = redis_of(base);
+    if (store->base.settings.read_only) return err_set(err, ERR_BUG, "store \"%s\": was opened to read only", store->base.settings.conf->name);
     struct arena *arena = arena_new();
     struct redis_order *compiled;
     for (size_t i = 0; i < n_orders; i++) assert(!order_is_any(orders[i]));

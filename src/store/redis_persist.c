@@ -141,6 +141,8 @@ static int give_back_all(struct keeping *keeping, int64_t *ret_given, struct err
 }
 
 int redis_keep(struct store *base, const struct holds *holds, struct kept *ret_kept, struct err *err) {
+    const struct store_settings *settings = &redis_of(base)->base.settings;
+    if (settings->read_only) return err_set(err, ERR_BUG, "store \"%s\": was opened to read only", settings->conf->name);
     struct keeping keeping = {.store = redis_of(base), .holds = holds, .page = arena_new()};
     *ret_kept = (struct kept){0};
     int result = redis_connect(keeping.store, err);

@@ -91,7 +91,7 @@ struct store_settings {
     const struct store_conf *conf;
     const struct schedule *schedule;
     const char *password;     /* NULL: none */
-    bool read_only;           /* lapsectl plan, check, explain: a session that cannot write */
+    bool read_only;           /* lapsectl plan, check, explain: a session that cannot write; begin and keep are refused (ERR_BUG) */
     /* The key of pseudonymize for this calendar month, 32 bytes; NULL in read-only use. */
     const unsigned char *pseudonym_key;
     /* The period key of the evidence, 32 bytes; NULL: batches come without leaves. Both belong to the engine, which renews

@@ -612,6 +612,26 @@ START_TEST(a_read_only_session_counts_the_same) {
 }
 END_TEST
 
+START_TEST(a_read_only_session_begins_nothing) {
+    spread(9);
+    struct order order = rest_order(NOON_US, NULL, 0);
+    const struct order *orders[] = {&order};
+    struct store *reader = open_store(fixture->url, true);
+    check_targets(reader);
+    struct pass *pass;
+    int64_t due = count_order(store, &order).records;
+    ck_assert_int_eq(fixture->driver->begin(reader, orders, 1, NULL, &pass, &err), -1);
+    ck_assert_int_eq(err.code, ERR_BUG);
+    const struct hold everything = {.id = "h", .scope = HOLD_ALL, .ground = "g", .released_us = TIME_FOREVER};
+    const struct holds holds = {&everything, 1};
+    struct kept kept;
+    if (fixture->driver->keep) ck_assert_int_eq(fixture->driver->keep(reader, &holds, &kept, &err), -1);
+    ck_assert_int_gt(due, 0);
+    ck_assert_int_eq(count_order(store, &order).records, due);
+    fixture->driver->close(reader);
+}
+END_TEST
+
 START_TEST(settle_knows_or_says_that_it_does_not) {
     for (int i = 0; i < 2; i++) put(i, "a", NOON_US - HOUR_US);
     struct order order = rest_order(NOON_US, NULL, 0);
@@ -774,6 +794,7 @@ int contract_run(const struct fixture *tested) {
         two_parts_at_a_time_destroy_each_record_once,
         anything_left_of_a_tenant_is_seen,
         a_read_only_session_counts_the_same,
+        a_read_only_session_begins_nothing,
         settle_knows_or_says_that_it_does_not,
         a_server_that_stops_is_noticed_in_time,
         a_lost_answer_to_the_commit_is_unknown,

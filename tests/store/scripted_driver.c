@@ -232,6 +232,7 @@ static int scripted_undecidable(struct store *store, const struct target *target
 static int scripted_begin(struct store *store, const struct order *const *orders, size_t n_orders, const struct portion *portion, struct pass **ret_pass,
                           struct err *err) {
     bool applied;
+    if (((struct store_base *)(void *)store)->settings.read_only) return err_set(err, ERR_BUG, "was opened to read only");
     if (enter(store, SCRIPTED_BEGIN, &applied, err) < 0) return leave(store, -1);
     struct arena *arena = arena_new();
     struct pass *pass = ARENA_NEW(arena, struct pass);

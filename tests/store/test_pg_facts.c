@@ -381,6 +381,29 @@ START_TEST(what_takes_too_long_is_sampled) {
 }
 END_TEST
 
+/* The server itself refuses: from the first statement on, in whatever transaction. */
+START_TEST(a_store_that_only_looks_cannot_write) {
+    fresh_schema(BASE_SQL);
+    run_sql("INSERT INTO logs VALUES (1, 1, now(), 'x')");
+    struct world world;
+    open_world(&world, NULL, BY_AGE(LOGS), NULL, NULL);
+    pg_disconnect(&world.store);
+    world.store.base.settings.read_only = true;
+    struct err err;
+    ck_assert_msg(!pg_connect(&world.store, &err), "%s", err.text);
+    static const char *const statements[] = {"DELETE FROM catalog_test.logs", "BEGIN; DELETE FROM catalog_test.logs; COMMIT", "CREATE TABLE catalog_test.more (x int)",
+                                             "UPDATE catalog_test.logs SET text = 'y'"};
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
+        ck_assert_int_eq(pg_script(&world.store, statements[i], &err), -1);
+        ck_assert_str_eq(err.detail, "25006");
+        ck_assert_int_eq(pg_script(&world.store, "ROLLBACK", &err), 0);
+    }
+    expect_value("SELECT string_agg(text, ' ') FROM logs", "x");
+    close_world(&world);
+    leave_schema();
+}
+END_TEST
+
 static void explain(struct world *world, const char *key, struct record_facts *facts) {
     struct err err;
     ck_assert_msg(!pg_explain(base(world), world->schedule->targets[0], key, world->arena, facts, &err), "%s", err.text);
@@ -451,5 +474,5 @@ START_TEST(anchors_explained) {
 END_TEST
 
 UNIT_MAIN("pg_facts", grants_are_enough_and_needed, everything_runs_with_the_grants, advice, advice_on_large_tables, a_draft, what_the_tenants_query_reads,
-          undecidable_records, rows_that_no_rule_lets_in, orphans_along_via, what_takes_too_long_is_sampled, one_record_explained,
+          undecidable_records, rows_that_no_rule_lets_in, orphans_along_via, a_store_that_only_looks_cannot_write, what_takes_too_long_is_sampled, one_record_explained,
           anchors_explained)
