@@ -7,6 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The tenants with an end before a cutoff. */
+struct ended {
+    int tenant_end;
+    int64_t cutoff_us;
+    const struct scope_tenant *tenants;
+    size_t count;
+    struct ended *next;
+};
+
 /* What every step of the making needs. */
 struct making {
     struct arena *arena;
@@ -16,6 +25,7 @@ struct making {
     const char *const *own_tables;
     size_t n_own_tables;
     int64_t now_us;
+    struct ended *ended;
     const struct holds *holds;
     const char **held[2]; /* tenants under a hold, sorted: [0] their records, [1] their own records too */
     size_t n_held[2];
@@ -159,25 +169,39 @@ static bool scope_by_column(struct making *making, const struct target *target, 
     return true;
 }
 
-/* The tenants whose end has lapsed. One whose end or parent is contradictory has no end that could. */
+/* One whose end or parent is contradictory has no end that could lapse. */
+static bool has_ended(const struct making *making, const struct tenant *tenant, int tenant_end, int64_t cutoff_us) {
+    int64_t end_us = tenant->ends[tenant_end];
+    if (end_us > making->now_us || end_us >= cutoff_us) return false;
+    return !tenant->undecidable_parent && !(tenant->undecidable_ends & 1U << tenant_end);
+}
+
+/* The tenants whose end has lapsed. Of a million tenants they may be most: one list serves all orders with the same period. */
+static const struct ended *ended_before(struct making *making, int tenant_end, int64_t cutoff_us) {
+    for (const struct ended *known = making->ended; known; known = known->next)
+        if (known->tenant_end == tenant_end && known->cutoff_us == cutoff_us) return known;
+    size_t n_tenants = tenants_count(making->tenants), count = 0;
+    for (size_t i = 0; i < n_tenants; i++) count += has_ended(making, tenants_at(making->tenants, i), tenant_end, cutoff_us);
+    struct scope_tenant *tenants = ARENA_ARRAY(making->arena, struct scope_tenant, count);
+    struct ended *ended = ARENA_NEW(making->arena, struct ended);
+    *ended = (struct ended){.tenant_end = tenant_end, .cutoff_us = cutoff_us, .tenants = tenants, .next = making->ended};
+    for (size_t i = 0; i < n_tenants; i++) {
+        const struct tenant *tenant = tenants_at(making->tenants, i);
+        if (has_ended(making, tenant, tenant_end, cutoff_us))
+            tenants[ended->count++] = (struct scope_tenant){.id = tenant->id, .cutoff_us = TIME_FOREVER, .end_us = tenant->ends[tenant_end]};
+    }
+    making->ended = ended;
+    return ended;
+}
+
 static bool scope_by_end(struct making *making, const struct target *target, const struct keep *keep, enum keep_slot slot,
                          struct scope *ret_scope) {
     struct period period;
     if (!history_period(making->history, making->schedule, target->rule, slot, keep, making->now_us, &period)) return false;
     int64_t cutoff_us = period.count ? period_cutoff(making->now_us, period) : making->now_us + 1;
-    struct scope scope = {.kind = SCOPE_LISTED, .of = target};
-    struct scope_tenant *due = NULL;
-    for (size_t i = 0; i < tenants_count(making->tenants); i++) {
-        const struct tenant *tenant = tenants_at(making->tenants, i);
-        int64_t end_us = tenant->ends[keep->tenant_end];
-        if (end_us > making->now_us || end_us >= cutoff_us) continue;
-        if (tenant->undecidable_parent || tenant->undecidable_ends & 1U << keep->tenant_end) continue;
-        *ARENA_APPEND(making->arena, due, scope.n_tenants) =
-            (struct scope_tenant){.id = tenant->id, .cutoff_us = TIME_FOREVER, .end_us = end_us};
-    }
-    scope.tenants = due;
-    *ret_scope = scope;
-    return scope.n_tenants > 0;
+    const struct ended *ended = ended_before(making, keep->tenant_end, cutoff_us);
+    *ret_scope = (struct scope){.kind = SCOPE_LISTED, .of = target, .tenants = ended->tenants, .n_tenants = ended->count};
+    return ended->count > 0;
 }
 
 static const char *record_end(const struct target *target, const char *name) {

@@ -104,12 +104,43 @@ static void note_unanswered(struct site *site, const struct target *target, cons
     *ARENA_APPEND(site->arena, site->unanswered, site->n_unanswered) = (struct unanswered){.target = target, .err = *err};
 }
 
+static const struct tenant_count *copy_tenants(struct arena *arena, const struct tenant_count *tenants, size_t count) {
+    if (!count) return NULL;
+    struct tenant_count *copies = ARENA_ARRAY(arena, struct tenant_count, count);
+    for (size_t i = 0; i < count; i++) {
+        copies[i] = tenants[i];
+        copies[i].tenant = arena_strdup(arena, tenants[i].tenant);
+    }
+    return copies;
+}
+
+static struct tally copy_tally(struct arena *arena, const struct tally *tally) {
+    struct tally copy = *tally;
+    copy.tenants = copy_tenants(arena, tally->tenants, tally->n_tenants);
+    copy.blocked_tenants = tally->blocked_tenants ? copy_tenants(arena, tally->blocked_tenants, tally->n_blocked_tenants) : NULL;
+    struct blocked_count *blocked = ARENA_ARRAY(arena, struct blocked_count, tally->n_blocked);
+    for (size_t i = 0; i < tally->n_blocked; i++)
+        blocked[i] = (struct blocked_count){.by = arena_strdup(arena, tally->blocked[i].by), .count = tally->blocked[i].count};
+    copy.blocked = blocked;
+    return copy;
+}
+
+/* Of what a question takes, its statements with all tenants in them above all, only the answer is kept. tallies NULL: not even that. */
+static int ask_once(struct site *site, struct store *store, ask_verb *verb, const struct order *const *orders, size_t n_orders,
+                    struct tally *tallies, struct err *err) {
+    struct arena *arena = arena_new();
+    struct tally *answers = ARENA_ARRAY(arena, struct tally, n_orders);
+    int failed = verb(store, orders, n_orders, arena, answers, err);
+    for (size_t i = 0; i < n_orders && !failed && tallies; i++) tallies[i] = copy_tally(site->arena, &answers[i]);
+    arena_free(arena);
+    return failed;
+}
+
 /* Keeps of the orders those that are answered by themselves. */
 static int leave_out_refused(struct site *site, struct store *store, ask_verb *verb, struct err *err) {
     size_t kept = 0;
     for (size_t i = 0; i < site->n_asked; i++) {
-        struct tally ignored;
-        if (!verb(store, &site->asked[i], 1, site->arena, &ignored, err)) site->asked[kept++] = site->asked[i];
+        if (!ask_once(site, store, verb, &site->asked[i], 1, NULL, err)) site->asked[kept++] = site->asked[i];
         else if (is_of_order(err)) note_unanswered(site, site->asked[i]->target, err);
         else return -1;
     }
@@ -119,7 +150,7 @@ static int leave_out_refused(struct site *site, struct store *store, ask_verb *v
 
 /* Together, because what goes by one order may free what another waits for. An order that is refused costs itself alone. */
 static int ask_all(struct site *site, struct store *store, ask_verb *verb, struct err *err) {
-    if (!site->n_asked || !verb(store, site->asked, site->n_asked, site->arena, site->tallies, err)) return 0;
+    if (!site->n_asked || !ask_once(site, store, verb, site->asked, site->n_asked, site->tallies, err)) return 0;
     size_t n_all = site->n_asked;
     struct err together = *err;
     if (!is_of_order(err) || leave_out_refused(site, store, verb, err)) return -1;
@@ -127,7 +158,7 @@ static int ask_all(struct site *site, struct store *store, ask_verb *verb, struc
         *err = together;
         return -1;
     }
-    return site->n_asked ? verb(store, site->asked, site->n_asked, site->arena, site->tallies, err) : 0;
+    return site->n_asked ? ask_once(site, store, verb, site->asked, site->n_asked, site->tallies, err) : 0;
 }
 
 static void report_unanswered(struct site *site) {
@@ -155,7 +186,7 @@ static int count_each(struct site *site, struct store *store, bool beforehand, s
     size_t kept = 0;
     for (size_t i = 0; i < site->n_asked; i++) {
         const struct order *order = site->asked[i];
-        if (!store_driver(store)->count(store, &order, 1, site->arena, &site->tallies[kept], err)) site->asked[kept++] = order;
+        if (!ask_once(site, store, store_driver(store)->count, &order, 1, &site->tallies[kept], err)) site->asked[kept++] = order;
         else if (is_of_order(err) || (is_too_slow(err) && !beforehand)) note_unanswered(site, order->target, err);
         else if (is_too_slow(err)) *ARENA_APPEND(site->arena, site->uncounted, site->n_uncounted) = order;
         else return -1;
@@ -258,7 +289,7 @@ static int run_verify(struct job *job, struct store *store, struct err *err) {
     else if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
     if (!counted && count_all(site, store, false, err)) return -1;
     /* A figure for people: a store that refuses it has not failed. */
-    if (site->n_held && driver->count(store, site->held, site->n_held, site->arena, site->held_tallies, err)) {
+    if (site->n_held && ask_once(site, store, driver->count, site->held, site->n_held, site->held_tallies, err)) {
         site->n_held = 0;
         return is_of_order(err) ? 0 : -1;
     }

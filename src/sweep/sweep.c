@@ -96,15 +96,16 @@ static int by_id(const void *a, const void *b) {
 
 /* Every tenant that an order over own records names, once. */
 static const struct scope_tenant *own_tenants(struct sweep *sweep, size_t *ret_count) {
-    struct scope_tenant *tenants = NULL;
-    size_t count = 0;
+    size_t count = 0, most = 0;
+    for (size_t i = 0; i < sweep->n_orders; i++)
+        if (sweep->orders[i]->own && !sweep->orders[i]->due.anchor) most += sweep->orders[i]->due.n_tenants;
+    struct scope_tenant *tenants = ARENA_ARRAY(sweep->arena, struct scope_tenant, most);
     for (size_t i = 0; i < sweep->n_orders; i++) {
         const struct order *order = sweep->orders[i];
         if (!order->own || order->due.anchor) continue;
-        for (size_t t = 0; t < order->due.n_tenants; t++) {
-            struct scope_tenant *tenant = ARENA_APPEND(sweep->arena, tenants, count);
-            *tenant = order->due.tenants[t];
-            tenant->cutoff_us = TIME_FOREVER;
+        for (size_t t = 0; t < order->due.n_tenants; t++, count++) {
+            tenants[count] = order->due.tenants[t];
+            tenants[count].cutoff_us = TIME_FOREVER;
         }
     }
     if (count) qsort(tenants, count, sizeof *tenants, by_id);
@@ -170,11 +171,10 @@ static bool has_records_left(const struct sweep *sweep, const char *tenant) {
 
 /* The order for the tenants that have nothing else left; NULL if there is none. The others are reported. */
 static const struct order *gated_order(struct sweep *sweep, const struct order *order) {
-    struct scope_tenant *free_tenants = NULL;
+    struct scope_tenant *free_tenants = ARENA_ARRAY(sweep->arena, struct scope_tenant, order->due.n_tenants);
     size_t n_free = 0;
     for (size_t t = 0; t < order->due.n_tenants; t++)
-        if (!has_records_left(sweep, order->due.tenants[t].id))
-            *ARENA_APPEND(sweep->arena, free_tenants, n_free) = order->due.tenants[t];
+        if (!has_records_left(sweep, order->due.tenants[t].id)) free_tenants[n_free++] = order->due.tenants[t];
     if (n_free < order->due.n_tenants)
         report_finding(sweep, (struct finding){.code = "own-waits", .rule = order->target->rule->data, .store = order->target->store->name,
                                                .place = order->target->name, .count = (int64_t)(order->due.n_tenants - n_free),
