@@ -50,7 +50,7 @@ class Journal:
 
     def __init__(self, journal, state):
         self.batches, self.schedules, self.sweeps, self.events, self.known = {}, [], [], Counter(), {}
-        begun = {}
+        begun, self.approvals = {}, {}
         for line in journal.text().splitlines():
             entry = json.loads(line)
             self.events[entry["event"]] += 1
@@ -60,12 +60,16 @@ class Journal:
         self._evidence(journal.folder)
         for batch in self.batches.values():
             batch.observed = [sweep for sweep in self.sweeps if sweep[1] < batch.seq and sweep[0] >= batch.began - shop.NOTICE + .2]
-            for tenant in batch.tenants if batch.may_have_destroyed else ():
+            for tenant in batch.tenants if batch.may_have_destroyed and batch.mode == "range" else ():
                 self.by_target[batch.store, batch.target, tenant].append(batch)
 
     def _schedule(self, entry, _):
         events = next(rule["keep"] for rule in entry["rules"] if rule["data"] == "Events")
         self.schedules.append(int(events.split()[0]))
+
+    def _approve(self, entry, _):
+        if entry["outcome"] == "placed":
+            self.approvals[entry["rule"]] = seconds(entry["time"])
 
     def _sweep_begin(self, entry, begun):
         if entry["tenants_total"]:  # else they could not be read
@@ -82,6 +86,8 @@ class Journal:
             return
         batch = Batch(entry)
         batch.began, _, batch.events_period = begun[entry["sweep"]]
+        # What was due when it was approved, which may have been while the sweep ran.
+        batch.due_at = max(batch.began, self.approvals.get(batch.rule, 0))
         self.batches[entry["sweep"], entry["batch"]] = batch
 
     def _outcome(self, entry, _):
@@ -125,7 +131,7 @@ class Contents:
 
     def __init__(self, world):
         self.rows = {}
-        for table in ("events", "visits", "uploads", "invoices", "customers", "users", "event_parts", "upload_parts", "invoice_lines"):
+        for table in ("events", "pings", "visits", "uploads", "invoices", "customers", "users", "event_parts", "upload_parts", "invoice_lines"):
             for (row,) in world.sql(f"SELECT row_to_json(t) FROM {table} t"):
                 self.rows["main", table, row["id"]] = row
         for store, database in (("docs", world.mongodb), ("solo", world.solo)):
@@ -213,8 +219,7 @@ class Judge:
     def candidates(self, record, action):
         """The batches that may have taken it."""
         exact = [batch for leaf in self.journal.leaves(record.name) for batch in self.journal.by_leaf[leaf]]
-        if record.name[1] in ("kb_{tenant}", "usage:{tenant}", "log:{tenant}"):
-            exact = self.journal.by_target.get((*record.name[:2], str(record.tenant)), [])
+        exact += self.journal.by_target.get((*record.name[:2], str(record.tenant)), [])
         # What goes with an anonymized record is purged in its batch.
         return [batch for batch in exact if batch.may_have_destroyed and (batch.action == action or record.parent)]
 
@@ -245,9 +250,9 @@ class Judge:
             period, values = shop.FIXED[batch.rule, batch.action], self.log.tenants[record.tenant].ends.possible(low - .5, high)
         else:
             period, values = self.required(batch, record.tenant), owner.anchor.possible(low, high)
-        due = [value for value in values if value is not None and value + period * MS <= batch.began * MS]
+        due = [value for value in values if value is not None and value + period * MS <= batch.due_at * MS]
         if not due:
-            return f"not due: {sorted(values, key=str)} and {period} s are after {batch.began * MS:.0f}"
+            return f"not due: {sorted(values, key=str)} and {period} s are after {batch.due_at * MS:.0f}"
         return None
 
     @staticmethod
@@ -348,7 +353,9 @@ class Judge:
         return owner["ended_at"] is not None and seconds(owner["ended_at"]) + period < self.rest
 
     def account(self, name, row, blocked, users):
-        if not self.ended(row, shop.ACCOUNTS) or any(self.held(row["id"], rule) for rule in shop.RULES):
+        # A client that is held keeps its reseller's own record, too.
+        family = [row["id"], *(tenant for tenant in self.log.tenants if shop.parent_of(tenant) == row["id"])]
+        if not self.ended(row, shop.ACCOUNTS) or any(self.held(tenant, rule) for tenant in family for rule in shop.RULES):
             return
         if not blocked:
             self.fault(name, "left", f"{name} was due, and nothing refers to it")

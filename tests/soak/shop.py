@@ -5,13 +5,16 @@ CREATE TABLE customers (id bigint PRIMARY KEY, parent bigint, ended_at timestamp
 CREATE TABLE users (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers, email text);
 CREATE TABLE events (id bigint PRIMARY KEY, customer_id bigint NOT NULL, at timestamptz, note text);
 CREATE TABLE event_parts (id bigint PRIMARY KEY, event_id bigint NOT NULL REFERENCES events, note text);
+CREATE TABLE pings (id bigint NOT NULL, customer_id bigint NOT NULL, at timestamptz, note text) PARTITION BY RANGE (at);
+CREATE TABLE pings_default PARTITION OF pings DEFAULT;
+ALTER TABLE pings OWNER TO lapsed; ALTER TABLE pings_default OWNER TO lapsed;
 CREATE TABLE visits (id bigint PRIMARY KEY, at timestamptz, ip text, country text, anonymized_at timestamptz);
 CREATE TABLE uploads (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers, note text);
 CREATE TABLE upload_parts (id bigint PRIMARY KEY, upload_id bigint NOT NULL REFERENCES uploads, note text);
 CREATE TABLE invoices (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers, issued timestamptz NOT NULL);
 CREATE TABLE invoice_lines (id bigint PRIMARY KEY, invoice_id bigint NOT NULL REFERENCES invoices, note text);
 CREATE INDEX ON users (customer_id); CREATE INDEX ON events (customer_id, at); CREATE INDEX ON event_parts (event_id);
-CREATE INDEX ON visits (at); CREATE INDEX ON uploads (customer_id); CREATE INDEX ON upload_parts (upload_id);
+CREATE INDEX ON pings (customer_id, at); CREATE INDEX ON visits (at); CREATE INDEX ON uploads (customer_id); CREATE INDEX ON upload_parts (upload_id);
 CREATE INDEX ON invoices (customer_id, issued); CREATE INDEX ON invoice_lines (invoice_id);
 """
 
@@ -25,6 +28,7 @@ OWN_PERIODS = [None, None, "8 seconds", "12 seconds", "20 seconds", "3 seconds",
 SCHEDULE = """schedule = (
   {{ data = "Events"; keep = "{events} seconds"; basis = "b"; per_tenant = {{ column = "logs"; min = "{least} seconds"; max = "{most} seconds"; }};
     targets = ( {{ table = "events"; tenant = "customer_id"; since = "at"; dependents = [ "event_parts.event_id" ]; }},
+                {{ table = "pings"; tenant = "customer_id"; since = "at"; key = "ctid"; drop = true; }},
                 {{ store = "docs"; collection = "actions"; tenant = "customerId"; since = "at"; }},
                 {{ store = "solo"; collection = "actions"; tenant = "customerId"; since = "at"; }},
                 {{ keys = "seen:{{tenant}}:*"; since = "field:at"; unit = "ms"; }},
@@ -53,7 +57,7 @@ TENANTS = "SELECT id AS tenant, parent, ended_at AS subscription, logs FROM cust
 RULES = ("Events", "Visits", "Uploads", "Accounts", "Invoices")
 
 # Rule of each target, and what its dependents are called.
-TARGETS = {("main", "events"): "Events", ("cache", "seen:{tenant}:*"): "Events", ("cache", "usage:{tenant}"): "Events",
+TARGETS = {("main", "events"): "Events", ("main", "pings"): "Events", ("cache", "seen:{tenant}:*"): "Events", ("cache", "usage:{tenant}"): "Events",
            ("cache", "log:{tenant}"): "Events", ("main", "visits"): "Visits", ("main", "uploads"): "Uploads",
            ("cache", "cache:{tenant}:*"): "Uploads", **{(store, name): rule for store in ("docs", "solo") for name, rule in
                                                         (("actions", "Events"), ("views", "Visits"), ("content", "Uploads"), ("kb_{tenant}", "Uploads"))},

@@ -31,7 +31,7 @@ from own_servers import KINDS, OwnServers  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from trouble import Clerk, Hold, Supervisor, Trouble  # noqa: E402
 from world import World, canaries  # noqa: E402
-from writers import Accounts, Documents, Keys, Records, SoloDocuments  # noqa: E402
+from writers import Accounts, Documents, Keys, Pings, Records, SoloDocuments  # noqa: E402
 
 REST_DEADLINE = 120
 DISK_MIB = 512
@@ -59,7 +59,7 @@ class Soak:
         self.clerk = Clerk(seed, self.log, self.world.config, self.world.environment, self.supervisor, self.write_schedule, shop.COOLING_OFF)
         parts = (seed, self.log, servers.environment, "soak", rate)
         self.accounts = Accounts(*parts)
-        self.writers = [self.accounts, Records(*parts), Documents(*parts), SoloDocuments(*parts), Keys(*parts)]
+        self.writers = [self.accounts, Records(*parts), Pings(*parts), Documents(*parts), SoloDocuments(*parts), Keys(*parts)]
 
     def solo_client(self):
         return pymongo.MongoClient(self.servers.environment["LAPSED_TEST_MONGODB_STANDALONE_ADMIN"], tz_aware=True)
@@ -220,11 +220,15 @@ class Soak:
         world, chance, planted = self.world, random.Random(f"{self.seed} plant"), {}
         def live(*target, most=1):
             found = [name for name, row in judge.contents.rows.items() if name[:2] == target and name in self.log.records
-                     and self.log.records[name].certain and not Contents.anonymized(name, row) and Contents.anchor(name, row) != 0]
+                     and self.log.records[name].certain and not Contents.anonymized(name, row)
+                     and all(judge.forbidden(self.log.records[name], batch) for batch in judge.candidates(self.log.records[name], "purge"))]
             return chance.sample(found, min(most, len(found)))
         for name in live("main", "events"):
             world.sql("DELETE FROM event_parts WHERE event_id = %s", name[2])
             world.sql("DELETE FROM events WHERE id = %s", name[2])
+            planted[name] = "live"
+        for name in live("main", "pings"):
+            world.sql("DELETE FROM pings WHERE id = %s", name[2])
             planted[name] = "live"
         for name in live("docs", "actions"):
             world.mongodb.actions.delete_one({"_id": name[2]})
@@ -287,7 +291,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--rate", type=float, default=60, help="writes a second of each of the five writers")
+    parser.add_argument("--rate", type=float, default=60, help="writes a second of each of the six writers")
     parser.add_argument("--keep", action="store_true", help="leave the folder with the journal, the logs and the writers' log")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

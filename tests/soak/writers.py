@@ -151,6 +151,39 @@ class Records(Sql):
         self.insert("invoices", records, "id, customer_id, issued", (records[0].name[2], tenant, instant(issued)), issued, ("invoice_lines", "invoice_id"))
 
 
+class Pings(Sql):
+    """A partitioned table, whose partitions go whole when every row in them is due. What has no partition is in the default one."""
+    SECONDS = 4
+    REFUSED = (*Sql.REFUSED, psycopg2.errors.DuplicateTable, psycopg2.errors.UniqueViolation, psycopg2.errors.UndefinedTable)
+    slots = frozenset()
+
+    def choices(self):
+        return [(self.ping, 6), (self.move, 3)]
+
+    def partition(self, at):
+        """Made if it is not there, or was dropped some time ago."""
+        slot = (at or 0) // 1000 // self.SECONDS
+        if at is None or at > now_ms() + 60000 or (slot in self.slots and self.chance.random() < .9):
+            return
+        self.slots |= {slot}
+        name, bounds = f"pings_{slot}", [instant(1000 * self.SECONDS * (slot + n)) for n in (0, 1)]
+        self.execute((f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF pings FOR VALUES FROM (%s) TO (%s)", bounds),
+                     (f"ALTER TABLE {name} OWNER TO lapsed", None))
+
+    def ping(self):
+        tenant, anchor = self.tenant(), self.anchor()
+        self.partition(anchor)
+        record = Record(("main", "pings", self.next()), tenant, "Events")
+        self.insert("pings", [record], "id, customer_id, at, note", (record.name[2], tenant, instant(anchor), "CANARY-ping"), anchor)
+
+    def move(self):
+        if not self.recent:
+            return
+        record, at = self.chance.choice(self.recent), self.moved()
+        self.partition(at)
+        self.log.update(record.anchor or History(), at, self.execute(("UPDATE pings SET at = %s WHERE id = %s", (instant(at), record.name[2]))), record.name)
+
+
 class Accounts(Sql):
     """Customers come, end, come back; an id whose customer is gone is given to somebody else."""
 
