@@ -43,6 +43,7 @@ class Machine:
         self.root.mkdir()
         (folder / "setup.sh").write_text(setup)
         self.log = folder / "machine.log"
+        self.leader = None
 
     def __enter__(self):
         def own_group():
@@ -105,6 +106,12 @@ class Machine:
         return self._until(condition, what)
 
     def _remove(self):
+        """The machine's first process outlives a killed systemd-nspawn: it goes first, and all others with it."""
+        try:
+            if self.leader and "systemd.mask=systemd-firstboot.service" in Path(f"/proc/{self.leader}/cmdline").read_text():
+                os.kill(self.leader, signal.SIGKILL)
+        except OSError:
+            pass  # it is gone
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
