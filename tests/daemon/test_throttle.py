@@ -139,6 +139,8 @@ def test_a_long_snapshot(watcher, servers):
     with psycopg2.connect(stores.postgresql_url(servers, watcher.database)) as reader:
         reader.set_session(isolation_level="REPEATABLE READ")
         reader.cursor().execute("SELECT count(*) FROM events")
+        old = "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = %s AND clock_timestamp() - xact_start > interval '500 ms'"
+        wait_until("the snapshot does not age", lambda: watcher.one(old, reader.info.backend_pid))
         waits(watcher, 'the age of the oldest snapshot in "main" is', "old-snapshot", reader.rollback)
     reader.close()
 
