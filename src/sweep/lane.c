@@ -323,10 +323,21 @@ static void on_intent(struct journal_ticket *ticket, const struct err *err) {
     roll_back(lane, no_room);
 }
 
+/* The plan was made by a clock that was ahead, and was set right since: what it calls due is not. */
+static bool is_of_the_future(const struct sweep *sweep) {
+    return sweep->report.began_us > time_now_us() + sweep->schedule->settings.clock_tolerance_us;
+}
+
 static void enter_intent(struct lane *lane) {
     struct clock *clock = lane->sweep->engine->clock;
     if (clock && !clock_look(clock)) { /* a veto stands by now */
         roll_back(lane, true);
+        return;
+    }
+    if (clock && is_of_the_future(lane->sweep)) {
+        if (!lane->sweep->stopping) log_warning("the clock was set back while the sweep ran, leaving the rest to the next sweep");
+        sweep_end_early(lane->sweep);
+        roll_back(lane, false);
         return;
     }
     if (is_held_now(lane)) {

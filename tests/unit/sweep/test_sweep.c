@@ -1,6 +1,8 @@
 /* The sweep against the scripted store: what is destroyed, in which sequence, and what faults may not do. */
 #include "stage.h"
 
+#include "sweep/clock.h"
+
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -272,6 +274,23 @@ START_TEST(a_clock_in_doubt_destroys_nothing) {
 }
 END_TEST
 
+/* As after a start with a clock that was years ahead, which was set right, and accepted, while batches waited. */
+START_TEST(a_plan_of_the_future_is_not_carried_out) {
+    open_all(HEAD LOGS " );");
+    struct clock clock = {.engine = &engine};
+    engine.clock = &clock;
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 30 * TIME_DAY_US);
+    now_us += 400 * TIME_DAY_US;
+    sweep_once();
+    ck_assert_uint_eq(scripted_size("logs"), 1);
+    ck_assert_int_eq(journal_has("\"event\":\"intent\""), 0);
+    ck_assert(seen.ended_early);
+    engine.clock = NULL;
+    close_all();
+}
+END_TEST
+
 START_TEST(an_empty_list_of_tenants_destroys_nothing) {
     open_all(HEAD LOGS " );");
     scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
@@ -441,5 +460,5 @@ UNIT_MAIN("sweep", a_hold_that_is_there_before_keeps_its_tenant, a_hold_rolls_th
           one_failing_target_does_not_stop_the_others,
           one_target_that_cannot_be_counted_costs_itself_alone, one_target_that_takes_too_long_to_count_costs_itself_alone, own_records_wait_for_a_target_that_cannot_be_asked, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking,
           a_lost_commit_is_done_again, a_lost_answer_outlives_its_sweep, own_records_go_last, own_records_wait_for_whatever_is_left,
-          own_records_wait_for_a_store_that_is_down, a_clock_in_doubt_destroys_nothing, an_empty_list_of_tenants_destroys_nothing,
+          own_records_wait_for_a_store_that_is_down, a_clock_in_doubt_destroys_nothing, a_plan_of_the_future_is_not_carried_out, an_empty_list_of_tenants_destroys_nothing,
           ending_early_finishes_the_batch_in_flight_and_no_other)
