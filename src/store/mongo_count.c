@@ -86,10 +86,13 @@ static bson_t *guarded_pipeline(const struct counting *counting, const bson_t *f
     buf_printf(&tenant, "$%s", counting->bound->target->tenant);
     buf_printf(&anchor, "$%s", counting->order->due.anchor ? counting->order->due.anchor : counting->bound->target->tenant);
     const char *t = buf_text(&tenant), *at = buf_text(&anchor);
-    MONGO_BSON nobodys = BCON_NEW("$or", "[", "{", "$isArray", "[", BCON_UTF8(t), "]", "}", "{", "$isArray", "[", BCON_UTF8(at), "]", "}", "{", "$eq", "[", "{",
-                                  "$type", BCON_UTF8(t), "}", "decimal", "]", "}", "{", "$and", "[", "{", "$eq", "[", "{", "$type", BCON_UTF8(t), "}", "double",
-                                  "]", "}", "{", "$or", "[", "{", "$gt", "[", BCON_UTF8(t), BCON_DOUBLE(MONGO_MOST_EXACT_DOUBLE), "]", "}", "{", "$lt", "[",
-                                  BCON_UTF8(t), BCON_DOUBLE(-MONGO_MOST_EXACT_DOUBLE), "]", "}", "]", "}", "]", "}", "]");
+    MONGO_BSON vague = BCON_NEW("$or", "[", "{", "$eq", "[", "{", "$type", BCON_UTF8(t), "}", "decimal", "]", "}", "{", "$and", "[", "{", "$eq", "[", "{", "$type",
+                                BCON_UTF8(t), "}", "double", "]", "}", "{", "$or", "[", "{", "$gt", "[", BCON_UTF8(t), BCON_DOUBLE(MONGO_MOST_EXACT_DOUBLE), "]",
+                                "}", "{", "$lt", "[", BCON_UTF8(t), BCON_DOUBLE(-MONGO_MOST_EXACT_DOUBLE), "]", "}", "]", "}", "]", "}", "]");
+    MONGO_BSON nobodys = order_is_any(counting->order)
+                             ? bson_copy(vague) /* an array is read by who asks for anything */
+                             : BCON_NEW("$or", "[", "{", "$isArray", "[", BCON_UTF8(t), "]", "}", "{", "$isArray", "[", BCON_UTF8(at), "]", "}",
+                                        BCON_DOCUMENT(vague), "]");
     MONGO_BSON group = BCON_NEW("_id", "{", "$cond", "[", BCON_DOCUMENT(nobodys), BCON_NULL, BCON_UTF8(t), "]", "}", "n", "{", "$sum", BCON_INT32(1), "}");
     if (counting->order->due.anchor) BCON_APPEND(group, "oldest", "{", "$min", BCON_UTF8(at), "}");
     return BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$group", BCON_DOCUMENT(group), "}", "]");
@@ -104,7 +107,8 @@ static int ask(struct counting *counting, const char *const *ids, size_t n_ids, 
     bool loose = needs_no_documents(counting);
     MONGO_BSON filter = loose ? mongo_compile_loose(counting->bound, counting->order, ids, n_ids) : mongo_compile(counting->bound, counting->order, ids, n_ids);
     if (!filter) return 0;
-    MONGO_BSON pipeline = loose ? guarded_pipeline(counting, filter) : group_pipeline(counting->bound, counting->order, filter);
+    bool guarded = loose || order_is_any(counting->order); /* else the filter has the guards */
+    MONGO_BSON pipeline = guarded ? guarded_pipeline(counting, filter) : group_pipeline(counting->bound, counting->order, filter);
     MONGO_CURSOR cursor = NULL;
     const char *hint = counting->order->due.kind == SCOPE_WHOLE ? NULL : counting->bound->index_tenant;
     if (mongo_aggregate(counting->store, NULL, counting->bound->target->name, pipeline, hint, &cursor, err)) return -1;

@@ -242,6 +242,29 @@ START_TEST(who_is_named_in_an_array_has_something_left) {
 }
 END_TEST
 
+/* To the server it is the same value as theirs, and met first it would stand for them all. */
+START_TEST(a_decimal_does_not_hide_what_a_tenant_has_left) {
+    struct fixture fixture;
+    fixture_open(&fixture, REPLICA_SET);
+    static const char *const all[] = {"7", "8", "9", NULL};
+    fixture_insert(&fixture, "logs", "{'_id': 1, 't': {'$numberDecimal': '7'}}");
+    fixture_insert(&fixture, "logs", "{'_id': 2, 't': 7}");
+    fixture_insert(&fixture, "logs", "{'_id': 3, 't': {'$numberDecimal': '8'}}");
+    fixture_insert(&fixture, "logs", "{'_id': 4, 't': [{'$numberDecimal': '8'}, 9]}");
+    struct target *target = fixture_target(&fixture, "logs", "t", "at");
+    fixture_start(&fixture);
+    struct scope scope = fixture_listed(&fixture, NULL, 0, all);
+    struct order order = order_any(target, scope.tenants, scope.n_tenants);
+    const struct order *orders[] = {&order};
+    struct tally tally;
+    ck_assert(!mongo_driver.probe(fixture.store, orders, 1, fixture.arena, &tally, &fixture.err));
+    ck_assert_uint_eq(tally.n_tenants, 2);
+    ck_assert_str_eq(tally.tenants[0].tenant, "7");
+    ck_assert_str_eq(tally.tenants[1].tenant, "9");
+    fixture_close(&fixture);
+}
+END_TEST
+
 START_TEST(a_tenants_own_collection_goes_capped_or_not) {
     struct fixture fixture;
     fixture_open(&fixture, REPLICA_SET);
@@ -311,5 +334,5 @@ UNIT_MAIN("mongo_review", a_collation_that_takes_anna_for_another_is_refused, a_
           a_floor_without_an_anchor_lets_nothing_go, a_batch_of_dependents_alone_says_whose_they_are,
           a_dependent_that_could_be_anothers_is_refused, a_dependent_whose_reference_is_a_decimal_keeps_its_parent,
           what_a_blocked_document_refers_to_is_blocked,
-          numbers_equal_to_an_id_but_not_its_text_are_nobodys, who_is_named_in_an_array_has_something_left,
+          numbers_equal_to_an_id_but_not_its_text_are_nobodys, who_is_named_in_an_array_has_something_left, a_decimal_does_not_hide_what_a_tenant_has_left,
           a_tenants_own_collection_goes_capped_or_not, a_collection_of_two_tenants_is_told, what_went_in_part_is_not_called_nothing)
