@@ -120,32 +120,53 @@ void pg_add_stays(struct pg_sql *sql, const struct pg_due *due, const struct pg_
 
 /* ---- chains within one table ---- */
 
-static void add_chain_columns(struct pg_sql *sql, const struct pg_link *link) {
+static void add_columns(struct pg_sql *sql, const char *alias, const struct pg_link *link, bool of_parent) {
+    const struct pg_table *table = of_parent ? link->parent : link->child;
     for (size_t i = 0; i < link->n_columns; i++) {
-        buf_add(&sql->text, ", ");
-        pg_add_column(sql, "b", &link->parent->columns[link->parent_columns[i]]);
+        buf_add(&sql->text, i ? ", " : "");
+        pg_add_column(sql, alias, &table->columns[of_parent ? link->parent_columns[i] : link->child_columns[i]]);
     }
 }
 
-/* Rows are met once at each distance, so that a circle ends: at the greatest, where it blocks. */
-void pg_add_chain_stays(struct pg_sql *sql, const struct pg_due *due, const struct pg_link *link) {
-    const char *table = link->child->quoted;
-    buf_add(&sql->text, "EXISTS (WITH RECURSIVE chain(o, c, n");
-    for (size_t i = 0; i < link->n_columns; i++) buf_printf(&sql->text, ", k%zu", i);
-    buf_add(&sql->text, ") AS (SELECT b.tableoid, b.ctid::text, 1");
-    add_chain_columns(sql, link);
-    buf_printf(&sql->text, " FROM %s AS b WHERE ", table);
-    pg_add_link(sql, link, "b", "t");
-    buf_add(&sql->text, " AND (b.tableoid, b.ctid) <> (t.tableoid, t.ctid) UNION SELECT b.tableoid, b.ctid::text, chain.n + 1");
-    add_chain_columns(sql, link);
-    buf_printf(&sql->text, " FROM chain JOIN %s AS b ON chain.n < %d AND (b.tableoid, b.ctid::text) <> (chain.o, chain.c)", table, MOST_CHAIN);
+/* " FROM table AS b WHERE …": those that refer to another row. */
+static void add_referring(struct pg_sql *sql, const struct pg_link *link) {
+    buf_printf(&sql->text, " FROM %s AS b WHERE (", link->child->quoted);
+    pg_add_link(sql, link, "b", "b");
+    buf_add(&sql->text, ") IS NOT TRUE");
     for (size_t i = 0; i < link->n_columns; i++) {
         buf_add(&sql->text, " AND ");
         pg_add_column(sql, "b", &link->child->columns[link->child_columns[i]]);
+        buf_add(&sql->text, " IS NOT NULL");
+    }
+}
+
+/* All that are below others are asked once, not a record's own by and by: up from each row that refers, to the keys k above it, n
+ * rows away. What is below a row that stays, or that far, has the greatest n at once and hands it on; so that a circle ends, too. */
+void pg_add_chain_stays(struct pg_sql *sql, const struct pg_due *due, const struct pg_link *link) {
+    buf_add_char(&sql->text, '(');
+    if (link->n_columns > 1) buf_add_char(&sql->text, '(');
+    add_columns(sql, "t", link, true);
+    if (link->n_columns > 1) buf_add_char(&sql->text, ')');
+    buf_add(&sql->text, " IN (WITH RECURSIVE chain(n");
+    for (size_t i = 0; i < link->n_columns; i++) buf_printf(&sql->text, ", k%zu", i);
+    buf_add(&sql->text, ") AS (SELECT 1, ");
+    add_columns(sql, "b", link, false);
+    add_referring(sql, link);
+    buf_printf(&sql->text, " UNION ALL SELECT %d, ", MOST_CHAIN);
+    add_columns(sql, "b", link, false);
+    add_referring(sql, link);
+    add_ways(&(struct way){.sql = sql, .asking = due, .child = link->child, .followed = link});
+    buf_printf(&sql->text, " UNION SELECT least(chain.n + 1, %d), ", MOST_CHAIN);
+    add_columns(sql, "b", link, false);
+    buf_add(&sql->text, " FROM chain CROSS JOIN LATERAL (SELECT b.*");
+    add_referring(sql, link);
+    buf_add(&sql->text, ") AS b WHERE true");
+    for (size_t i = 0; i < link->n_columns; i++) {
+        buf_add(&sql->text, " AND ");
+        pg_add_column(sql, "b", &link->parent->columns[link->parent_columns[i]]);
         buf_printf(&sql->text, " = chain.k%zu", i);
     }
-    buf_printf(&sql->text, ") SELECT FROM chain CROSS JOIN LATERAL (SELECT chain.o AS tableoid, chain.c::tid AS ctid) AS b WHERE chain.n = %d OR (true",
-               MOST_CHAIN);
-    add_ways(&(struct way){.sql = sql, .asking = due, .child = link->child, .followed = link});
-    buf_add(&sql->text, "))");
+    buf_add(&sql->text, ") SELECT ");
+    for (size_t i = 0; i < link->n_columns; i++) buf_printf(&sql->text, "%sk%zu", i ? ", " : "", i);
+    buf_printf(&sql->text, " FROM chain WHERE n = %d)) IS TRUE", MOST_CHAIN);
 }

@@ -128,15 +128,8 @@ static void add_row_that_refers(struct pg_sql *sql, const struct pg_due *due, co
 }
 
 void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker) {
-    if (!due->going || !is_chain(due, blocker)) {
-        add_row_that_refers(sql, due, blocker);
-        return;
-    }
-    buf_add_char(&sql->text, '(');
-    add_row_that_refers(sql, due, blocker); /* the cheap question first */
-    buf_add(&sql->text, " AND ");
-    pg_add_chain_stays(sql, due, &blocker->link);
-    buf_add_char(&sql->text, ')');
+    if (due->going && is_chain(due, blocker)) pg_add_chain_stays(sql, due, &blocker->link);
+    else add_row_that_refers(sql, due, blocker);
 }
 
 void pg_add_dependent_left(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent) {

@@ -197,6 +197,28 @@ START_TEST(a_circle_blocks) {
 }
 END_TEST
 
+/* Trees of several levels, circles, rows that live, rows with a bill: what the sweep leaves is what the count said. */
+START_TEST(any_shape_within_one_table_is_counted_as_it_goes) {
+    for (int seed = 1; seed <= 4; seed++) {
+        char sql[1000];
+        pg_schema(NODES "CREATE INDEX ON nodes (parent_id); CREATE TABLE bills (id bigint PRIMARY KEY, node_id bigint REFERENCES nodes); GRANT ALL ON bills TO lapsed;");
+        (void)snprintf(sql, sizeof sql,
+                       "SELECT setseed(0.%d); INSERT INTO nodes SELECT n, n %% 5, CASE WHEN random() < 0.93 THEN " DUE " ELSE " LIVE " END::timestamptz"
+                       " FROM generate_series(1, 400) n; UPDATE nodes SET parent_id = 1 + floor(random() * id) WHERE random() < 0.7;"
+                       "UPDATE nodes SET parent_id = 1 + floor(random() * 400) WHERE random() < 0.02;"
+                       "INSERT INTO bills SELECT n, n * 37 %% 400 + 1 FROM generate_series(1, 6) n", seed);
+        pg_sql(sql);
+        struct acts acts = acts_open("{ data = \"N\"; keep = \"1 year\"; if_blocked = \"anonymize\"; basis = \"b\";"
+                                     "targets = ( { " TABLE("nodes") " columns = ( \"null: name\", \"as-is: parent_id\" ); } ); }");
+        struct plan_of *plan = planned(&acts, 1);
+        sweep_as_planned(&acts, plan);
+        ck_assert_int_gt(plan->tallies[0].records, 20);
+        ck_assert_int_gt(plan->tallies[0].n_blocked_records, 20);
+        acts_close(&acts);
+    }
+}
+END_TEST
+
 START_TEST(a_blocker_that_only_or_at_least_keeps_blocks) {
     pg_schema(A_B_C);
     pg_sql("ALTER TABLE b ADD kept boolean; INSERT INTO a VALUES (1, 1, " DUE "), (2, 1, " DUE "), (3, 1, '2020-01-01');"
@@ -269,5 +291,5 @@ END_TEST
 UNIT_MAIN("PostgreSQL: plan", a_blocker_that_is_due_itself_does_not_block, a_blocker_that_is_due_but_blocked_itself_blocks,
           a_blocker_alone_in_the_call_blocks, a_dependent_of_a_due_row_does_not_block, a_dependent_that_is_a_target_and_due_does_not_block,
           a_dependent_of_two_targets_is_counted_once, a_chain_in_one_table_goes_from_its_end, a_circle_blocks,
-          a_blocker_that_only_or_at_least_keeps_blocks, only_what_stays_blocked_is_anonymized, the_tenants_own_records_go_too_late_for_others,
+          any_shape_within_one_table_is_counted_as_it_goes, a_blocker_that_only_or_at_least_keeps_blocks, only_what_stays_blocked_is_anonymized, the_tenants_own_records_go_too_late_for_others,
           blockers_in_partitions_and_behind_joins_may_go_too)
