@@ -113,17 +113,31 @@ static DIR *open_dir(int fd) {
     return dir;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+struct arrived {
+    const char *name;
+    struct timespec at; /* the kernel's: when it came into the folder, or was changed there */
+};
+
+static int by_arrival(const void *a, const void *b) {
+    const struct arrived *x = a, *y = b;
+    if (x->at.tv_sec != y->at.tv_sec) return x->at.tv_sec < y->at.tv_sec ? -1 : 1;
+    if (x->at.tv_nsec != y->at.tv_nsec) return x->at.tv_nsec < y->at.tv_nsec ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
 
 int spool_list(const struct spool *spool, struct arena *arena, size_t most, const char *const **ret_names, size_t *ret_count, struct err *err) {
     __attribute__((cleanup(close_dir))) DIR *dir = open_dir(spool->new_fd);
     if (!dir) return err_set_errno(err, errno, "the spool \"%s/new\" cannot be read", spool->folder);
-    const char **names = NULL;
+    struct arrived *all = NULL;
     size_t count = 0;
-    for (const struct dirent *entry; count < most && (entry = readdir(dir));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            *ARENA_APPEND(arena, names, count) = arena_strdup(arena, entry->d_name);
-    if (count) qsort(names, count, sizeof *names, by_name);
+    struct stat found;
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && !fstatat(spool->new_fd, entry->d_name, &found, AT_SYMLINK_NOFOLLOW))
+            *ARENA_APPEND(arena, all, count) = (struct arrived){.name = arena_strdup(arena, entry->d_name), .at = found.st_ctim};
+    if (count) qsort(all, count, sizeof *all, by_arrival);
+    if (count > most) count = most;
+    const char **names = ARENA_ARRAY(arena, const char *, count);
+    for (size_t i = 0; i < count; i++) names[i] = all[i].name;
     *ret_names = names;
     *ret_count = count;
     return 0;

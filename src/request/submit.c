@@ -14,6 +14,8 @@
 
 enum { MOST_ANSWER_BYTES = 1 << 20 };
 
+static void free_text(char **text) { free(*text); }
+
 static void close_fd(int *fd) {
     if (*fd >= 0) (void)close(*fd);
 }
@@ -45,6 +47,16 @@ static int write_all(int fd, const char *text) {
     return fchmod(fd, 0644) || fsync(fd) ? -1 : 0;
 }
 
+/* The same request again changes nothing: it waits for its answer already. */
+static bool is_same(const char *state_folder, const char *id, const char *text) {
+    __attribute__((cleanup(buf_free))) struct buf path = {0};
+    __attribute__((cleanup(free_text))) char *bytes = NULL;
+    size_t length;
+    struct err ignored;
+    buf_printf(&path, "%s/spool/new/%s", state_folder, id);
+    return !text_read_file(buf_text(&path), MOST_ANSWER_BYTES, &bytes, &length, &ignored) && length == strlen(text) && !memcmp(bytes, text, length);
+}
+
 int spool_submit(const char *state_folder, const char *id, const char *text, struct err *err) {
     __attribute__((cleanup(close_fd))) int tmp_fd = -1;
     __attribute__((cleanup(close_fd))) int new_fd = -1;
@@ -59,14 +71,14 @@ int spool_submit(const char *state_folder, const char *id, const char *text, str
     if (moved && !fsync(new_fd)) return 0;
     int errno_value = errno;
     if (!moved) (void)unlinkat(tmp_fd, name, 0);
-    if (written && !moved && errno_value == EEXIST)
+    if (written && !moved && errno_value == EEXIST) {
+        if (is_same(state_folder, id, text)) return 0;
         return err_set(err, ERR_REFUSED, "a request \"%s\" is waiting already; choose another --id", id);
+    }
     return err_set_errno(err, errno_value, "the request cannot be put into \"%s/spool/new\"", state_folder);
 }
 
 /* ---- waiting for the answer ---- */
-
-static void free_text(char **text) { free(*text); }
 
 static bool is_waiting(int new_fd, const char *id) {
     struct stat found;

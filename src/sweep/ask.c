@@ -34,21 +34,8 @@ static int run_check(struct job *job, struct store *store, struct err *err) {
     const struct store_driver *driver = store_driver(store);
     if (compare_clocks(site, store, err)) return -1;
     if (driver->know && sweep->tenants) driver->know(store, sweep->tenants);
-    for (size_t i = 0; i < site->n_settling; i++) {
-        struct settling *settling = &site->settling[i];
-        if (driver->settle(store, settling->batch->transaction, settling->batch->server, &settling->result, err)) return -1;
-    }
+    if (settle_all(store, site->settling, site->n_settling, err)) return -1;
     return driver->check(store, &site->faults, sweep->bad, err);
-}
-
-void enter_settled(struct sweep *sweep, const struct settling *settling) {
-    const struct unsettled *batch = settling->batch;
-    bool resolved = settling->result != SETTLED_UNRESOLVED;
-    const struct entry entry = {.event = ENTRY_OUTCOME, .sweep = batch->sweep, .batch = batch->batch,
-                                .outcome = resolved ? "settled" : "unresolved",
-                                .result = !resolved ? NULL : settling->result == SETTLED_COMMITTED ? "committed" : "rolled-back"};
-    journal_append(sweep->engine->journal, &entry, NULL);
-    engine_forget(sweep->engine, batch->seq);
 }
 
 /* Targets that the catalog refuses are not swept; each fault is logged with its place. */
@@ -78,16 +65,14 @@ static void on_checked(struct job *job) {
         return;
     }
     struct engine *engine = site->sweep->engine;
-    for (size_t i = 0; i < site->n_settling; i++) enter_settled(site->sweep, &site->settling[i]);
+    for (size_t i = 0; i < site->n_settling; i++) settle_enter(site->sweep->engine, &site->settling[i]);
     report_faults(site);
     throttle_begin(engine->throttles[engine_store_index(engine, site->conf)], on_measured, site);
 }
 
 void site_check(struct site *site) {
     site->faults = (struct faults){.arena = site->arena};
-    for (const struct unsettled *batch = site->sweep->engine->unsettled; batch; batch = batch->next)
-        if (text_equal(batch->store, site->conf->name))
-            *ARENA_APPEND(site->arena, site->settling, site->n_settling) = (struct settling){.batch = batch};
+    site->settling = settle_list(site->sweep->engine, site->conf, site->arena, &site->n_settling);
     site_ask(site, run_check, on_checked);
 }
 

@@ -4,6 +4,7 @@
 #include "base/time.h"
 #include "sweep/keeper.h"
 #include "sweep/requests.h"
+#include "sweep/settle.h"
 #include "sweep/status.h"
 #include "sweep/sweep.h"
 
@@ -125,7 +126,7 @@ static bool is_busy(void *context, const struct hold *hold, struct buf *why) {
         return daemon->sweep != NULL;
     }
     if (daemon->engine.unsettled) {
-        buf_printf(why, "what became of a batch in store \"%s\" is not known, and the store is asked at the next sweep", daemon->engine.unsettled->store);
+        buf_printf(why, "what became of a batch in store \"%s\" is not known, and the store is asked", daemon->engine.unsettled->store);
         return true;
     }
     if (keeper_is_busy(daemon->engine.keeper)) {
@@ -193,8 +194,7 @@ static void tick_again(struct daemon *daemon, int64_t now_us, int64_t next_us) {
 }
 
 /* Begins what is to begin now; else says when the next sweep will be. A pause or a hold that is being journaled goes first. */
-static void consider(struct daemon *daemon) {
-    if (daemon->sweep || daemon->finished || daemon->stopping) return;
+static void consider_sweep(struct daemon *daemon) {
     int64_t now_us = time_now_us(), next_us = next_sweep_us(daemon, now_us);
     daemon->status.next_sweep_us = next_us;
     tick_again(daemon, now_us, next_us);
@@ -216,6 +216,18 @@ static void consider(struct daemon *daemon) {
     } else if (next_us <= now_us) {
         begin_sweep(daemon, daemon->retry_us && daemon->retry_us <= now_us ? "retry" : "timer");
     }
+}
+
+static void consider(struct daemon *daemon) {
+    if (daemon->sweep || daemon->finished || daemon->stopping) return;
+    if (!settle_is_under_way(&daemon->engine)) consider_sweep(daemon);
+    if (!daemon->sweep && !daemon->once) settle_ask(&daemon->engine);
+}
+
+/* Not inside the call: the engine may be stopping. */
+static void on_settle_over(void *context) {
+    struct daemon *daemon = context;
+    ev_feed_event(daemon->engine.loop, &daemon->tick, EV_TIMER);
 }
 
 static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events) {
@@ -533,6 +545,8 @@ static int start(struct daemon *daemon, struct err *err) {
     daemon->requests = requests_new(&daemon->engine, &owner);
     daemon->engine.tenants_read = on_tenants_read;
     daemon->engine.tenants_context = daemon;
+    daemon->engine.settle_over = on_settle_over;
+    daemon->engine.settle_context = daemon;
     if (open_journal(daemon, err)) {
         requests_free(daemon->requests);
         return -1;

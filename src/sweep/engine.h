@@ -46,6 +46,10 @@ struct engine {
     unsigned char pseudonym_key[32], evidence_key[32]; /* this calendar month's; renewed between sweeps only */
     struct tenant_names tenant_names; /* read with the tenants, before a sweep enters any */
     struct unsettled *unsettled;
+    size_t settling;         /* stores that are asked for them just now, outside a sweep; see settle.h */
+    int64_t settle_asked_us; /* monotonic; 0: never */
+    void (*settle_over)(void *context); /* NULL: nobody waits */
+    void *settle_context;
     struct keeper *keeper;
     struct survey survey;       /* what surveys found that still stands */
     size_t *limits; /* records a batch, by target.number, as the last batches told; 0: not known */

@@ -258,7 +258,7 @@ static void on_settled(struct job *job) {
         lane->outcome = (struct outcome){.records = lane->batch->records, .dependents = lane->batch->dependents};
         note_committed(lane);
     }
-    enter_settled(lane->sweep, &settling);
+    settle_enter(lane->sweep->engine, &settling);
     lane->unknown = NULL;
     end_pass_and_go_on(lane); /* the connection, and with it the pass, was lost */
 }

@@ -119,6 +119,13 @@ static void approvals_stand(struct requests *requests) {
     }
 }
 
+/* Its entry stands before whatever is entered now, but it has not taken effect yet. */
+static bool resume_is_on_its_way(const struct requests *requests) {
+    for (const struct asked *asked = requests->asked; asked; asked = asked->next)
+        if (!asked->on_disk && !asked->code && asked->request.kind == REQUEST_RESUME) return true;
+    return false;
+}
+
 void requests_stand(struct requests *requests) {
     approvals_stand(requests);
     refresh(requests);
@@ -131,7 +138,7 @@ void requests_stand(struct requests *requests) {
         journal_append(requests->engine->journal, &entry, NULL);
     }
     const struct pause *pause = ledger_pause(requests->ledger);
-    if (!pause) return;
+    if (!pause || resume_is_on_its_way(requests)) return;
     const struct entry entry = {.event = ENTRY_PAUSE, .outcome = "stands", .id = pause->id, .author = pause->author, .ground = pause->ground,
                                 .placed_us = pause->since_us, .request = pause->request};
     journal_append(requests->engine->journal, &entry, NULL);

@@ -4,6 +4,7 @@
 #ifndef LAPSED_SWEEP_SWEEP_INTERNAL_H
 #define LAPSED_SWEEP_SWEEP_INTERNAL_H
 
+#include "sweep/settle.h"
 #include "sweep/sweep.h"
 
 #include <stddef.h>
@@ -22,11 +23,6 @@ enum stage {
     STAGE_VERIFY,
     STAGE_SURVEY, /* what do the catalogs show, and what can no rule decide? */
     STAGE_END,
-};
-
-struct settling {
-    const struct unsettled *batch;
-    enum settled result;
 };
 
 /* A tenant that is no longer due under an order. */
@@ -207,7 +203,6 @@ void site_check(struct site *site);
 void site_count(struct site *site);
 void site_gate(struct site *site, const struct order **orders, size_t n_orders);
 void site_verify(struct site *site);
-void enter_settled(struct sweep *sweep, const struct settling *settling); /* its outcome; the engine forgets the batch */
 
 /* report.c */
 void report_finding(struct sweep *sweep, struct finding finding);

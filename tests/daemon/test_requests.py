@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from world import RULE_EVENTS
+from world import RULE_EVENTS, idle
 
 NOW = 'sweep = { every = "1 day"; load = "full"; }; holds = { cooling_off = "2 days"; };\n'
 
@@ -60,6 +60,42 @@ def test_a_pause_that_waits_is_read_before_the_first_sweep(world):
     assert (left(world, 1), left(world, 2)) == (5, 5)
     assert daemon.stop() == 0
     world.verify()
+
+
+def test_a_hold_is_acknowledged_under_a_pause_though_a_batch_was_unsettled(world):
+    """The daemon was killed between an intent and its outcome; while it is paused there is no sweep that would ask."""
+    world.simple(rows=40, due=30, settings=idle(more="batch = { rows = 10; };\n"))
+    step, open_ones = 0, set()
+    while not open_ones:
+        step += 1
+        assert step < 12
+        world.once(wrapper=["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", f"inject=fdatasync:signal=KILL:when={step}"])
+        batches = {event: {(entry["sweep"], entry["batch"]) for entry in world.journal.entries(event)} for event in ("intent", "outcome")}
+        open_ones = batches["intent"] - batches["outcome"]
+    put(world, "pause-1", {"v": 1, "request": "pause", "ground": "test"})
+    daemon = world.start()
+    daemon.wait_for("pause", outcome="placed")
+    asked(world.lapsectl("hold", "--tenant", "1", "--ground", "litigation"), "stands on tenant 1")
+    # The question was on its way when the hold was acknowledged at the latest.
+    daemon.stop()
+    assert {(entry["sweep"], entry["batch"]) for entry in world.journal.entries("outcome")} >= open_ones
+    assert not world.journal.entries("sweep-begin")[-1]["sweep"] > max(sweep for sweep, _ in open_ones)
+
+
+def test_a_pause_that_ended_does_not_come_back(world):
+    """Its end waits for the daemon: it is read at the start, when what stands is said again, too."""
+    first_start(world).stop()
+    put(world, "z-resume", {"v": 1, "request": "resume"})
+    for _ in range(3):
+        daemon = world.start()
+        daemon.wait_for("resume")
+        daemon.wait_for("sweep-end")
+        assert daemon.stop() == 0
+    status = world.start()
+    assert "paused" not in world.lapsectl("status").stdout
+    status.stop()
+    last = [entry["event"] for entry in world.journal.entries() if entry["event"] in ("pause", "resume")]
+    assert last[-1] == "resume"
 
 
 def test_a_pause_outlives_a_restart(world):

@@ -10,6 +10,7 @@ wrong destructions are planted, to see them caught."""
 import argparse
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -327,8 +328,11 @@ def soak(run, duration):
     more = run.plant_in_log(again)
     escaped += missed(more, again.judge().faults)
     report(run, judge, faults, proofs)
-    for text in (faults + escaped)[:SHOWN]:
-        print(f"  {text}")
+    kinds = {}
+    for text in faults + escaped:
+        kinds.setdefault(re.sub(r"[0-9]+", "N", text), []).append(text)
+    for texts in sorted(kinds.values(), key=len, reverse=True)[:SHOWN]:
+        print(f"  {texts[0]}" + (f"   (and {len(texts) - 1} more like it)" if len(texts) > 1 else ""))
     checks = judge.checks + proofs + len(planted) + len(more)
     print(f"planted wrongs: {len(planted) + len(more)}, caught: {len(planted) + len(more) - len(escaped)}")
     print(f"{checks - len(faults) - len(escaped)} passed, {len(faults) + len(escaped)} failed")

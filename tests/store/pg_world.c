@@ -23,7 +23,7 @@ void run_sql(const char *sql) {
 void fresh_schema(const char *sql) {
     admin = PQconnectdb(environment("LAPSED_TEST_POSTGRESQL_ADMIN"));
     ck_assert_msg(PQstatus(admin) == CONNECTION_OK, "%s", PQerrorMessage(admin));
-    run_sql("SET client_min_messages = error; DROP SCHEMA IF EXISTS catalog_test CASCADE; CREATE SCHEMA catalog_test;"
+    run_sql("SET client_min_messages = error; DROP SCHEMA IF EXISTS acts, catalog_test CASCADE; CREATE SCHEMA catalog_test;"
             "SET search_path = catalog_test");
     run_sql(sql);
 }

@@ -67,6 +67,34 @@ START_TEST(what_is_submitted_is_read_with_its_owner) {
 }
 END_TEST
 
+START_TEST(what_came_first_is_listed_first) {
+    static const char *const sent[] = {"resume-9", "pause-1", "hold-5"};
+    setup();
+    const char *const *names;
+    size_t count;
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(spool_submit(folder, sent[i], "{}", &err), 0);
+        /* The kernel's clock for files goes in steps. */
+        struct stat first, now;
+        ck_assert_int_eq(stat(path_of("new", sent[i]), &first), 0);
+        do {
+            put("later", "{}", 2);
+            ck_assert_int_eq(stat(path_of("new", "later"), &now), 0);
+        } while (now.st_ctim.tv_sec == first.st_ctim.tv_sec && now.st_ctim.tv_nsec == first.st_ctim.tv_nsec);
+    }
+    ck_assert_int_eq(spool_list(spool, arena, 2, &names, &count, &err), 0);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(names[0], sent[0]);
+    ck_assert_str_eq(names[1], sent[1]);
+    ck_assert_int_eq(spool_list(spool, arena, 10, &names, &count, &err), 0);
+    ck_assert_uint_eq(count, 4);
+    ck_assert_str_eq(names[2], sent[2]);
+    ck_assert_int_eq(spool_submit(folder, "pause-1", "{}", &err), 0); /* the same again waits for the same answer */
+    ck_assert_int_eq(spool_submit(folder, "pause-1", "{ }", &err), -1);
+    teardown();
+}
+END_TEST
+
 START_TEST(an_arrival_is_seen) {
     setup();
     struct pollfd events = {.fd = spool_watch(spool), .events = POLLIN};
@@ -193,5 +221,5 @@ START_TEST(without_a_spool_it_says_so) {
 }
 END_TEST
 
-UNIT_MAIN("spool", what_is_submitted_is_read_with_its_owner, an_arrival_is_seen, folders_keep_strangers_out, folders_that_were_there_before_are_no_way_in, the_owner_is_who_the_kernel_says,
+UNIT_MAIN("spool", what_is_submitted_is_read_with_its_owner, what_came_first_is_listed_first, an_arrival_is_seen, folders_keep_strangers_out, folders_that_were_there_before_are_no_way_in, the_owner_is_who_the_kernel_says,
           what_only_looks_like_a_request_is_not_read, who_asked_gets_the_answer, old_answers_go, without_a_spool_it_says_so)

@@ -1,5 +1,6 @@
 /* The sweep against the scripted store: what is destroyed, in which sequence, and what faults may not do. */
 #include "stage.h"
+#include "sweep/settle.h"
 
 #include "sweep/clock.h"
 
@@ -179,6 +180,33 @@ static void lose_the_answer(bool applied, bool question_fails, const char *resul
     ck_assert_int_eq(journal_has("\"event\":\"intent\""), applied ? 1 : 2);
     close_all();
 }
+
+static bool nothing_is_unsettled(void) { return !engine.unsettled && !settle_is_under_way(&engine); }
+
+/* Who waits for a hold, or has paused everything, is not kept waiting until the next sweep. */
+START_TEST(what_is_unsettled_is_asked_between_sweeps) {
+    open_all(HEAD LOGS " );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    scripted_fail("main", SCRIPTED_COMMIT, 1, ERR_UNKNOWN, true);
+    scripted_fail("main", SCRIPTED_SETTLE, 1, ERR_REFUSED, false);
+    sweep_once();
+    ck_assert(engine.unsettled && !settle_is_under_way(&engine));
+    scripted_fail("main", SCRIPTED_SETTLE, 1, ERR_REFUSED, false);
+    settle_ask(&engine);
+    ck_assert(settle_is_under_way(&engine));
+    while (settle_is_under_way(&engine)) ev_run(engine.loop, EVRUN_ONCE);
+    ck_assert_ptr_nonnull(engine.unsettled); /* the store does not say */
+    settle_ask(&engine);
+    ck_assert(!settle_is_under_way(&engine)); /* it was asked a moment ago */
+    engine.settle_asked_us = 0;
+    settle_ask(&engine);
+    run_until(nothing_is_unsettled);
+    sweep_once(); /* what nobody waits for is on disk with the next entries */
+    ck_assert_int_eq(journal_has("\"outcome\":\"settled\",\"result\":\"committed\""), 1);
+    close_all();
+}
+END_TEST
 
 START_TEST(a_lost_answer_is_settled_by_asking) {
     lose_the_answer(true, false, "committed");
@@ -458,7 +486,7 @@ UNIT_MAIN("sweep", a_hold_that_is_there_before_keeps_its_tenant, a_hold_rolls_th
           what_is_due_goes_and_nothing_else, the_intent_is_on_disk_before_the_commit,
           an_intent_that_cannot_be_written_destroys_nothing, a_tenant_that_resumes_in_mid_purge_keeps_what_is_left,
           one_failing_target_does_not_stop_the_others,
-          one_target_that_cannot_be_counted_costs_itself_alone, one_target_that_takes_too_long_to_count_costs_itself_alone, own_records_wait_for_a_target_that_cannot_be_asked, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking,
+          one_target_that_cannot_be_counted_costs_itself_alone, one_target_that_takes_too_long_to_count_costs_itself_alone, own_records_wait_for_a_target_that_cannot_be_asked, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking, what_is_unsettled_is_asked_between_sweeps,
           a_lost_commit_is_done_again, a_lost_answer_outlives_its_sweep, own_records_go_last, own_records_wait_for_whatever_is_left,
           own_records_wait_for_a_store_that_is_down, a_clock_in_doubt_destroys_nothing, a_plan_of_the_future_is_not_carried_out, an_empty_list_of_tenants_destroys_nothing,
           ending_early_finishes_the_batch_in_flight_and_no_other)
