@@ -42,7 +42,24 @@ static void add_dependents(struct buf *to, const struct target *target) {
     }
 }
 
-static void add_target(struct buf *to, const struct target *target) {
+/* Whether records of the one may be the other's: where that one's at_least falls, more of them may go. */
+static bool may_share_records(const struct target *a, const struct target *b) {
+    if (a->store != b->store || a->kind != b->kind) return false;
+    return a->kind == TARGET_KEYS || (a->kind == TARGET_TABLE ? schedule_same_table(a->name, b->name) : !strcmp(a->name, b->name));
+}
+
+static void add_floors(struct buf *to, const struct schedule *schedule, const struct target *target) {
+    for (size_t i = 0; i < schedule->n_targets; i++) {
+        const struct target *other = schedule->targets[i];
+        if (other->rule == target->rule || !other->rule->at_least.count || !may_share_records(other, target)) continue;
+        add(to, "floor", other->name);
+        add(to, "since", other->since);
+        add(to, "at_least", period_format(other->rule->at_least).text);
+    }
+}
+
+static void add_target(struct buf *to, const struct schedule *schedule, const struct target *target) {
+    add_floors(to, schedule, target);
     add(to, "store", target->store->name);
     add(to, "url", target->store->url);
     add(to, schedule_target_word(target->kind), target->name);
@@ -94,7 +111,7 @@ static void add_reach(struct buf *to, const struct schedule *schedule, const str
     add(to, "per_tenant", rule->per_tenant ? rule->per_tenant->column : NULL);
     if (schedule->has_tenants && asks_tenants(rule)) add_tenants(to, &schedule->tenants);
     add_number(to, "targets", (int64_t)rule->n_targets);
-    for (size_t i = 0; i < rule->n_targets; i++) add_target(to, &rule->targets[i]);
+    for (size_t i = 0; i < rule->n_targets; i++) add_target(to, schedule, &rule->targets[i]);
 }
 
 static void add_period(struct buf *to, const char *name, struct period period) {

@@ -201,6 +201,16 @@ START_TEST(what_a_rule_reaches_is_in_its_digest) {
 }
 END_TEST
 
+/* What another rule keeps of the same records at least is not this one's to destroy: until that falls. */
+START_TEST(what_another_rule_keeps_at_least_is_in_the_digest) {
+#define AND_MORE(at_least, table) "keep = \"12 months\"; basis = \"b\"; targets = ( { table = \"logs\"; tenant = \"t\"; since = \"at\"; } ); }, { data = \"Tax\"; keep = \"20 years\"; " at_least " basis = \"b\"; targets = ( { table = \"" table "\"; tenant = \"t\"; since = \"at\"; } );"
+    compare(logs, AND_MORE("", "logs"), true, true);
+    compare(logs, AND_MORE("at_least = \"10 years\";", "others"), true, true);
+    compare(logs, AND_MORE("at_least = \"10 years\";", "logs"), false, false);
+    compare(AND_MORE("at_least = \"10 years\";", "public.logs"), AND_MORE("at_least = \"8 years\";", "logs"), false, false);
+}
+END_TEST
+
 START_TEST(a_changed_rule_waits_anew) {
     int64_t now_us = at("2026-11-23");
     struct bench bench = bench_that_ran("", now_us);
@@ -274,5 +284,5 @@ END_TEST
 
 UNIT_MAIN("brake", the_first_run_waits_for_an_approval, a_tenants_approval_is_for_that_tenant, more_than_the_last_runs_explain_waits,
           a_backlog_is_no_measure_of_a_night, a_larger_share_waits, what_cannot_be_counted_waits, zero_means_stop,
-          without_the_first_brake_a_rule_runs_at_once, what_a_rule_reaches_is_in_its_digest, a_changed_rule_waits_anew,
+          without_the_first_brake_a_rule_runs_at_once, what_a_rule_reaches_is_in_its_digest, what_another_rule_keeps_at_least_is_in_the_digest, a_changed_rule_waits_anew,
           a_list_that_shrank_stops_everything, the_state_outlives_the_daemon)
