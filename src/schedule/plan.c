@@ -601,9 +601,17 @@ struct plan *plan_make_rule(struct arena *arena, const struct schedule *schedule
 const struct order *plan_narrow(struct arena *arena, const struct order *order, const char *tenant) {
     int64_t cutoff_us = order->due.kind == SCOPE_WHOLE ? TIME_NEVER : scope_cutoff(&order->due, tenant);
     if (cutoff_us == TIME_NEVER) return NULL;
-    struct scope_tenant *only = ARENA_NEW(arena, struct scope_tenant);
-    *only = (struct scope_tenant){.id = arena_strdup(arena, tenant), .cutoff_us = cutoff_us, .end_us = scope_end(&order->due, tenant)};
+    struct scope_tenant *tenants = NULL;
+    size_t count = 0;
+    for (size_t i = 0; order->due.kind == SCOPE_REST && i < order->due.n_tenants; i++) {
+        const char *id = order->due.tenants[i].id;
+        if (order->due.tenants[i].cutoff_us < order->due.cutoff_us && strcmp(id, tenant) != 0)
+            *ARENA_APPEND(arena, tenants, count) = (struct scope_tenant){.id = id, .cutoff_us = TIME_NEVER, .end_us = TIME_FOREVER};
+    }
+    *ARENA_APPEND(arena, tenants, count) =
+        (struct scope_tenant){.id = arena_strdup(arena, tenant), .cutoff_us = cutoff_us, .end_us = scope_end(&order->due, tenant)};
+    qsort(tenants, count, sizeof *tenants, by_id);
     struct order *narrowed = ARENA_NEW(arena, struct order);
-    *narrowed = order_for(order, only, 1);
+    *narrowed = order_for(order, tenants, count);
     return narrowed;
 }

@@ -51,7 +51,8 @@ struct plan *plan_make_rule(struct arena *arena, const struct schedule *schedule
                             const struct history *history, const char *const *own_tables, size_t n_own_tables,
                             const struct holds *holds, const struct rule *rule, int64_t now_us);
 
-/* The order for this tenant alone; NULL: it has nothing under it. */
+/* The order for this tenant alone; NULL: it has nothing under it. Whoever is protected stays named, with nothing due: an id may be spelled in
+ * two ways, and a key be read as one's or the other's. */
 const struct order *plan_narrow(struct arena *arena, const struct order *order, const char *tenant);
 
 /* True if some of the rule's records go by an end of their tenant: those of a tenant that nobody knows never do. */

@@ -1,5 +1,7 @@
 #include "store/spelling.h"
 
+#include "base/time.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +68,7 @@ static bool spread(struct arena *arena, const struct scope *scope, bool asks, sp
     size_t count = 0;
     for (size_t i = 0; i < scope->n_tenants; i++) {
         const struct scope_tenant *tenant = &scope->tenants[i];
-        bool protects = asks || (scope->kind == SCOPE_REST && tenant->cutoff_us < scope->cutoff_us);
+        bool protects = asks || tenant->cutoff_us == TIME_NEVER || (scope->kind == SCOPE_REST && tenant->cutoff_us < scope->cutoff_us);
         const char *id = protects ? of(column, arena, tenant->id) : NULL;
         if (!id || !strcmp(id, tenant->id)) continue;
         struct scope_tenant *added = ARENA_APPEND(arena, tenants, count);

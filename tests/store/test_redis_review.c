@@ -51,6 +51,28 @@ START_TEST(the_plan_holds_every_pattern_to_the_floors_of_its_store) {
 }
 END_TEST
 
+/* By "lapsectl approve --tenant a", while a former tenant "a:b" is held. */
+START_TEST(what_could_be_a_held_tenants_does_not_go_with_anothers_approval) {
+    (void)world_target("session:{tenant}:*", "field:seen", UNIT_SECONDS);
+    ck_assert_ptr_null(world_open(NULL, "a"));
+    admin("HSET session:a:x seen %lld", NOON_MS / 1000 - 3);
+    admin("HSET session:a:b:c seen %lld", NOON_MS / 1000 - 3);
+    struct hold hold = {.id = "h", .scope = HOLD_TENANT, .tenant = "a:b", .released_us = TIME_FOREVER};
+    struct holds holds = {.items = &hold, .count = 1};
+    struct history *history;
+    ck_assert_int_eq(history_load("/nonexistent", &history, &world.err), 0);
+    world.rules[0].keep = (struct keep[]){{.kind = KEEP_AGE, .period = {1, PERIOD_DAYS}}};
+    world.rules[0].n_keep = 1;
+    const struct plan *plan = plan_make(world.arena, &world.schedule, world.tenants, history, NULL, 0, &holds, NOON_US + 24 * HOUR_US);
+    ck_assert_uint_eq(plan->n_orders, 1);
+    const struct order *narrowed = plan_narrow(world.arena, &plan->orders[0], "a");
+    ck_assert_int_eq(world_run(narrowed, 10), 1);
+    ck_assert_int_eq(admin("EXISTS session:a:x"), 0);
+    ck_assert_int_eq(admin("EXISTS session:a:b:c"), 1);
+    history_free(history);
+}
+END_TEST
+
 START_TEST(the_tenants_own_records_do_not_wait_for_what_another_rule_keeps) {
     struct target *all = world_target("caas:{tenant}:*", NULL, UNIT_NONE);
     struct target *bills = world_target("caas:{tenant}:bill:*", "field:issued", UNIT_SECONDS);
@@ -149,7 +171,8 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = {a_wider_pattern_does_not_take_what_another_rule_keeps, the_plan_holds_every_pattern_to_the_floors_of_its_store,
-                                  the_tenants_own_records_do_not_wait_for_what_another_rule_keeps, a_floor_is_read_in_its_own_unit,
+                                  what_could_be_a_held_tenants_does_not_go_with_anothers_approval,
+          the_tenants_own_records_do_not_wait_for_what_another_rule_keeps, a_floor_is_read_in_its_own_unit,
                                   a_score_of_two_units_lets_nothing_go, a_time_beyond_all_times_is_not_the_past, a_field_of_zero_is_not_set, keys_are_bytes,
                                   a_hundred_thousand_keys_of_one_tenant_go_in_batches};
     return redis_suite("redis_review", tests, sizeof tests / sizeof *tests);
