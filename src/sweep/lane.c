@@ -260,6 +260,7 @@ static void on_settled(struct job *job) {
     }
     settle_enter(lane->sweep->engine, &settling);
     lane->unknown = NULL;
+    lane->claimed = 0;
     end_pass_and_go_on(lane); /* the connection, and with it the pass, was lost */
 }
 
@@ -269,6 +270,7 @@ static void on_finished(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
     int64_t took_us = time_monotonic_us() - lane->began_us;
     lane->committing = false;
+    if (!job->failed || job->err.code != ERR_UNKNOWN) lane->claimed = 0;
     if (!job->failed) {
         enter_outcome(lane, "committed", NULL);
         note_committed(lane);
@@ -290,6 +292,7 @@ static void on_finished(struct job *job) {
 
 static void on_rolled_back(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
+    lane->claimed = 0;
     /* A rollback that could not be sent happens by itself when the connection goes. */
     if (lane->prepare_again) prepare(lane);
     else end_pass(lane);
@@ -350,6 +353,7 @@ static void enter_intent(struct lane *lane) {
         roll_back(lane, false);
         return;
     }
+    lane->claimed = lane->batch->records;
     struct sweep *sweep = lane->sweep;
     const struct batch *batch = lane->batch;
     const struct order *order = batch->order;

@@ -140,10 +140,21 @@ bool leave_is_free(const struct sweep *sweep, const struct rule *rule) {
     return !sweep->leaves || sweep->leaves[rule->number].brake == BRAKE_NONE;
 }
 
+/* What the lanes are about to commit. */
+static int64_t under_way(const struct sweep *sweep, const struct rule *rule) {
+    int64_t records = 0;
+    for (size_t i = 0; i < sweep->schedule->n_stores; i++)
+        for (size_t l = 0; l < sweep->sites[i].n_lanes; l++) {
+            const struct lane *lane = &sweep->sites[i].lanes[l];
+            if (lane->claimed && lane->batch->order->target->rule == rule) records += lane->claimed;
+        }
+    return records;
+}
+
 bool leave_is_exceeded(struct sweep *sweep, const struct rule *rule, int64_t records) {
     if (!sweep->leaves) return false;
     const struct rule_report *done = &sweep->rules[rule->number];
-    if (done->purged + done->anonymized + records <= sweep->leaves[rule->number].most) return false;
+    if (done->purged + done->anonymized + under_way(sweep, rule) + records <= sweep->leaves[rule->number].most) return false;
     log_error("\"%s\": more records turned up than were due when the sweep began; the rest waits for the next sweep, which counts them", rule->data);
     report_finding(sweep, (struct finding){.code = "more-than-counted", .rule = rule->data, .count = 1,
                                            .text = "more records turned up than were due when the sweep began; the rest waits for the next sweep, which counts them"});

@@ -121,6 +121,7 @@ struct lane {
     bool commit;
     bool committing; /* finish was told to commit, and is not back */
     struct outcome outcome;
+    int64_t claimed; /* the batch's records, from its intent until it is known what became of them */
     int64_t batch_number;
     int64_t began_us, worked_us; /* monotonic; how long the store worked on it, without waiting for a disk */
     const struct unsettled *unknown; /* this batch, while its store is asked what became of it; the engine's */
