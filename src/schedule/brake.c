@@ -128,18 +128,25 @@ static const char *why_text(struct arena *arena, enum brake brake, const struct 
     return due;
 }
 
+/* One that was given by a clock that was ahead lets go what is due now, and not what that clock called due. */
+static struct approval as_of_now(const struct approval *approval, int64_t now_us) {
+    struct approval capped = *approval;
+    if (capped.at_us > now_us) capped.at_us = now_us;
+    return capped;
+}
+
 /* The latest word on the whole rule, and those on single tenants that reach further. */
-static void take_approvals(struct leave *leave, struct arena *arena, const struct approvals *approvals) {
+static void take_approvals(struct leave *leave, struct arena *arena, const struct approvals *approvals, int64_t now_us) {
     leave->as_of_us = TIME_NEVER;
     struct approval *tenants = NULL;
     for (size_t i = 0; approvals && i < approvals->count; i++) {
-        const struct approval *approval = &approvals->items[i];
-        if (!approval->tenant && !strcmp(approval->digest, leave->digest.text) && approval->at_us > leave->as_of_us) leave->as_of_us = approval->at_us;
+        const struct approval approval = as_of_now(&approvals->items[i], now_us);
+        if (!approval.tenant && !strcmp(approval.digest, leave->digest.text) && approval.at_us > leave->as_of_us) leave->as_of_us = approval.at_us;
     }
     for (size_t i = 0; approvals && i < approvals->count; i++) {
-        const struct approval *approval = &approvals->items[i];
-        if (approval->tenant && !strcmp(approval->digest, leave->digest.text) && approval->at_us > leave->as_of_us)
-            *ARENA_APPEND(arena, tenants, leave->n_tenants) = *approval;
+        const struct approval approval = as_of_now(&approvals->items[i], now_us);
+        if (approval.tenant && !strcmp(approval.digest, leave->digest.text) && approval.at_us > leave->as_of_us)
+            *ARENA_APPEND(arena, tenants, leave->n_tenants) = approval;
     }
     leave->tenants = tenants;
 }
@@ -154,7 +161,7 @@ struct leave brakes_judge(const struct brakes *brakes, struct arena *arena, cons
     int64_t counted = figures->records + figures->blocked;
     leave.most = figures->uncounted ? INT64_MAX : limits.records > counted ? limits.records : counted;
     if (leave.brake == BRAKE_NONE) return leave;
-    take_approvals(&leave, arena, approvals);
+    take_approvals(&leave, arena, approvals, now_us);
     if (leave.as_of_us == TIME_NEVER && (figures->records || figures->uncounted)) {
         leave.brief = brief_text(leave.brake);
         leave.text = arena_printf(arena, "\"%s\": %s; nothing is destroyed until \"lapsectl approve %.8s\"", rule->data,

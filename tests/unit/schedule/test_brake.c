@@ -211,6 +211,22 @@ START_TEST(what_another_rule_keeps_at_least_is_in_the_digest) {
 }
 END_TEST
 
+/* The clock was ahead when it was given, and was set right since. */
+START_TEST(an_approval_reaches_no_further_than_now) {
+    int64_t now_us = at("2026-11-23");
+    struct bench bench = bench_with(logs, "");
+    approve(&bench, "acme", now_us + 3651 * DAY);
+    struct leave leave = judge(&bench, (struct brake_figures){.records = 3, .tenants = 1}, now_us);
+    ck_assert_uint_eq(leave.n_tenants, 1);
+    ck_assert_int_eq(leave.tenants[0].at_us, now_us);
+    approve(&bench, NULL, now_us + 3650 * DAY);
+    leave = judge(&bench, (struct brake_figures){.records = 3, .tenants = 1}, now_us);
+    ck_assert_int_eq(leave.as_of_us, now_us);
+    ck_assert_uint_eq(leave.n_tenants, 0);
+    bench_end(&bench);
+}
+END_TEST
+
 START_TEST(a_changed_rule_waits_anew) {
     int64_t now_us = at("2026-11-23");
     struct bench bench = bench_that_ran("", now_us);
@@ -284,5 +300,5 @@ END_TEST
 
 UNIT_MAIN("brake", the_first_run_waits_for_an_approval, a_tenants_approval_is_for_that_tenant, more_than_the_last_runs_explain_waits,
           a_backlog_is_no_measure_of_a_night, a_larger_share_waits, what_cannot_be_counted_waits, zero_means_stop,
-          without_the_first_brake_a_rule_runs_at_once, what_a_rule_reaches_is_in_its_digest, what_another_rule_keeps_at_least_is_in_the_digest, a_changed_rule_waits_anew,
+          without_the_first_brake_a_rule_runs_at_once, what_a_rule_reaches_is_in_its_digest, what_another_rule_keeps_at_least_is_in_the_digest, an_approval_reaches_no_further_than_now, a_changed_rule_waits_anew,
           a_list_that_shrank_stops_everything, the_state_outlives_the_daemon)
