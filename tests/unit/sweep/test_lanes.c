@@ -165,27 +165,6 @@ START_TEST(a_veto_stops_every_lane) {
 }
 END_TEST
 
-static bool one_is_asked_for(void) { return scripted_waiting(SCRIPTED_SETTLE) == 1; }
-
-/* Its answer was lost, and the server may be at it still. */
-START_TEST(a_hold_waits_for_what_may_have_been_committed) {
-    open_logs(HEAD LOGS " );");
-    struct sweep *sweep = begin_divided(SCRIPTED_COMMIT, two_commit);
-    scripted_fail("main", SCRIPTED_COMMIT, 1, ERR_UNKNOWN, true);
-    scripted_block(SCRIPTED_SETTLE);
-    engine.holds = &the_holds;
-    engine.holds_version++;
-    scripted_release(SCRIPTED_COMMIT);
-    run_until(one_is_asked_for);
-    ck_assert(sweep_is_committing(sweep, &a_hold));
-    scripted_release(SCRIPTED_SETTLE);
-    while (sweep_is_committing(sweep, &a_hold)) ev_run(engine.loop, EVRUN_ONCE);
-    ck_assert_int_eq(journal_has("\"outcome\":\"unknown\""), 1);
-    finish(sweep);
-    close_all();
-}
-END_TEST
-
 static bool two_commit_or_one_gives_up(void) { return two_commit() || scripted_calls(SCRIPTED_ROLLBACK); }
 
 /* What one lane is about to commit counts for the others. */
@@ -260,6 +239,6 @@ END_TEST
 
 UNIT_MAIN("lanes", a_long_pass_is_divided_and_each_record_goes_once, a_short_pass_is_not_divided, a_gentle_sweep_has_one_lane,
           own_records_go_by_one_lane, ending_early_finishes_every_batch_in_flight, a_hold_reaches_every_lane, a_hold_waits_for_every_lane,
-          a_hold_waits_for_what_may_have_been_committed, lanes_together_destroy_no_more_than_was_counted,
+          lanes_together_destroy_no_more_than_was_counted,
           a_veto_stops_every_lane, a_lost_answer_in_one_lane_is_settled, a_lost_commit_in_one_lane_is_done_again,
           a_batch_that_gives_way_to_another_is_done_again, limits_are_remembered)
