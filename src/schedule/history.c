@@ -88,6 +88,11 @@ static const char *text_of(struct arena *arena, const struct keep *keep) {
     return arena_strdup(arena, period_format(keep->period).text);
 }
 
+/* The last one's where it is the same: they stand sorted. */
+static const char *kept(struct history *history, const char *last, const char *text) {
+    return last && !strcmp(last, text) ? last : arena_strdup(history->arena, text);
+}
+
 static int read_item(struct history *history, json_t *item) {
     const char *rule, *slot, *anchor, *tenant, *period, *last;
     int64_t last_us;
@@ -97,25 +102,39 @@ static int read_item(struct history *history, json_t *item) {
         return -1;
     bool known_slot = !strcmp(slot, "keep") || !strcmp(slot, "anonymize");
     if (!known_slot || !time_parse(last, &last_us) || (strcmp(period, "forever") != 0 && !period_of(period, &parsed))) return -1;
+    const struct in_force before = history->count ? history->items[history->count - 1] : (struct in_force){0};
     *ARENA_APPEND(history->arena, history->items, history->count) = (struct in_force){
-        .rule = arena_strdup(history->arena, rule), .slot = strcmp(slot, "keep") ? SLOT_ANONYMIZE : SLOT_KEEP,
-        .anchor = arena_strdup(history->arena, anchor), .tenant = arena_strdup(history->arena, tenant),
-        .period = arena_strdup(history->arena, period), .last_us = last_us};
+        .rule = kept(history, before.rule, rule), .slot = strcmp(slot, "keep") ? SLOT_ANONYMIZE : SLOT_KEEP,
+        .anchor = kept(history, before.anchor, anchor), .tenant = kept(history, before.tenant, tenant),
+        .period = kept(history, before.period, period), .last_us = last_us};
     return 0;
 }
 
+static bool take(const char **at, const char *text) {
+    *at += strspn(*at, " \t\r\n");
+    if (!text_starts_with(*at, text)) return false;
+    *at += strlen(text);
+    return true;
+}
+
+/* Item by item: all of it as JSON would take ten times the file's size. `bytes` ends with a NUL. */
+static bool read_items(struct history *history, const char *bytes, size_t length) {
+    const char *at = bytes;
+    if (!take(&at, "{\"v\":1,\"periods\":[")) return false;
+    for (bool more = !take(&at, "]"), first = true; more; more = !take(&at, "]"), first = false) {
+        json_error_t where;
+        if (!first && !take(&at, ",")) return false;
+        json_t *item = json_loadb(at, length - (size_t)(at - bytes), JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &where);
+        int failed = item ? read_item(history, item) : -1;
+        json_decref(item);
+        if (failed) return false;
+        at += where.position;
+    }
+    return take(&at, "}") && take(&at, "") && at == bytes + length;
+}
+
 static int parse(struct history *history, const char *path, const char *bytes, size_t length, struct err *err) {
-    json_error_t where;
-    json_t *root = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &where);
-    json_int_t version = 0;
-    json_t *items = NULL;
-    bool readable = root && !json_unpack(root, "{s:I, s:o !}", "v", &version, "periods", &items) && version == 1 && json_is_array(items);
-    size_t index;
-    json_t *item;
-    if (readable)
-        json_array_foreach(items, index, item) readable = readable && !read_item(history, item);
-    json_decref(root);
-    if (readable) return 0;
+    if (read_items(history, bytes, length)) return 0;
     return err_set(err, ERR_IO, "%s is damaged; nothing is destroyed without the periods that were in force: "
                    "restore it from a backup, or remove it if no period was shortened lately", path);
 }

@@ -306,34 +306,23 @@ int pg_script(struct pg_store *store, const char *sql, struct err *err) {
     return collect(store, true, NULL, err);
 }
 
-static int stream_rows(struct pg_store *store, pg_row *each, void *context, struct err *err) {
-    for (;;) {
-        PG_RESULT result = NULL;
-        if (next_result(store, deadline(store), true, &result, err) < 0) return -1;
-        if (!result) return 0;
-        if (!succeeded(result)) {
-            int failed = refused(store, result, err);
-            if (!store->connection) return failed;
-            /* The rest of the answer is only its end. */
-            PG_RESULT rest = NULL;
-            struct err ignored;
-            if (next_result(store, deadline(store), true, &rest, &ignored) < 0 || rest) pg_disconnect(store);
-            return failed;
-        }
-        if (PQresultStatus(result) == PGRES_SINGLE_TUPLE && each(context, result, err) < 0) {
-            pg_disconnect(store); /* the rows on their way are of no use */
-            return -1;
-        }
+int pg_stream(struct pg_store *store, const char *sql, pg_row *each, void *context, struct err *err) {
+    enum { ROWS_AT_ONCE = 1000 };
+    struct buf fetch __attribute__((cleanup(buf_free))) = {0};
+    struct buf declare __attribute__((cleanup(buf_free))) = {0};
+    buf_printf(&fetch, "FETCH %d FROM lapsed_stream", ROWS_AT_ONCE);
+    buf_printf(&declare, "DECLARE lapsed_stream NO SCROLL CURSOR FOR %s", sql);
+    assert(store->in_transaction);
+    PG_RESULT declared = NULL;
+    if (pg_script(store, "SET LOCAL cursor_tuple_fraction = 1", err) < 0 || pg_query(store, buf_text(&declare), 0, NULL, &declared, err) < 0) return -1;
+    for (int n_rows = ROWS_AT_ONCE; n_rows == ROWS_AT_ONCE;) {
+        PG_RESULT rows = NULL;
+        if (pg_query(store, buf_text(&fetch), 0, NULL, &rows, err) < 0) return -1;
+        n_rows = PQntuples(rows);
+        for (int row = 0; row < n_rows; row++)
+            if (each(context, rows, row, err) < 0) return -1;
     }
-}
-
-int pg_stream(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, pg_row *each, void *context,
-              struct err *err) {
-    if (check_connected(store, err) < 0) return -1;
-    if (!PQsendQueryParams(store->connection, sql, n_parameters, NULL, parameters, NULL, NULL, 0)) return send_failed(store, err);
-    if (!PQsetSingleRowMode(store->connection)) return err_set(err, ERR_BUG, "no single-row mode");
-    if (flush(store, deadline(store), true, err) < 0) return -1;
-    return stream_rows(store, each, context, err);
+    return pg_script(store, "CLOSE lapsed_stream", err);
 }
 
 int pg_begin_with(struct pg_store *store, const char *settings, struct err *err) {

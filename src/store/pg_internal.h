@@ -152,10 +152,10 @@ int pg_script(struct pg_store *store, const char *sql, struct err *err) MUST_CHE
 int pg_commit(struct pg_store *store, struct err *err) MUST_CHECK;
 /* The name of the table that the last refused statement's constraint belongs to (a foreign key), or "". */
 const char *pg_refused_table(const struct pg_store *store);
-/* As pg_query, row by row: `each` gets a one-row result; when it returns -1 the query is given up. */
-typedef int pg_row(void *context, const PGresult *row, struct err *err);
-int pg_stream(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, pg_row *each, void *context,
-              struct err *err) MUST_CHECK;
+/* An answer of any length, within a transaction: some rows are asked for at a time, and the deadline is for each time, not for all.
+ * When `each` returns -1 the rest is not read. */
+typedef int pg_row(void *context, const PGresult *rows, int row, struct err *err);
+int pg_stream(struct pg_store *store, const char *sql, pg_row *each, void *context, struct err *err) MUST_CHECK;
 /* Arrays as parameters: {"a","b"} with quoting; instants as ISO text with microseconds and +00. */
 void pg_add_array_item(struct buf *array, const char *text); /* NULL gives NULL; the caller writes the braces */
 /* "name" with inner quotes doubled: the one place where identifiers are quoted. Refuses (returns NULL) an empty name. */

@@ -1,4 +1,4 @@
-/* The tenants query: wrapped, never changed; streamed row by row. */
+/* The tenants query: wrapped, never changed; all of it is streamed. */
 #include "store/pg_compile.h"
 #include "store/pg_internal.h"
 
@@ -82,40 +82,49 @@ static int build(const struct shape *shape, bool some, struct arena *arena, stru
     return 0;
 }
 
-static const char *value(const PGresult *row, size_t column) {
-    return PQgetisnull(row, 0, (int)column) ? NULL : PQgetvalue(row, 0, (int)column);
+static const char *value(const PGresult *rows, int row, size_t column) {
+    return PQgetisnull(rows, row, (int)column) ? NULL : PQgetvalue(rows, row, (int)column);
 }
 
-static int read_line(void *context, const PGresult *result, struct err *err) {
+static int read_line(void *context, const PGresult *lines, int line, struct err *err) {
     const struct reading *reading = context;
     const struct tenants_conf *conf = reading->shape->conf;
-    struct tenant_row row = {.id = value(result, 0), .parent = value(result, 1)};
+    struct tenant_row row = {.id = value(lines, line, 0), .parent = value(lines, line, 1)};
     if (!row.id || !*row.id)
         return err_set(err, ERR_REFUSED, "the tenants query returned a line with an empty tenant; leave such lines out with WHERE");
     if (row.parent && !*row.parent) row.parent = NULL;
     for (size_t i = 0; i < conf->n_ends; i++) {
-        const char *end = value(result, 2 + i);
+        const char *end = value(lines, line, 2 + i);
         row.bad_ends[i] = end && !strcmp(end, "bad");
         row.ends[i] = !end || row.bad_ends[i] || !strcmp(end, "running") ? TIME_FOREVER : strtoll(end, NULL, 10);
     }
-    for (size_t i = 0; i < conf->n_period_columns; i++) row.periods[i] = value(result, 2 + conf->n_ends + i);
+    for (size_t i = 0; i < conf->n_period_columns; i++) row.periods[i] = value(lines, line, 2 + conf->n_ends + i);
     return reading->sink(reading->context, &row, err);
+}
+
+/* Those of a batch: few. */
+static int read_some(struct reading *reading, const char *sql, const char *const *ids, size_t n_ids, struct err *err) {
+    struct buf array __attribute__((cleanup(buf_free))) = {0};
+    PG_RESULT lines = NULL;
+    buf_add_char(&array, '{');
+    for (size_t i = 0; i < n_ids; i++)
+        if (pg_tenant_fits(&reading->shape->tenant, ids[i])) pg_add_array_item(&array, ids[i]);
+    buf_add_char(&array, '}');
+    const char *const parameters[] = {buf_text(&array)};
+    if (pg_query(reading->store, sql, 1, parameters, &lines, err) < 0) return -1;
+    for (int line = 0; line < PQntuples(lines); line++)
+        if (read_line(reading, lines, line, err) < 0) return -1;
+    return 0;
 }
 
 static int read_tenants(struct pg_store *store, const char *const *ids, size_t n_ids, tenant_sink *sink, void *context, struct err *err) {
     struct arena *arena __attribute__((cleanup(pg_arena_free))) = arena_new();
     struct buf sql __attribute__((cleanup(buf_free))) = {0};
-    struct buf array __attribute__((cleanup(buf_free))) = {0};
     struct shape shape;
     if (describe(store, &store->base.settings.schedule->tenants, &shape, err) < 0) return -1;
     if (build(&shape, n_ids > 0, arena, &sql, err) < 0) return -1;
-    buf_add_char(&array, '{');
-    for (size_t i = 0; i < n_ids; i++)
-        if (pg_tenant_fits(&shape.tenant, ids[i])) pg_add_array_item(&array, ids[i]);
-    buf_add_char(&array, '}');
     struct reading reading = {.store = store, .shape = &shape, .sink = sink, .context = context};
-    const char *const parameters[] = {buf_text(&array)};
-    return pg_stream(store, buf_text(&sql), n_ids ? 1 : 0, parameters, read_line, &reading, err);
+    return n_ids ? read_some(&reading, buf_text(&sql), ids, n_ids, err) : pg_stream(store, buf_text(&sql), read_line, &reading, err);
 }
 
 int pg_tenants(struct store *base, const char *const *ids, size_t n_ids, tenant_sink *sink, void *context, struct err *err) {

@@ -241,8 +241,31 @@ START_TEST(the_tenants_query_is_read_as_it_stands) {
 }
 END_TEST
 
+static int number(void *context, const struct tenant_row *row, struct err *err) {
+    (void)row;
+    (void)err;
+    ++*(size_t *)context;
+    return 0;
+}
+
+/* The deadline is for an answer, not for all of a long one: a third of a second for a thousand tenants, nine times. */
+START_TEST(a_long_list_of_tenants_has_its_time) {
+    pg_schema(logs_sql);
+    pg_sql("INSERT INTO customers SELECT n FROM generate_series(1, 9500) n");
+    struct acts acts = acts_open_with("ends = [ \"account\" ]; query = \"SELECT id AS tenant, ended_at AS account, months FROM customers"
+                                      " WHERE CASE WHEN id % 1000 = 1 THEN pg_sleep(0.3) IS NOT NULL ELSE true END\"; }; timeout = { statement = \"2 s\";",
+                                      PERIODS, false);
+    size_t count = 0;
+    struct err err;
+    ck_assert_msg(pg_driver.tenants(acts.store, NULL, 0, number, &count, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(count, 9500);
+    acts_close(&acts);
+}
+END_TEST
+
 UNIT_MAIN("PostgreSQL: purge", large_and_small_tenants_take_turns, without_an_index_the_same_records_go,
           without_tenants_the_index_on_since_is_followed, a_locked_record_does_not_hold_the_others_up, composite_keys_ctid_and_nasty_names,
           partitions_are_swept_one_by_one, ids_of_another_type_match_nothing,
           tenants_that_are_gone_lapse_and_listed_ones_have_their_own_cutoff, the_tenant_may_stand_in_another_table,
-          only_sees_the_table_and_nothing_of_ours, records_of_an_earlier_order_and_under_at_least_stay, the_tenants_query_is_read_as_it_stands)
+          only_sees_the_table_and_nothing_of_ours, records_of_an_earlier_order_and_under_at_least_stay, the_tenants_query_is_read_as_it_stands,
+          a_long_list_of_tenants_has_its_time)

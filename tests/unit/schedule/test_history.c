@@ -157,12 +157,28 @@ START_TEST(the_history_outlives_the_daemon) {
     sweep(again, "2026-11-02", "6 months", true, NULL, "12 months", "7 years");
     history_free(again);
     history_free(history);
-    FILE *file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    (void)fputs("{\"v\":1,\"periods\":[{\"rule\":\"Logs\"}]}", file);
-    (void)fclose(file);
-    ck_assert_int_eq(history_load(folder, &again, &err), -1);
-    ck_assert_int_eq(err.code, ERR_IO);
+    static const char one[] = "{\"rule\":\"Logs\",\"slot\":\"keep\",\"anchor\":\"\",\"tenant\":\"7\",\"period\":\"2 years\",\"last\":\"2026-11-01T00:00:00Z\"}";
+    static const struct {
+        const char *before, *between, *after;
+        bool good;
+    } files[] = {{"{\"v\":1,\"periods\":[", ",\n", "\n]}\n", true},
+                 {"{\"v\":1,\"periods\":[\n ", " , ", "] } ", true},
+                 {"{\"v\":2,\"periods\":[", ",", "]}", false},
+                 {"{\"v\":1,\"periods\":[", ",", "]", false},
+                 {"{\"v\":1,\"periods\":[", ",", ",]}", false},
+                 {"{\"v\":1,\"periods\":[", " ", "]}", false},
+                 {"{\"v\":1,\"periods\":[", ",", "]}]", false},
+                 {"{\"v\":1,\"periods\":[", ",", ",{\"rule\":\"Logs\"}]}", false},
+                 {"{\"v\":1,\"periods\":[", ",", "", false}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        FILE *file = fopen(path, "w");
+        ck_assert_ptr_nonnull(file);
+        (void)fprintf(file, "%s%s%s%s%s", files[i].before, one, files[i].between, one, files[i].after);
+        (void)fclose(file);
+        ck_assert_int_eq(history_load(folder, &again, &err), files[i].good ? 0 : -1);
+        if (files[i].good) history_free(again);
+        else ck_assert_int_eq(err.code, ERR_IO);
+    }
     (void)unlink(path);
     (void)rmdir(folder);
 }
