@@ -3,7 +3,8 @@
  * hold is on a key any more its expiry is given back, in the past if need be, but only where the value is still what it was and
  * nobody has given it a new one: an application that wrote it anew has decided anew.
  *
- * Whose a key is, is judged without the list of tenants: a key that could be of several counts as held. */
+ * Whose a key is, is judged without the list of tenants: a key that could be of several counts as held. And what no target that could be
+ * read speaks of any more keeps what it has until no hold stands at all. */
 #include "store/redis_internal.h"
 
 #include "base/time.h"
@@ -35,17 +36,36 @@ struct keeping {
     struct arena *page;
 };
 
-static bool is_held(const struct keeping *keeping, const char *key, size_t length) {
+enum keeping_of { NOT_SPOKEN_OF, FREE, HELD };
+
+/* A target that could not be bound may be one that has the key. */
+static enum keeping_of judge(const struct keeping *keeping, const char *key, size_t length) {
     const struct schedule *schedule = keeping->store->base.settings.schedule;
-    for (size_t i = 0; keeping->holds && keeping->holds->count && i < schedule->n_targets; i++) {
+    enum keeping_of found = NOT_SPOKEN_OF;
+    bool all_known = true;
+    for (size_t i = 0; i < schedule->n_targets; i++) {
+        if (schedule->targets[i]->store != keeping->store->base.settings.conf) continue;
         const struct redis_bound *bound = redis_bound_of(keeping->store, schedule->targets[i]);
+        all_known = all_known && bound;
         if (!bound) continue;
         const struct redis_owner owner = redis_owner_of(keeping->store, keeping->page, bound, NULL, 0, key, length);
         if (owner.kind == REDIS_OWNER_NO_MATCH) continue;
-        if (owner.kind != REDIS_OWNER_OK || holds_on_target(keeping->holds, schedule, bound->target)) return true;
-        if (*owner.tenant && holds_on_tenant(keeping->holds, NULL, owner.tenant, false)) return true;
+        found = FREE;
+        if (owner.kind != REDIS_OWNER_OK || holds_on_target(keeping->holds, schedule, bound->target)) return HELD;
+        if (*owner.tenant && holds_on_tenant(keeping->holds, NULL, owner.tenant, false)) return HELD;
     }
-    return false;
+    return all_known ? found : NOT_SPOKEN_OF;
+}
+
+static bool any_hold(const struct keeping *keeping) { return keeping->holds && keeping->holds->count; }
+
+static bool is_held(const struct keeping *keeping, const char *key, size_t length) {
+    return any_hold(keeping) && judge(keeping, key, length) == HELD;
+}
+
+/* What was kept under a hold, while one stands, and the schedule does not speak of any more, or not for sure, stays. */
+static bool may_expire(const struct keeping *keeping, const char *key, size_t length) {
+    return !any_hold(keeping) || judge(keeping, key, length) == FREE;
 }
 
 static int send_script(struct keeping *keeping, const char *script, const redisReply *key, struct err *err) {
@@ -120,7 +140,7 @@ static int keep_all(struct keeping *keeping, int64_t *ret_kept, struct err *err)
 static int give_back_page(struct keeping *keeping, const redisReply *fields, int64_t *ret_given, struct err *err) {
     size_t n_asked = 0;
     for (size_t i = 0; i + 1 < fields->elements; i += 2) {
-        if (is_held(keeping, fields->element[i]->str, fields->element[i]->len)) continue;
+        if (!may_expire(keeping, fields->element[i]->str, fields->element[i]->len)) continue;
         if (send_script(keeping, GIVE_BACK, fields->element[i], err) < 0) return -1;
         n_asked++;
     }

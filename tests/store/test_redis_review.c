@@ -3,6 +3,7 @@
 
 #include "schedule/history.h"
 #include "schedule/plan.h"
+#include "store/redis_internal.h"
 
 static const long long NOON_MS = NOON_US / 1000, HOUR_MS = HOUR_US / 1000;
 
@@ -70,6 +71,31 @@ START_TEST(what_could_be_a_held_tenants_does_not_go_with_anothers_approval) {
     ck_assert_int_eq(admin("EXISTS session:a:x"), 0);
     ck_assert_int_eq(admin("EXISTS session:a:b:c"), 1);
     history_free(history);
+}
+END_TEST
+
+/* A reload took the rule away, or left it faulty: the hold stands. */
+START_TEST(what_was_kept_stays_while_a_hold_does) {
+    (void)world_target("session:{tenant}:*", NULL, UNIT_NONE);
+    (void)world_target("other:{tenant}", NULL, UNIT_NONE);
+    ck_assert_ptr_null(world_open(NULL, "a"));
+    admin("SET session:a:x 1 EX 3600");
+    struct hold hold = {.id = "h", .scope = HOLD_ALL, .released_us = TIME_FOREVER};
+    struct holds holds = {.items = &hold, .count = 1}, none = {.count = 0};
+    struct kept kept;
+    ck_assert(!redis_driver.keep(world.store, &holds, &kept, &world.err));
+    ck_assert_int_eq(kept.kept, 1);
+    struct redis_bound *bound = &((struct redis_store *)(void *)world.store)->bound[0];
+    bound->bad = true;
+    ck_assert(!redis_driver.keep(world.store, &holds, &kept, &world.err));
+    ck_assert_int_eq(admin("PTTL session:a:x"), -1);
+    bound->bad = false;
+    world.list[0] = world.list[1];
+    ck_assert(!redis_driver.keep(world.store, &holds, &kept, &world.err));
+    ck_assert_int_eq(admin("PTTL session:a:x"), -1);
+    ck_assert(!redis_driver.keep(world.store, &none, &kept, &world.err));
+    ck_assert_int_eq(kept.given_back, 1);
+    ck_assert_int_gt(admin("PTTL session:a:x"), 0);
 }
 END_TEST
 
@@ -172,6 +198,7 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {a_wider_pattern_does_not_take_what_another_rule_keeps, the_plan_holds_every_pattern_to_the_floors_of_its_store,
                                   what_could_be_a_held_tenants_does_not_go_with_anothers_approval,
+          what_was_kept_stays_while_a_hold_does,
           the_tenants_own_records_do_not_wait_for_what_another_rule_keeps, a_floor_is_read_in_its_own_unit,
                                   a_score_of_two_units_lets_nothing_go, a_time_beyond_all_times_is_not_the_past, a_field_of_zero_is_not_set, keys_are_bytes,
                                   a_hundred_thousand_keys_of_one_tenant_go_in_batches};
