@@ -19,6 +19,9 @@ enum {
     DIVIDE_AFTER = 4,            /* full batches: a pass that goes on is worth to be divided */
 };
 
+/* How long nobody need be able to tell how a store fares; how often that is looked at. */
+static const int64_t MOST_BLIND_US = 20 * TIME_SECOND_US, LOOK_US = 5 * TIME_SECOND_US;
+
 static void prepare(struct lane *lane);
 static void finish(struct lane *lane, bool commit);
 static void roll_back(struct lane *lane, bool again);
@@ -496,14 +499,42 @@ static void on_go(struct veto_waiter *waiter) {
     prepare(lane);
 }
 
-/* The plan is as old as the sweep: what is destroyed after so long is better planned anew. */
+static void give_up_waiting(struct lane *lane) {
+    veto_leave(lane->sweep->engine, &lane->waiter);
+    prepare(lane);
+}
+
+/* Nobody could tell for so long how the store fares: it is down, as far as this sweep is concerned, and the other stores go on. */
+static bool is_down(struct lane *lane) {
+    const struct veto *veto = veto_on(lane->sweep->engine, lane->site->conf->name);
+    if (!veto || veto->kind != VETO_BLIND || time_now_us() - veto->since_us < MOST_BLIND_US) return false;
+    struct err err;
+    (void)err_set(&err, ERR_UNAVAILABLE, "%s", veto->reason);
+    site_down(lane->site, &err);
+    return true;
+}
+
+static void wait_on(struct lane *lane);
+
 static void on_waited(struct ev_loop *loop, struct ev_timer *timer, int events) {
     (void)loop, (void)events;
     struct lane *lane = LANE_OF(timer, timer);
-    if (!lane->sweep->stopping) log_warning("store \"%s\": waited too long, leaving the rest to the next sweep", lane->site->conf->name);
-    sweep_end_early(lane->sweep);
-    veto_leave(lane->sweep->engine, &lane->waiter);
-    prepare(lane);
+    /* The plan is as old as the sweep: what is destroyed after so long is better planned anew. */
+    bool too_long = time_monotonic_us() - lane->waits_since_us >= lane->sweep->schedule->settings.sweep_every_us;
+    if (!is_over(lane) && !too_long && !is_down(lane)) {
+        wait_on(lane);
+        return;
+    }
+    if (too_long && !lane->sweep->stopping) {
+        log_warning("store \"%s\": waited too long, leaving the rest to the next sweep", lane->site->conf->name);
+        sweep_end_early(lane->sweep);
+    }
+    give_up_waiting(lane);
+}
+
+static void wait_on(struct lane *lane) {
+    int64_t left_us = lane->waits_since_us + lane->sweep->schedule->settings.sweep_every_us - time_monotonic_us();
+    after(lane, left_us < 0 ? 0 : left_us < LOOK_US ? left_us : LOOK_US, on_waited);
 }
 
 static void wait_for_go(struct lane *lane, const struct veto *veto) {
@@ -515,7 +546,8 @@ static void wait_for_go(struct lane *lane, const struct veto *veto) {
         return;
     }
     lane->waiter = (struct veto_waiter){.go = on_go, .store = lane->site->conf->name, .sweep = sweep->report.number};
-    after(lane, sweep->schedule->settings.sweep_every_us, on_waited);
+    lane->waits_since_us = time_monotonic_us();
+    wait_on(lane);
     veto_wait(sweep->engine, &lane->waiter);
 }
 

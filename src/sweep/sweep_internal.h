@@ -100,6 +100,7 @@ struct lane {
     struct job job;
     struct ev_timer timer;
     struct veto_waiter waiter;
+    int64_t waits_since_us; /* monotonic */
     struct journal_ticket ticket;
     bool bound; /* its store knows the catalog of this sweep */
     struct portion portion;
