@@ -47,7 +47,9 @@ static const char relations_sql[] =
     " c.relhasrules AND c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid"
     "   AND r.ev_type IN ('2', '4') AND r.is_instead AND r.ev_enabled <> 'D'),"
     /* Never analyzed: at least as many as its size says, of rows of 100 bytes. */
-    " CASE WHEN c.reltuples < 0 AND c.relkind = 'r' THEN coalesce(pg_relation_size(c.oid), 0) / 100 ELSE greatest(c.reltuples, 0) END, c.relrowsecurity"
+    " CASE WHEN c.reltuples < 0 AND c.relkind = 'r' AND c.oid NOT IN (SELECT l.relation FROM pg_catalog.pg_locks AS l"
+    "   WHERE l.mode = 'AccessExclusiveLock' AND l.relation IS NOT NULL)" /* for the size of a table that somebody has to himself one waits */
+    "  THEN coalesce(pg_relation_size(c.oid), 0) / 100 ELSE greatest(c.reltuples, 0) END, c.relrowsecurity"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_toast' ORDER BY c.oid";
 

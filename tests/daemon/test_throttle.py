@@ -149,7 +149,7 @@ def test_many_that_wait_for_locks(watcher, servers):
     watcher.simple(settings=throttled("lock_waits = 0;"))
     watcher.sql("CREATE TABLE busy (n int)")
     url = stores.postgresql_url(servers, watcher.database)
-    with psycopg2.connect(url) as holder, psycopg2.connect(url) as waiter:
+    with psycopg2.connect(url) as waiter, psycopg2.connect(url) as holder:
         holder.cursor().execute("LOCK TABLE busy")
         thread = threading.Thread(target=lambda: waiter.cursor().execute("SELECT * FROM busy"))
         thread.start()

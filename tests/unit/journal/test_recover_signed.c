@@ -90,10 +90,11 @@ START_TEST(a_damaged_or_missing_checkpoint_is_refused) {
     assert_refused("is damaged");
     folder_write("checkpoint", "", 0);
     assert_refused("is damaged");
-    note[strlen(note) - 10] ^= 1; /* in the signature */
+    char *signature = note + strlen(note) - 10, signed_as = *signature;
+    *signature = signed_as == 'A' ? 'B' : 'A';
     folder_write("checkpoint", note, length);
     assert_refused("signature of the file checkpoint is wrong");
-    note[strlen(note) - 10] ^= 1;
+    *signature = signed_as;
     char *root = strchr(strchr(note, '\n') + 1, '\n') + 1;
     char was = root[3];
     root[3] = was == 'A' ? 'B' : 'A';
