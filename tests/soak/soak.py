@@ -262,16 +262,19 @@ class Soak:
         """As if the writers had kept what went, by holding or postponing it, and as if evidence and a whole intent had been lost."""
         chance, planted = random.Random(f"{self.seed} plant log"), {}
         gone = [record for record in self.log.records.values() if record.certain and record.name not in judge.contents.rows
-                and record.name[0] == "main" and record.anchor and not record.parent]
-        if len(gone) < 3:
+                and record.name[0] == "main" and record.anchor and not record.parent and judge.candidates(record, "purge")]
+        # A range names tenants, not records: where any of several batches may have taken it, none of them can lose its evidence.
+        proven = [record for record in gone if not any(batch.mode == "range" for batch in judge.candidates(record, "purge"))]
+        if len(gone) < 3 or not proven:
             return {"nothing": "destroyed"}  # which no fault says: not caught
-        postponed, held, lost = chance.sample(gone, 3)
-        [*_, batch] = judge.candidates(postponed, "purge")
-        postponed.anchor.writes = [Write(0, 0, int(batch.time * 1000), True)]
+        lost = chance.choice(proven)
+        postponed, held = chance.sample([record for record in gone if record is not lost], 2)
+        last = max(batch.time for batch in judge.candidates(postponed, "purge"))
+        postponed.anchor.writes = [Write(0, 0, int(last * 1000), True)]
         planted[postponed.name] = "live"
-        [*_, batch] = judge.candidates(held, "purge")
+        times = [batch.time for batch in judge.candidates(held, "purge")]
         hold = Hold("planted", "tenant" if held.tenant else "rule", held.tenant or held.rule)
-        hold.begin, hold.end = batch.time - .001, batch.time + .001
+        hold.begin, hold.end = min(times) - .001, max(times) + .001
         self.log.holds.append(hold)
         planted[held.name] = "live"
         for leaf in judge.journal.leaves(lost.name):
