@@ -20,6 +20,7 @@ struct used {
 struct ledger {
     struct arena *arena;       /* texts, for good: requests are few */
     struct arena *holds_arena; /* of the last answer */
+    int64_t latest_us;         /* of all entries since a time was accepted */
     struct kept *kept;
     size_t n_kept;
     struct used *used;
@@ -95,13 +96,24 @@ static void add_members(struct ledger *ledger, struct kept *kept, const struct e
 static void note_hold(struct ledger *ledger, const struct entry *entry) {
     struct kept *kept = find(ledger, entry->id);
     if (!kept) kept = add_hold(ledger, entry);
-    if (entry->released_us < kept->hold.released_us) kept->hold.released_us = entry->released_us;
+    if (kept->hold.released_us == TIME_FOREVER) kept->hold.released_us = entry->released_us;
     add_members(ledger, kept, entry);
 }
 
 static void note_release(struct ledger *ledger, const struct entry *entry) {
     struct kept *kept = find(ledger, entry->hold);
-    if (kept && kept->hold.released_us == TIME_FOREVER) kept->hold.released_us = entry->time_us;
+    if (kept && kept->hold.released_us == TIME_FOREVER) kept->hold.released_us = ledger->latest_us;
+}
+
+static void note_clock(struct ledger *ledger, const struct entry *entry) {
+    int64_t jump_us = entry->placed_us ? entry->time_us - entry->placed_us : 0;
+    for (size_t i = 0; i < ledger->n_kept; i++) {
+        int64_t *released_us = &ledger->kept[i].hold.released_us;
+        if (*released_us == TIME_FOREVER) continue;
+        if (jump_us > 0) *released_us += jump_us;
+        if (*released_us > entry->time_us) *released_us = entry->time_us;
+    }
+    ledger->latest_us = entry->time_us;
 }
 
 static void note_pause(struct ledger *ledger, const struct entry *entry) {
@@ -133,12 +145,14 @@ static void note_approve(struct ledger *ledger, const struct entry *entry) {
 }
 
 void ledger_note(struct ledger *ledger, const struct entry *entry) {
+    if (entry->time_us > ledger->latest_us) ledger->latest_us = entry->time_us;
     if (entry->event == ENTRY_HOLD) note_hold(ledger, entry);
     else if (entry->event == ENTRY_RELEASE) note_release(ledger, entry);
     else if (entry->event == ENTRY_PAUSE) note_pause(ledger, entry);
     else if (entry->event == ENTRY_RESUME) ledger->paused = false;
     else if (entry->event == ENTRY_APPROVE) note_approve(ledger, entry);
-    else if (entry->event != ENTRY_CLOCK) return;
+    else if (entry->event == ENTRY_CLOCK) note_clock(ledger, entry);
+    else return;
     note_used(ledger, entry);
 }
 

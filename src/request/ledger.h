@@ -21,9 +21,10 @@ struct pause {
 
 struct ledger *ledger_new(void);
 void ledger_free(struct ledger *ledger); /* NULL is fine */
-/* Any entry; those that are no request's are passed over. */
+/* Any entry, in their order. A hold is released no earlier than the latest entry before, and the time that a clock was set over when
+ * a person accepted it is no cooling-off time. */
 void ledger_note(struct ledger *ledger, const struct entry *entry);
-/* The holds in force at `now`: those that were not released, or whose cooling-off time is not over. Valid until the next call
+/* The holds in force at `now` (a time that is surely not ahead): those that were not released, or whose cooling-off time is not over. Valid until the next call
  * or ledger_note. */
 const struct holds *ledger_holds(struct ledger *ledger, int64_t now_us, int64_t cooling_off_us);
 /* The hold of this id, also one that was released; NULL: there is none. */

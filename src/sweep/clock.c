@@ -65,6 +65,16 @@ const char *clock_judge(struct clock *clock, int64_t wall_us, int64_t boot_us, i
     return code;
 }
 
+int64_t clock_believed(const struct clock *clock, int64_t wall_us, int64_t boot_us) {
+    int64_t believed_us = clock->offset_us + boot_us;
+    return clock->doubted && believed_us < wall_us ? believed_us : wall_us;
+}
+
+int64_t clock_sure(const struct clock *clock, int64_t wall_us, int64_t boot_us) {
+    int64_t believed_us = clock_believed(clock, wall_us, boot_us);
+    return clock->agreed || believed_us < clock->before_us ? believed_us : clock->before_us;
+}
+
 /* ---- the veto ---- */
 
 bool clock_look(struct clock *clock) {
@@ -78,6 +88,16 @@ bool clock_look(struct clock *clock) {
     }
     clock->doubted = code != NULL;
     return !code;
+}
+
+int64_t clock_believed_us(struct clock *clock) {
+    (void)clock_look(clock);
+    return clock_believed(clock, time_now_us(), boot_time_us());
+}
+
+int64_t clock_sure_us(struct clock *clock) {
+    (void)clock_look(clock);
+    return clock_sure(clock, time_now_us(), boot_time_us());
 }
 
 void clock_accept(struct clock *clock) {
@@ -103,9 +123,10 @@ static void path_of(const struct clock *clock, struct buf *to) {
     buf_printf(to, "%s/clock.json", clock->engine->schedule->settings.state_folder);
 }
 
-void clock_keep(const struct clock *clock) {
+void clock_keep(struct clock *clock) {
     __attribute__((cleanup(buf_free))) struct buf path = {0}, json = {0};
     struct err err;
+    clock->agreed = true;
     if (!*clock->boot || !clock->known) return;
     path_of(clock, &path);
     buf_printf(&json, "{\"v\":1,\"boot\":\"%s\",\"offset_us\":%" PRId64 ",\"looked_us\":%" PRId64 "}\n", clock->boot, clock->offset_us, clock->looked_us);
@@ -124,6 +145,7 @@ void clock_start(struct clock *clock, struct engine *engine) {
     const char *boot;
     json_int_t version, offset, looked;
     clock->engine = engine;
+    clock->before_us = clock->latest_us;
     read_boot(clock);
     path_of(clock, &path);
     if (text_read_file(buf_text(&path), MOST_BYTES, &bytes, &length, &ignored)) return;
@@ -131,7 +153,7 @@ void clock_start(struct clock *clock, struct engine *engine) {
     if (!root || json_unpack(root, "{s:I, s:s, s:I, s:I !}", "v", &version, "boot", &boot, "offset_us", &offset, "looked_us", &looked) ||
         version != 1 || !*clock->boot || strcmp(boot, clock->boot) != 0)
         return;
-    clock->known = true;
+    clock->known = clock->agreed = true;
     clock->offset_us = offset;
     clock->looked_us = looked;
 }

@@ -4,7 +4,10 @@
  * what slewing may do. And it is wrong when it lies before the journal's last entry.
  *
  * While it is in doubt a veto stands. It is lifted when the clock is right again, or when a person accepts the time
- * (lapsectl approve --clock). The distance is kept in <state>/clock.json for the same boot, so that a restart is no way around. */
+ * (lapsectl approve --clock). The distance is kept in <state>/clock.json for the same boot, so that a restart is no way around.
+ *
+ * What is over only after a while (a released hold's cooling-off) goes by a time that is surely not ahead, because it takes effect
+ * without a batch that a veto could stop. */
 #ifndef LAPSED_SWEEP_CLOCK_H
 #define LAPSED_SWEEP_CLOCK_H
 
@@ -18,6 +21,8 @@ struct clock {
     int64_t offset_us;  /* wall clock minus time since boot, as it is believed */
     int64_t looked_us;  /* time since boot of the last look */
     int64_t latest_us;  /* the latest entry in the journal since a time was accepted; 0: none */
+    int64_t before_us;  /* the latest one that was there at the start */
+    bool agreed;        /* in this boot the stores' clocks agreed with it, or a person accepted it */
     char boot[40];      /* the kernel's id of this boot; "": unknown */
     bool doubted;
     char reason[256];   /* of the doubt */
@@ -31,9 +36,16 @@ void clock_start(struct clock *clock, struct engine *engine);
 bool clock_look(struct clock *clock);
 /* The decision alone, for these two clocks; NULL: it may be believed, else a code for the journal. */
 const char *clock_judge(struct clock *clock, int64_t wall_us, int64_t boot_us, int64_t tolerance_us);
+/* The same for what was judged last: the wall clock, but no later than the time that is believed. */
+int64_t clock_believed(const struct clock *clock, int64_t wall_us, int64_t boot_us);
+/* And while nobody has confirmed it in this boot, no later than the journal's last entry at the start. */
+int64_t clock_sure(const struct clock *clock, int64_t wall_us, int64_t boot_us);
+/* Both for now; they look at the clock. */
+int64_t clock_believed_us(struct clock *clock);
+int64_t clock_sure_us(struct clock *clock);
 /* A person accepts the present time. */
 void clock_accept(struct clock *clock);
 /* The stores' clocks agreed with it: keeps what is believed. Not synced: it is of this boot only. */
-void clock_keep(const struct clock *clock);
+void clock_keep(struct clock *clock);
 
 #endif

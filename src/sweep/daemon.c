@@ -153,6 +153,16 @@ static bool clock_in_doubt(struct daemon *daemon) {
     return true;
 }
 
+/* By the stores. The first time in this boot that releases more than the clock alone could. */
+static void on_clock_confirmed(struct daemon *daemon) {
+    bool first = !daemon->clock.agreed;
+    clock_keep(&daemon->clock);
+    if (!first) return;
+    requests_refresh(daemon->requests);
+    daemon->status.n_holds = (int64_t)daemon->engine.holds->count;
+    keeper_look(daemon->engine.keeper, false);
+}
+
 static void on_clock_accepted(void *context) { clock_accept(&((struct daemon *)context)->clock); }
 
 static void on_entry_seen(void *context, const struct entry *entry) {
@@ -300,7 +310,7 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
     say_result(report);
     status_note(&daemon->status, &daemon->schedule->settings, report);
     for (size_t i = 0; i < report->n_spent; i++) requests_spend(daemon->requests, report->spent[i]);
-    if (report->verified && clock_look(&daemon->clock)) clock_keep(&daemon->clock);
+    if (report->verified && clock_look(&daemon->clock)) on_clock_confirmed(daemon);
     plan_retry(daemon, report);
     if (daemon->once) daemon->status_code = once_status(report);
     struct err err;

@@ -61,11 +61,20 @@ static struct brake_figures count_rule(struct sweep *sweep, const struct rule *r
     return figures_sum(figures);
 }
 
+/* A rule whose stores are all down did not run: an approval that it had leave by is as good as before. */
+static bool can_run(const struct sweep *sweep, const struct rule *rule) {
+    for (size_t i = 0; i < rule->n_targets; i++) {
+        const struct target *target = &rule->targets[i];
+        if (!sweep->refused[target->number] && !sweep->sites[engine_store_index(sweep->engine, target->store)].down) return true;
+    }
+    return false;
+}
+
 static void judge_rule(struct sweep *sweep, const struct rule *rule) {
     struct leave *leave = &sweep->leaves[rule->number];
     const struct brake_figures figures = count_rule(sweep, rule);
     *leave = brakes_judge(sweep->brakes, sweep->arena, sweep->schedule, rule, &figures, sweep->engine->approvals, sweep->plan->now_us);
-    brakes_note(sweep->brakes, &sweep->schedule->settings, rule, &figures, leave, sweep->plan->now_us);
+    if (can_run(sweep, rule)) brakes_note(sweep->brakes, &sweep->schedule->settings, rule, &figures, leave, sweep->plan->now_us);
     if (leave->text) {
         log_warning("%s", leave->text);
         report_finding(sweep, (struct finding){.code = "approval-waits", .rule = rule->data, .count = figures.records, .text = leave->text});

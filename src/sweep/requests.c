@@ -56,15 +56,15 @@ static const struct settings *settings_of(const struct requests *requests) { ret
 static void write_copy(struct requests *requests) {
     __attribute__((cleanup(buf_free))) struct buf json = {0}, path = {0};
     struct err err;
-    ledger_json(requests->ledger, time_now_us(), settings_of(requests)->cooling_off_us, &json);
+    ledger_json(requests->ledger, clock_sure_us(requests->engine->clock), settings_of(requests)->cooling_off_us, &json);
     buf_printf(&path, "%s/" LEDGER_COPY, requests->state_folder);
     if (text_replace_file(buf_text(&path), buf_text(&json), json.length, 0640, &err)) log_warning("%s, lapsectl does not see the holds", err.text);
 }
 
-static void refresh(struct requests *requests) {
+void requests_refresh(struct requests *requests) {
     write_copy(requests);
     requests->engine->approvals = ledger_approvals(requests->ledger);
-    requests->engine->holds = ledger_holds(requests->ledger, time_now_us(), settings_of(requests)->cooling_off_us);
+    requests->engine->holds = ledger_holds(requests->ledger, clock_sure_us(requests->engine->clock), settings_of(requests)->cooling_off_us);
     requests->engine->holds_version++;
 }
 
@@ -102,7 +102,15 @@ void requests_spend(struct requests *requests, const char *approval_id) {
     const struct approvals *open = ledger_approvals(requests->ledger);
     for (size_t i = open->count; i-- > 0;)
         if (!strcmp(open->items[i].id, approval_id)) close_approval(requests, &open->items[i], "spent");
-    refresh(requests);
+    requests_refresh(requests);
+}
+
+/* Its time was taken back: nobody can tell what was due when it was given. */
+static bool is_of_the_future(const struct requests *requests, const struct approval *approval) {
+    struct clock *clock = requests->engine->clock;
+    if (!clock_look(clock) || approval->at_us <= time_now_us() + settings_of(requests)->clock_tolerance_us) return false;
+    log_warning("an approval of user %lld was given by a clock that was ahead; it is void, and what it was for waits for another one", (long long)approval->author);
+    return true;
 }
 
 /* What nobody can find any more is void; the rest is said again. */
@@ -110,7 +118,7 @@ static void approvals_stand(struct requests *requests) {
     const struct approvals *open = ledger_approvals(requests->ledger);
     const char *ignored;
     for (size_t i = open->count; i-- > 0;) {
-        if (!find_digest(requests, open->items[i].digest, &ignored)) {
+        if (!find_digest(requests, open->items[i].digest, &ignored) || is_of_the_future(requests, &open->items[i])) {
             close_approval(requests, &open->items[i], "void");
             continue;
         }
@@ -128,7 +136,7 @@ static bool resume_is_on_its_way(const struct requests *requests) {
 
 void requests_stand(struct requests *requests) {
     approvals_stand(requests);
-    refresh(requests);
+    requests_refresh(requests);
     requests->stood_us = time_now_us();
     for (size_t i = 0; i < requests->engine->holds->count; i++) {
         const struct hold *hold = &requests->engine->holds->items[i];
@@ -161,7 +169,7 @@ void requests_widen(struct requests *requests, const struct tenants *tenants) {
     bool widened = false;
     for (size_t i = 0; i < requests->engine->holds->count; i++)
         widened |= widen(requests, &requests->engine->holds->items[i], tenants, arena);
-    if (widened) refresh(requests);
+    if (widened) requests_refresh(requests);
     arena_free(arena);
 }
 
@@ -298,8 +306,11 @@ static void on_journaled(struct journal_ticket *ticket, const struct err *err) {
     if (asked->code) log_warning("a request of user %lld was refused: %s", (long long)asked->entry.author, request_refusal_text(asked->code));
     else log_notice("%s of user %lld is in the journal", request_kind_name(asked->request.kind), (long long)asked->entry.author);
     if (!asked->code) {
+        /* As it is read at a start. */
+        int64_t latest_us = requests->engine->clock->latest_us;
+        if (asked->request.kind != REQUEST_CLOCK && asked->entry.time_us < latest_us) asked->entry.time_us = latest_us;
         ledger_note(requests->ledger, &asked->entry);
-        refresh(requests);
+        requests_refresh(requests);
         if (asked->request.kind == REQUEST_CLOCK) requests->owner.accept_clock(requests->owner.context);
     }
     ev_prepare_start(requests->engine->loop, &requests->settle);
@@ -315,7 +326,9 @@ static struct entry entry_of(const struct asked *asked, int64_t author) {
                           .id = asked->known_id ? asked->name : NULL, .author = author, .request = asked->request_sha256, .code = asked->code,
                           .outcome = "placed", .scope = hold_scope_name(request->scope), .tenant = request->tenant, .rule = request->rule,
                           .ground = request->ground, .hold = request->hold, .digest = request->digest, .released_us = TIME_FOREVER};
-    entry.placed_us = request->kind == REQUEST_CLOCK && !asked->code && asked->requests->engine->clock ? asked->requests->engine->clock->latest_us : entry.time_us;
+    struct clock *clock = asked->requests->engine->clock;
+    if (request->kind == REQUEST_CLOCK) entry.placed_us = clock->latest_us;
+    else entry.placed_us = request->kind == REQUEST_APPROVE ? clock_believed_us(clock) : entry.time_us;
     if (request->kind == REQUEST_APPROVE && !asked->code) (void)find_digest(asked->requests, request->digest, &entry.rule);
     if (request->kind == REQUEST_APPROVE) entry.rule = arena_strdup(asked->arena, entry.rule); /* a reload may come before it is on disk */
     return entry;

@@ -35,6 +35,8 @@ bool requests_pending(const struct requests *requests);
 const struct pause *requests_pause(const struct requests *requests); /* NULL: not paused */
 /* Of a sweep that begins: engine->holds is as of now, and the journal says again what stands. */
 void requests_stand(struct requests *requests);
+/* engine->holds and engine->approvals are as of now. */
+void requests_refresh(struct requests *requests);
 /* A sweep that an approval was for is over: "spent". */
 void requests_spend(struct requests *requests, const char *approval_id);
 /* The tenants were read: whoever belongs to a held subtree now stays in it. */

@@ -1,5 +1,6 @@
 """A clock that is set while the daemon runs, between two runs, and in the middle of a sweep; and a journal from the future."""
 import signal
+from datetime import datetime, timedelta, timezone
 
 from programs import fake_clock
 from world import idle
@@ -118,3 +119,41 @@ def test_the_window_opens_though_the_clock_stepped_over_it(world):
     daemon.wait_for("sweep-end", 2)
     assert ids(world) == []
     assert daemon.stop() == 0
+
+
+def test_an_approval_under_a_wrong_clock_is_of_the_time_that_is_known(world):
+    world.simple(rows=20, due=10, settings=idle(more="brakes = { first_run = true; };\n"))
+    daemon, set_clock = start_with_clock(world)
+    daemon.sweep()
+    assert len(ids(world)) == 20
+    set_clock("+300d")
+    until_doubt(daemon, world, "the clock was set forward by 299 days")
+    assert world.lapsectl("approve", "--all").returncode == 0
+    entry = world.journal.entries("approve")[0]
+    assert entry["since"] < entry["time"] and entry["since"] < f"{datetime.now(timezone.utc) + timedelta(minutes=5):%Y-%m-%dT%H:%M:%S}"
+    set_clock("+0")
+    daemon.until(lambda: (daemon.send(signal.SIGUSR1), world.journal.entries("sweep-end", sweep=2))[1], "a second sweep")
+    assert ids(world) == list(range(11, 21))
+    assert daemon.stop() == 0
+
+
+def test_an_approval_of_the_future_is_void(world):
+    """Given by a clock that nobody had reason to doubt, and that was set right since."""
+    world.simple(rows=20, due=10, settings=idle(more="brakes = { first_run = true; };\n"))
+    assert world.once().returncode == 75
+    (world.folder / "state" / "clock.json").unlink()  # of another boot
+    honest = world.environment
+    world.environment, _ = fake_clock(honest, world.folder, "+3650d")
+    assert world.lapsectl("approve", "--all").returncode == 75
+    assert world.once().returncode == 75
+    assert world.journal.entries("approve")[0]["since"] > "2036"
+    world.environment = honest
+    assert world.once().returncode == 75
+    assert world.lapsectl("approve", "--clock").returncode == 75
+    answer = world.once()
+    assert answer.returncode == 75 and "given by a clock that was ahead; it is void" in answer.stdout, answer.stdout
+    assert world.journal.entries("approve")[-1]["outcome"] == "void"
+    assert len(ids(world)) == 20
+    assert world.lapsectl("approve", "--all").returncode == 75
+    assert world.once().returncode == 0
+    assert ids(world) == list(range(11, 21))

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from programs import fake_clock
 from world import idle
 
 TENANTS = "SELECT id AS tenant, ended_at AS subscription FROM customers"
@@ -104,3 +105,41 @@ def test_a_ttl_index_is_named_in_the_answer(shop):
     daemon.sweep()
     said = request(shop, "hold", "--tenant", "1", "--ground", "dispute")
     assert "MongoDB deletes by a TTL index, held or not, from notes" in said
+
+
+def test_nothing_cools_off_by_a_clock_in_doubt(shop):
+    """No batch is begun while the clock is in doubt; what expires by itself must not be given back either."""
+    shop.configure(RULES, tenants=TENANTS, kinds=("main", "docs", "cache"), settings=idle(more='holds = { cooling_off = "2 days"; };\n'))
+    shop.environment, set_clock = fake_clock(shop.environment, shop.folder, "+0")
+    daemon = shop.start()
+    daemon.sweep()
+    request(shop, "hold", "--tenant", "1", "--ground", "dispute", "--id", "case-1")
+    request(shop, "release", "case-1")
+    set_clock("+10d")
+    request(shop, "hold", "--tenant", "2", "--ground", "dispute", "--id", "case-2")
+    assert ttls(shop, "app:1:home", "session:1:a", "app:2:home") == [-1, -1, -1]
+    # A release that comes while the clock is behind counts from the time that is known.
+    set_clock("-10d")
+    request(shop, "release", "case-2")
+    set_clock("+0")
+    request(shop, "hold", "--tenant", "3", "--ground", "dispute", "--id", "case-3")
+    assert ttls(shop, "app:1:home", "session:1:a", "app:2:home") == [-1, -1, -1]
+    assert daemon.stop() == 0
+    shop.verify()
+
+
+def test_nothing_cools_off_before_the_stores_confirmed_the_clock(shop):
+    """After a boot there is nothing else that could tell."""
+    settings = idle(more='holds = { cooling_off = "2 days"; };\n')
+    shop.configure(RULES, tenants=TENANTS, kinds=("main", "docs", "cache"), settings=settings)
+    daemon = shop.start()
+    request(shop, "hold", "--tenant", "1", "--ground", "dispute", "--id", "case-1")
+    request(shop, "release", "case-1")
+    assert daemon.stop() == 0
+    (shop.folder / "state" / "clock.json").unlink(missing_ok=True)  # of another boot
+    honest = shop.environment
+    shop.environment, _ = fake_clock(honest, shop.folder, "+10d")
+    daemon = shop.start()
+    request(shop, "hold", "--tenant", "2", "--ground", "dispute", "--id", "case-2")
+    assert ttls(shop, "app:1:home", "session:1:a", "app:2:home") == [-1, -1, -1]
+    assert daemon.stop() == 0

@@ -94,6 +94,37 @@ START_TEST(a_scope_that_cannot_be_read_holds_everything) {
 }
 END_TEST
 
+/* A release that was entered while the clock was behind is no earlier than what the journal had before. */
+START_TEST(a_clock_that_is_behind_shortens_no_cooling_off) {
+    struct ledger *ledger = ledger_new();
+    note(ledger, hold_entry("h", "placed", 1000));
+    note(ledger, (struct entry){.event = ENTRY_START, .time_us = 9000});
+    note(ledger, (struct entry){.event = ENTRY_RELEASE, .time_us = 2000, .id = "r", .hold = "h", .request = "x"});
+    ck_assert_int_eq(ledger_hold(ledger, "h")->released_us, 9000);
+    struct entry stands = hold_entry("h", "stands", 1000);
+    stands.released_us = 2000;
+    note(ledger, stands);
+    ck_assert_int_eq(ledger_hold(ledger, "h")->released_us, 9000);
+    ledger_free(ledger);
+}
+END_TEST
+
+/* The time that a clock was set over is no cooling-off time, and what was released in a time that never came is released now. */
+START_TEST(an_accepted_time_shortens_no_cooling_off) {
+    struct ledger *ledger = ledger_new();
+    note(ledger, hold_entry("h", "placed", 1000));
+    note(ledger, (struct entry){.event = ENTRY_RELEASE, .time_us = 2000, .id = "r", .hold = "h", .request = "x"});
+    note(ledger, (struct entry){.event = ENTRY_CLOCK, .time_us = 50000, .placed_us = 2100, .id = "c", .request = "x"});
+    ck_assert_int_eq(ledger_hold(ledger, "h")->released_us, 2000 + 50000 - 2100);
+    note(ledger, (struct entry){.event = ENTRY_CLOCK, .time_us = 3000, .placed_us = 51000, .id = "d", .request = "x"});
+    ck_assert_int_eq(ledger_hold(ledger, "h")->released_us, 3000);
+    note(ledger, hold_entry("i", "placed", 3100));
+    note(ledger, (struct entry){.event = ENTRY_RELEASE, .time_us = 3200, .id = "s", .hold = "i", .request = "x"});
+    ck_assert_int_eq(ledger_hold(ledger, "i")->released_us, 3200); /* the time that was taken back counts no more */
+    ledger_free(ledger);
+}
+END_TEST
+
 START_TEST(the_copy_says_the_same) {
     static const char *const members[] = {"c\"1", "c2"};
     char folder[] = "/tmp/lapsed-ledger-XXXXXX", path[64];
@@ -134,5 +165,5 @@ START_TEST(the_copy_says_the_same) {
 }
 END_TEST
 
-UNIT_MAIN("ledger", a_hold_counts_until_its_cooling_off_is_over, what_stands_is_enough_when_the_rest_is_pruned,
+UNIT_MAIN("ledger", a_clock_that_is_behind_shortens_no_cooling_off, an_accepted_time_shortens_no_cooling_off, a_hold_counts_until_its_cooling_off_is_over, what_stands_is_enough_when_the_rest_is_pruned,
           an_approval_is_open_until_it_is_spent, a_scope_that_cannot_be_read_holds_everything, the_copy_says_the_same)

@@ -12,6 +12,7 @@ static const int64_t tolerance = 60 * SECOND, start = INT64_C(1795000000) * SECO
 
 static const char *judge(struct clock *clock, int64_t wall, int64_t boot) {
     const char *code = clock_judge(clock, start + wall, boot, tolerance);
+    clock->doubted = code != NULL;
     return code ? code : "";
 }
 
@@ -75,5 +76,28 @@ START_TEST(an_accepted_time_is_where_the_journal_goes_on) {
 }
 END_TEST
 
-UNIT_MAIN("clock", a_clock_that_goes_on_is_believed, a_step_is_doubted_until_it_is_taken_back, a_step_back_is_doubted, small_steps_add_up,
+/* What waits for a time to come goes by a time that is not ahead. */
+START_TEST(nothing_cools_off_by_a_time_in_doubt) {
+    struct clock clock = {.latest_us = start, .before_us = start, .agreed = true};
+    ck_assert_str_eq(judge(&clock, HOUR, HOUR), "");
+    ck_assert_int_eq(clock_sure(&clock, start + HOUR, HOUR), start + HOUR);
+    ck_assert_str_eq(judge(&clock, 87600 * HOUR, 2 * HOUR), "clock-stepped");
+    ck_assert_int_lt(clock_sure(&clock, start + 87600 * HOUR, 2 * HOUR), start + 2 * HOUR + 60 * SECOND);
+    ck_assert_int_gt(clock_sure(&clock, start + 87600 * HOUR, 2 * HOUR), start + HOUR);
+    ck_assert_str_eq(judge(&clock, -HOUR, 3 * HOUR), "clock-before-journal");
+    ck_assert_int_eq(clock_sure(&clock, start - HOUR, 3 * HOUR), start - HOUR);
+}
+END_TEST
+
+/* After a boot nobody knows for how long it was off: only the stores' clocks can tell. */
+START_TEST(nothing_cools_off_before_the_stores_agreed) {
+    struct clock clock = {.latest_us = start, .before_us = start};
+    ck_assert_str_eq(judge(&clock, 87600 * HOUR, HOUR), "");
+    ck_assert_int_eq(clock_sure(&clock, start + 87600 * HOUR, HOUR), start);
+    clock.agreed = true;
+    ck_assert_int_eq(clock_sure(&clock, start + 87600 * HOUR, HOUR), start + 87600 * HOUR);
+}
+END_TEST
+
+UNIT_MAIN("clock", nothing_cools_off_by_a_time_in_doubt, nothing_cools_off_before_the_stores_agreed, a_clock_that_goes_on_is_believed, a_step_is_doubted_until_it_is_taken_back, a_step_back_is_doubted, small_steps_add_up,
           a_clock_before_the_journal_is_doubted, an_accepted_time_is_where_the_journal_goes_on)

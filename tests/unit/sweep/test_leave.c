@@ -77,4 +77,25 @@ START_TEST(an_idle_sweep_asks_once) {
 }
 END_TEST
 
-UNIT_MAIN("leave", nothing_goes_before_the_first_approval, what_turns_up_in_the_middle_waits, an_idle_sweep_asks_once)
+START_TEST(a_rule_whose_store_is_down_has_not_run) {
+    open_all(HEAD LOGS " );");
+    schedule->settings.brakes.first_run = true;
+    tenant("a", -1);
+    put_due(1, 20, "a");
+    approval = (struct approval){.id = "x", .rule = "Logs", .at_us = now_us - TIME_DAY_US};
+    const struct rule_digest digest = rule_digest(schedule, &schedule->rules[0]);
+    approval.digest = digest.text;
+    engine.approvals = &approvals;
+    scripted_fail("main", SCRIPTED_CHECK, 1, ERR_UNAVAILABLE, false);
+    sweep_once();
+    ck_assert_uint_eq(scripted_size("logs"), 20);
+    ck_assert_uint_eq(seen.n_spent, 0);
+    engine.approvals = NULL;
+    sweep_once();
+    ck_assert_uint_eq(scripted_size("logs"), 20);
+    ck_assert_str_eq(finding_codes, "approval-waits ");
+    close_all();
+}
+END_TEST
+
+UNIT_MAIN("leave", a_rule_whose_store_is_down_has_not_run, nothing_goes_before_the_first_approval, what_turns_up_in_the_middle_waits, an_idle_sweep_asks_once)
