@@ -119,7 +119,7 @@ check-unit: $(UNIT_TESTS) $(REPLAYS)
 check-store: $(STORE_TESTS)
 	@scripts/servers.py --standalone run $(B)/servers-store -- sh -c 'failed=0; for t in $(STORE_TESTS); do $$t || failed=1; done; exit $$failed'
 check-daemon: $(PROGRAMS) $(DAEMON_TESTS)
-	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q -rs tests/daemon
+	LAPSED_BUILD=$(B) $(PYTHON) -m pytest -q -rs -n 2 tests/daemon
 demo: $(PROGRAMS)
 	@demo/run.py --build $(B) $(if $(KEEP),--keep) $(if $(COPIES),--copies $(COPIES))
 

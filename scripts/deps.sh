@@ -4,7 +4,7 @@
 set -eu
 build="gcc make autoconf pkg-config libc6-dev libpq-dev libmongoc-dev libhiredis-dev libev-dev libconfig-dev
        libsystemd-dev libssl-dev libjansson-dev check"
-test="postgresql-15 redis-server python3 python3-pip python3-pytest python3-psycopg2 python3-pymongo python3-redis
+test="postgresql-15 redis-server python3 python3-pip python3-pytest python3-pytest-xdist python3-psycopg2 python3-pymongo python3-redis
       unzip jq openssl faketime strace mandoc procps libcurl4 systemd-container"
 want=$build
 [ "${1:-build}" = test ] && want="$build $test"
