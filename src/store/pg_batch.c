@@ -384,7 +384,7 @@ int pg_pass_finish(struct store *base, struct pass *pass, bool commit, struct ou
     store->prepared = NULL;
     if (pass->dropping) return finish_drop(store, pass, commit, ret_outcome, err);
     int result = commit ? pg_commit(store, err) : pg_rollback(store, err);
-    if (result == 0) *ret_outcome = commit ? (struct outcome){pass->batch->records, pass->batch->dependents} : (struct outcome){0, 0};
+    if (result == 0) *ret_outcome = commit ? (struct outcome){.records = pass->batch->records, .dependents = pass->batch->dependents} : (struct outcome){0};
     bool gone = commit && (result == 0 || err->code == ERR_UNKNOWN);
     if (gone) go_on(store, pass);
     else pg_run_put_back(&pass->run);

@@ -30,6 +30,7 @@ static int redis_open(const struct store_settings *settings, struct store **ret_
 static void redis_close(struct store *base) {
     struct redis_store *store = redis_of(base);
     redis_disconnect(store);
+    redis_found_free(store->found);
     pthread_mutex_destroy(&store->lock);
     arena_free(store->catalog);
     arena_free(store->arena);
@@ -76,6 +77,7 @@ const struct store_driver redis_driver = {
     .know = redis_know,
     .probe = redis_probe,
     .count = redis_count,
+    .remember = redis_remember,
     .foresee = redis_foresee,
     .undecidable = redis_undecidable,
     .begin = redis_pass_begin,

@@ -100,6 +100,11 @@ int redis_pass_begin(struct store *base, const struct order *const *orders, size
     pass->buckets = ARENA_ARRAY(arena, struct bucket, n_orders);
     for (size_t i = 0; i < n_orders; i++) bucket_clear(&pass->buckets[i]);
     redis_scan_begin(&pass->scan, store, arena, compiled, n_orders, NULL);
+    if (redis_found_answers(store->found, orders, n_orders)) {
+        pass->scan.found = store->found;
+        pass->scan.over = redis_found_is_over(store->found);
+        store->found = NULL;
+    }
     evidence_begin(&pass->hashing, arena, store->base.settings.evidence_key, store->base.settings.conf->name);
     *ret_pass = pass;
     return 0;
@@ -232,6 +237,7 @@ int redis_pass_finish(struct store *base, struct pass *pass, bool commit, struct
     pass->prepared = NULL;
     pass->n_prepared = 0;
     store->prepared = NULL;
+    outcome.doubtful = store->connections != store->counted;
     if (result == 0) *ret_outcome = outcome;
     return result;
 }
@@ -262,6 +268,7 @@ void redis_pass_end(struct store *base, struct pass *pass) {
     }
     arena_free(pass->prepared_arena);
     redis_scan_end(&pass->scan);
+    redis_found_free(pass->scan.found);
     evidence_free(&pass->hashing);
     struct arena *arena = pass->arena;
     arena_free(arena);

@@ -66,7 +66,7 @@ static int try_command(struct redis_store *store, struct arena *arena, const cha
 }
 
 static bool is_tried(const char *name) {
-    return text_equal(name, "time") || text_equal(name, "scan") || text_equal(name, "type") || text_equal(name, "unlink") || text_equal(name, "eval");
+    return text_equal(name, "time") || text_equal(name, "scan") || text_equal(name, "type") || text_equal(name, "exists") || text_equal(name, "unlink") || text_equal(name, "eval");
 }
 
 static int check_permissions(struct redis_store *store, struct arena *arena, struct redis_bound *bound, struct faults *faults, struct err *err) {

@@ -6,12 +6,14 @@
 
 struct counting {
     struct redis_tally **tallies; /* by order */
+    struct redis_found *found;    /* NULL: nobody wants to know which keys they are */
 };
 
 static int count_item(void *context, size_t order_number, const struct redis_item *item, struct err *err) {
     (void)err;
     const struct counting *counting = context;
     redis_tally_add(counting->tallies[order_number], item->tenant, item->count, item->cutoff_us, item->anchor_us);
+    if (counting->found) redis_found_add(counting->found, item->key, item->key_length);
     return 0;
 }
 
@@ -43,6 +45,16 @@ static void fill_tally(const struct order *order, const struct redis_tally *coun
     *ret_tally = tally;
 }
 
+static void forget(struct redis_store *store) {
+    redis_found_free(store->found);
+    store->found = NULL;
+}
+
+void redis_remember(struct store *base, bool on) {
+    redis_of(base)->remembers = on;
+    forget(redis_of(base));
+}
+
 /* Probe and count are the same pass over the keyspace; prepare makes it too. */
 static int count_all(struct redis_store *store, const struct order *const *orders, size_t n_orders, bool probe, struct arena *arena, struct tally *tallies,
                      struct err *err) {
@@ -52,7 +64,9 @@ static int count_all(struct redis_store *store, const struct order *const *order
     struct redis_scan scan;
     redis_scan_begin(&scan, store, arena, compiled, n_orders, surveys);
     scan.brief = probe;
+    forget(store);
     struct counting counting = {.tallies = ARENA_ARRAY(arena, struct redis_tally *, n_orders)};
+    if (!probe && store->remembers) counting.found = redis_found_new(orders, n_orders);
     for (size_t i = 0; i < n_orders; i++) counting.tallies[i] = redis_tally_new();
     int result = 0;
     while (result == 0 && !scan.over) {
@@ -64,6 +78,9 @@ static int count_all(struct redis_store *store, const struct order *const *order
         redis_tally_free(counting.tallies[i]);
     }
     redis_scan_end(&scan);
+    store->counted = store->connections;
+    if (result == 0) store->found = counting.found;
+    else redis_found_free(counting.found);
     if (surveys && result == 0) {
         store->surveys = surveys;
         store->foreseen_us = 0;

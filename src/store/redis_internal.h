@@ -1,6 +1,7 @@
 /* What the Redis driver's files share. redis.c: the driver table, open and close; redis_connection.c: address, connection,
  * deadlines, commands, replies; redis_bind.c: targets bound to their patterns; redis_compile.c: the one place that turns an
  * order into what is asked of a key; redis_scan.c: one pass over the keyspace for all orders; redis_count.c: probe and count;
+ * redis_found.c: the keys that a count found due, for the pass behind it;
  * redis_undecidable.c; redis_batch.c: passes, prepare, finish; redis_destroy.c: the scripts that test and destroy in one step;
  * redis_anonymize.c: hashes; redis_tally.c: counts by tenant; redis_needs.c: which permissions are needed, grants;
  * redis_check.c: check, advise; redis_pressure.c: replicas; redis_draft.c; redis_explain.c.
@@ -55,6 +56,9 @@ struct redis_store {
     struct pass *prepared;  /* between prepare and finish: its pass */
     struct redis_surveys *surveys; /* of all targets, in `catalog`; NULL: none since the last check */
     int64_t foreseen_us;    /* the next count takes such a survey with it; 0: not */
+    bool remembers;         /* each count notes which keys it found due */
+    struct redis_found *found; /* by the last one; NULL: nothing is noted */
+    unsigned counted;       /* the connection of the last count */
 };
 
 static inline struct redis_store *redis_of(struct store *store) { return (struct redis_store *)(void *)store; }
@@ -198,6 +202,7 @@ struct redis_scan {
     bool asked;          /* it is on its way */
     bool over;
     bool brief;          /* probe: of a stream's due entries the first few are enough */
+    struct redis_found *found; /* the keys are those, and the server is not asked which there are; NULL: it is */
     struct redis_surveys *surveys; /* undecidable records are counted on the way; NULL: not */
     struct arena *page;  /* what one page needs */
 };
@@ -215,6 +220,19 @@ int redis_scan_await(struct redis_scan *scan, struct err *err) MUST_CHECK;
 void redis_scan_advance(struct redis_scan *scan); /* … and this page is behind us. */
 void redis_scan_end(struct redis_scan *scan);
 
+/* redis_found.c: what a count found due, so that the pass behind it need not read all keys again. At most 16 MiB: of more nothing is
+ * noted. */
+struct redis_found;
+struct redis_found *redis_found_new(const struct order *const *orders, size_t n_orders);
+void redis_found_free(struct redis_found *found); /* NULL is fine */
+void redis_found_add(struct redis_found *found, const char *key, size_t length);
+/* Whether a pass over these orders finds all it needs there: they were counted, each of them, and everything is noted. found may be NULL. */
+bool redis_found_answers(const struct redis_found *found, const struct order *const *orders, size_t n_orders);
+/* The next keys, as SCAN answers, until they are said to be behind us; they point into `found`. */
+const redisReply *redis_found_page(struct redis_found *found, struct arena *page, size_t most);
+void redis_found_advance(struct redis_found *found, const redisReply *page);
+bool redis_found_is_over(const struct redis_found *found);
+
 /* redis_undecidable.c: what is asked of the keys of a page, and what the answers say; between them comes what the orders ask. */
 struct redis_surveys *redis_surveys_new(struct redis_store *store, int64_t now_us);
 /* The patterns of all of them behind the n_patterns that are there; returns how many there are then. */
@@ -224,6 +242,7 @@ int redis_surveys_read(struct redis_surveys *surveys, struct err *err) MUST_CHEC
 void redis_foresee(struct store *store, int64_t now_us);
 
 /* redis_count.c */
+void redis_remember(struct store *store, bool on);
 /* Records that go with their tenant's end are as old as that. */
 void redis_fill_ends(const struct order *order, struct tenant_count *tenants, size_t n_tenants);
 

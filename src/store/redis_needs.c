@@ -13,6 +13,7 @@ static const struct {
     {"time", 1U << FOR_ALL},
     {"scan", 1U << FOR_ALL},
     {"type", 1U << FOR_ALL},
+    {"exists", 1U << FOR_ALL},
     {"unlink", 1U << FOR_ALL},
     {"eval", 1U << FOR_ALL},
     {"pttl", 1U << FOR_ALL}, /* what expires by itself stays under a hold */

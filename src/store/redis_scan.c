@@ -308,9 +308,67 @@ static int work_on(struct page *page, redis_item_sink *sink, void *context, cons
     return result;
 }
 
+/* --- keys that were found before ------------------------------------------------------------------------------------ */
+
+static int send_exists(struct redis_scan *scan, redisReply *const *keys, size_t n_keys, struct err *err) {
+    struct redis_command command = {.arena = scan->page};
+    redis_word(&command, "EXISTS");
+    for (size_t i = 0; i < n_keys; i++) redis_word_n(&command, keys[i]->str, keys[i]->len);
+    return redis_send(scan->store, &command, err);
+}
+
+static int receive_exists(struct redis_scan *scan, int64_t *ret_count, struct err *err) {
+    REDIS_REPLY reply = NULL;
+    if (redis_receive(scan->store, &reply, err) < 0) return -1;
+    if (reply->type == REDIS_REPLY_ERROR) return redis_refusal(scan->store, reply, err);
+    if (reply->type != REDIS_REPLY_INTEGER) return redis_misshapen(scan->store, "EXISTS", err);
+    *ret_count = reply->integer;
+    return 0;
+}
+
+/* Asked one by one; all answers are read, so that the pipeline stays in step. */
+static int keep_those_there(struct redis_scan *scan, redisReply *keys, struct err *err) {
+    size_t kept = 0;
+    int result = 0;
+    for (size_t i = 0; i < keys->elements; i++)
+        if (send_exists(scan, &keys->element[i], 1, err) < 0) return -1;
+    for (size_t i = 0; i < keys->elements; i++) {
+        int64_t there = 0;
+        if (receive_exists(scan, &there, err) < 0) result = -1;
+        if (result < 0 && err->code == ERR_UNAVAILABLE) return -1;
+        if (there > 0) keys->element[kept++] = keys->element[i];
+    }
+    keys->elements = kept;
+    return result;
+}
+
+/* What expired or was deleted since is no record any more: nobody shall read that it was destroyed here. */
+static int drop_those_gone(struct redis_scan *scan, redisReply *keys, struct err *err) {
+    int64_t there;
+    if (keys->elements == 0) return 0;
+    if (send_exists(scan, keys->element, keys->elements, err) < 0 || receive_exists(scan, &there, err) < 0) return -1;
+    return there == (int64_t)keys->elements ? 0 : keep_those_there(scan, keys, err);
+}
+
+static int found_page(struct redis_scan *scan, redis_item_sink *sink, void *context, const struct order **ret_failed, struct err *err) {
+    arena_clear(scan->page);
+    if (redis_connect(scan->store, err) < 0) return -1;
+    const redisReply *keys = redis_found_page(scan->found, scan->page, PAGE_KEYS);
+    redisReply there = {.elements = keys->elements, .element = ARENA_ARRAY(scan->page, redisReply *, keys->elements)};
+    for (size_t i = 0; i < keys->elements; i++) there.element[i] = keys->element[i];
+    if (drop_those_gone(scan, &there, err) < 0) return -1;
+    struct page page = {.scan = scan, .keys = &there};
+    int result = work_on(&page, sink, context, ret_failed, err);
+    if (result < 0 && !*ret_failed) return -1;
+    redis_found_advance(scan->found, keys);
+    scan->over = redis_found_is_over(scan->found);
+    return result;
+}
+
 int redis_scan_page(struct redis_scan *scan, redis_item_sink *sink, void *context, const struct order **ret_failed, struct err *err) {
     REDIS_REPLY reply = NULL;
     *ret_failed = NULL;
+    if (scan->found) return found_page(scan, sink, context, ret_failed, err);
     if (redis_scan_next(scan, &reply, err) < 0) return -1;
     struct page page = {.scan = scan, .keys = reply->element[1]};
     int result = work_on(&page, sink, context, ret_failed, err);

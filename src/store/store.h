@@ -72,6 +72,7 @@ struct batch {
 /* What finish did. */
 struct outcome {
     int64_t records, dependents; /* destroyed or anonymized; for irrevocable batches those that were still due */
+    bool doubtful; /* the server may have been started anew since it counted, and forgotten what it had done before */
 };
 
 enum settled { SETTLED_COMMITTED, SETTLED_ROLLED_BACK, SETTLED_UNRESOLVED };
@@ -118,7 +119,7 @@ struct kept {
 
 struct store_driver {
     enum store_kind kind;
-    bool thorough;                   /* a pass reaches all that was due when it began: what it did needs no second one (Redis) */
+    bool thorough;                   /* a pass reaches all that was due when it was counted: what it did needs no second one (Redis) */
     const char *name;                /* "PostgreSQL", for messages */
     const char *const *schemes;      /* URL schemes, NULL-terminated */
 
@@ -158,6 +159,10 @@ struct store_driver {
     /* The same with numbers, blocked ones and dependents. */
     int (*count)(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies,
                  struct err *err);
+    /* on: the first pass behind a `count`, over orders that it counted, may keep to what it found; what became due since, or came, is
+     * the next one's. Each record is judged again there. off: no more passes come. NULL in a driver whose passes find by themselves
+     * what is due. */
+    void (*remember)(struct store *store, bool on);
     /* How many records the target's place has, due or not and of whatever tenant, at most `most`; -1: it has no share to speak of.
      * Not more work than `most` records are. NULL in a driver that cannot tell. */
     int (*size)(struct store *store, const struct target *target, int64_t most, struct arena *arena, int64_t *ret_records, struct err *err);

@@ -189,6 +189,7 @@ static int run_count(struct job *job, struct store *store, struct err *err) {
     struct site *site = SITE_OF(job, job);
     const struct store_driver *driver = store_driver(store);
     if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
+    if (driver->remember) driver->remember(store, true);
     if (count_all(site, store, true, err)) return -1;
     return figures_ask_shares(store, site->sweep->schedule, site->asked, site->tallies, site->n_asked, site->arena, &site->shares, &site->n_shares, err);
 }
@@ -203,6 +204,7 @@ static void on_counted(struct job *job) {
         site->counted = site->asked;
         site->n_counted = site->n_asked;
         site->counts = site->tallies;
+        site->gone = ARENA_ARRAY(site->arena, int64_t, site->n_counted);
     }
     sweep_site_over(site);
 }
@@ -245,13 +247,21 @@ static bool is_left_to_gate(const struct sweep *sweep, const struct order *order
     return order->own && sweep->gated && leave_is_free(sweep, order->target->rule);
 }
 
-/* Nothing was destroyed since it was counted: what was due then is what is left. */
+/* Of each order all that was counted went, or nothing: the store said so of each record. */
+static bool went_as_counted(const struct site *site) {
+    for (size_t i = 0; i < site->n_counted; i++)
+        if (site->gone[i] && site->gone[i] != site->counts[i].records) return false;
+    return !site->doubtful;
+}
+
+/* What was due when it was counted, less what went since, is what is left. Of a store where a pass is all that a count is, and nothing
+ * waits for anything else, that is known without another look at everything; of others only if nothing was destroyed. */
 static bool is_as_counted(const struct site *site) {
     const struct sweep *sweep = site->sweep;
-    if (sweep->batches || !sweep->leaves || site->n_uncounted || site->n_own_orders) return false;
+    if (!sweep->leaves || site->n_uncounted || site->n_own_orders) return false;
     for (size_t i = 0; i < sweep->schedule->n_targets; i++)
         if (sweep->schedule->targets[i]->store == site->conf && sweep->refused[i]) return false;
-    return true;
+    return store_driver_of(site->conf->kind)->thorough ? went_as_counted(site) : !sweep->batches;
 }
 
 static void take_counts(struct site *site) {
@@ -261,7 +271,7 @@ static void take_counts(struct site *site) {
     for (size_t i = 0; i < site->n_counted; i++) {
         if (is_left_to_gate(site->sweep, site->counted[i])) continue;
         site->asked[kept] = site->counted[i];
-        site->tallies[kept++] = site->counts[i];
+        site->tallies[kept++] = site->gone[i] ? (struct tally){0} : site->counts[i];
     }
     site->n_asked = kept;
 }
@@ -270,6 +280,7 @@ static int run_verify(struct job *job, struct store *store, struct err *err) {
     struct site *site = SITE_OF(job, job);
     const struct store_driver *driver = store_driver(store);
     bool counted = is_as_counted(site);
+    if (driver->remember) driver->remember(store, false);
     if (counted) take_counts(site);
     else if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
     if (!counted && count_all(site, store, false, err)) return -1;

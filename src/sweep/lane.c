@@ -161,6 +161,14 @@ static void pause_and_prepare(struct lane *lane, int64_t took_us) {
     else prepare(lane);
 }
 
+static void note_gone(struct lane *lane, bool all_went) {
+    struct site *site = lane->site;
+    size_t at = 0;
+    while (at < site->n_counted && site->counted[at] != lane->batch->order) at++;
+    if (at < site->n_counted) site->gone[at] += lane->outcome.records;
+    site->doubtful = site->doubtful || at == site->n_counted || !all_went || lane->outcome.doubtful;
+}
+
 static void note_committed(struct lane *lane) {
     const struct order *order = lane->batch->order;
     struct rule_report *rule = &lane->sweep->rules[order->target->rule->number];
@@ -168,6 +176,7 @@ static void note_committed(struct lane *lane) {
     else rule->anonymized += lane->outcome.records;
     rule->dependents += lane->outcome.dependents;
     bool all_went = lane->outcome.records == lane->batch->records && lane->outcome.dependents == lane->batch->dependents;
+    note_gone(lane, all_went);
     if (!all_went || !store_driver_of(lane->site->conf->kind)->thorough) lane->site->done_in_pass += lane->outcome.records + lane->outcome.dependents;
     lane->attempts = 0;
 }
@@ -282,6 +291,7 @@ static void on_finished(struct job *job) {
     } else if (job->err.code == ERR_UNKNOWN) {
         /* It may have been applied: nothing further is destroyed there before the store was asked what became of it. */
         log_warning("%s, asking what became of the batch", job->err.text);
+        lane->site->doubtful = true;
         enter_outcome(lane, "unknown", &job->err);
         struct unsettled *batch = unsettled_of(lane);
         lane->unknown = batch;

@@ -56,6 +56,8 @@ struct site {
     const struct order **counted, **uncounted; /* uncounted: it would take too long */
     size_t n_counted, n_uncounted;
     const struct tally *counts; /* of those counted */
+    int64_t *gone;  /* of those counted, since then */
+    bool doubtful;  /* not all that goes is known there */
     const struct figures_share *shares;
     size_t n_shares;
     /* count, gate and verify */

@@ -213,7 +213,7 @@ static const struct batch *next_batch_of(struct store *of, struct pass *pass, si
 static const struct batch *next_batch(struct pass *pass, size_t limit) { return next_batch_of(store, pass, limit); }
 
 static int64_t finish_batch_of(struct store *of, struct pass *pass, bool commit) {
-    struct outcome outcome = {-1, -1};
+    struct outcome outcome = {.records = -1};
     MUST(fixture->driver->finish(of, pass, commit, &outcome, &err));
     return outcome.records;
 }

@@ -73,6 +73,130 @@ START_TEST(a_broken_connection_begins_the_scan_again) {
 }
 END_TEST
 
+/* ---- behind a count ---- */
+
+static int64_t count_and_remember(const struct order *const *orders, size_t n_orders) {
+    struct tally tallies[MOST_FIXTURE_TARGETS];
+    int64_t records = 0;
+    redis_driver.remember(world.store, true);
+    ck_assert_int_eq(redis_driver.count(world.store, orders, n_orders, world.arena, tallies, &world.err), 0);
+    for (size_t i = 0; i < n_orders; i++) records += tallies[i].records;
+    return records;
+}
+
+START_TEST(a_pass_behind_a_count_does_not_read_all_keys_again) {
+    struct target *target = world_target("app:{tenant}:*", NULL, UNIT_NONE);
+    ck_assert_ptr_null(world_open(NULL, "0 1 2 3"));
+    admin("EVAL %s 0", "for i = 1, 20000 do redis.call('SET', 'app:' .. (i % 4) .. ':' .. i, 'x') end return 1");
+    struct order order = world_end_order(target, "0 2");
+    const struct order *orders[] = {&order};
+    ck_assert_int_eq(count_and_remember(orders, 1), 10000);
+    admin("SET app:2:late x");
+    long long before = scans();
+    ck_assert_int_eq(world_run(&order, 700), 10000);
+    ck_assert_int_eq(scans() - before, 0);
+    ck_assert_int_eq(admin("EXISTS app:2:late"), 1);
+    /* The next pass looks for itself. */
+    ck_assert_int_eq(world_run(&order, 700), 1);
+    ck_assert_int_gt(scans() - before, 0);
+    ck_assert_int_eq(admin("DBSIZE"), 10000);
+}
+END_TEST
+
+START_TEST(what_a_count_found_is_judged_again) {
+    struct target *app = world_target("app:{tenant}:*", NULL, UNIT_NONE), *hash = world_target("hash:{tenant}", "field:at", UNIT_SECONDS);
+    struct target *usage = world_target("usage:{tenant}", "score", UNIT_SECONDS);
+    ck_assert_ptr_null(world_open(NULL, "a b c"));
+    admin("MSET app:a:1 x app:a:2 x app:a:3 x");
+    static const char *const ids[] = {"a", "b", "c"};
+    for (size_t i = 0; i < 3; i++) {
+        admin("HSET hash:%s at 1", ids[i]);
+        admin("ZADD usage:%s 1 x 2 y", ids[i]);
+    }
+    struct order ended = world_end_order(app, "a"), by_field = world_order(hash, ACTION_PURGE, NOON_US), by_score = world_order(usage, ACTION_PURGE, NOON_US);
+    const struct order *orders[] = {&ended, &by_field, &by_score};
+    ck_assert_int_eq(count_and_remember(orders, 3), 12);
+    admin("DEL app:a:2 hash:b usage:a");
+    admin("HSET hash:c at %lld", NOON_US / TIME_SECOND_US);
+    admin("ZADD usage:b %lld x", NOON_US / TIME_SECOND_US);
+    long long before = scans();
+    struct pass *pass;
+    const struct batch *batch;
+    const struct order *failed;
+    int64_t said = 0, gone = 0;
+    ck_assert_int_eq(redis_driver.begin(world.store, orders, 3, NULL, &pass, &world.err), 0);
+    for (;;) {
+        ck_assert_int_eq(redis_driver.prepare(world.store, pass, 100, world.arena, &batch, &failed, &world.err), 0);
+        if (!batch) break;
+        said += batch->records;
+        gone += world_finish(pass);
+    }
+    redis_driver.end(world.store, pass);
+    ck_assert_int_eq(said, 6); /* app:a:1, app:a:3, hash:a, y of usage:b, both of usage:c */
+    ck_assert_int_eq(gone, 6);
+    ck_assert_int_eq(scans() - before, 0);
+    ck_assert_int_eq(admin("EXISTS hash:c usage:b"), 2);
+    ck_assert_int_eq(admin("DBSIZE"), 2);
+}
+END_TEST
+
+START_TEST(other_orders_than_the_counted_ones_look_for_themselves) {
+    struct target *app = world_target("app:{tenant}:*", NULL, UNIT_NONE);
+    ck_assert_ptr_null(world_open(NULL, "a b"));
+    admin("MSET app:a:1 x app:b:1 x");
+    struct order counted = world_end_order(app, "a"), other = world_end_order(app, "a b");
+    const struct order *orders[] = {&counted};
+    ck_assert_int_eq(count_and_remember(orders, 1), 1);
+    ck_assert_int_eq(world_run(&other, 10), 2);
+    /* What is not wanted any more is not kept. */
+    admin("SET app:a:1 x");
+    ck_assert_int_eq(count_and_remember(orders, 1), 1);
+    admin("SET app:a:2 x");
+    redis_driver.remember(world.store, false);
+    ck_assert_int_eq(world_run(&counted, 10), 2);
+}
+END_TEST
+
+START_TEST(of_more_than_there_is_room_for_nothing_is_missed) {
+    struct target *app = world_target("app:{tenant}:*", NULL, UNIT_NONE);
+    ck_assert_ptr_null(world_open(NULL, "a b"));
+    admin("EVAL %s 0", "for i = 1, 18000 do redis.call('SET', 'app:a:' .. string.rep('x', 1000) .. i, '') end return 1");
+    admin("SET app:b:1 x");
+    struct order order = world_end_order(app, "a");
+    const struct order *orders[] = {&order};
+    ck_assert_int_eq(count_and_remember(orders, 1), 18000);
+    long long before = scans();
+    ck_assert_int_eq(world_run(&order, 5000), 18000);
+    ck_assert_int_gt(scans() - before, 0);
+    ck_assert_int_eq(admin("DBSIZE"), 1);
+}
+END_TEST
+
+START_TEST(a_broken_connection_leaves_doubt) {
+    struct target *app = world_target("app:{tenant}:*", NULL, UNIT_NONE);
+    ck_assert_ptr_null(world_open(NULL, "a"));
+    admin("MSET app:a:1 x app:a:2 x app:a:3 x");
+    struct order order = world_end_order(app, "a");
+    const struct order *orders[] = {&order};
+    ck_assert_int_eq(count_and_remember(orders, 1), 3);
+    const struct batch *batch;
+    const struct order *failed;
+    struct outcome outcome;
+    struct pass *pass = world_prepare(orders, 1, &batch);
+    ck_assert_int_eq(redis_driver.finish(world.store, pass, true, &outcome, &world.err), 0);
+    ck_assert(!outcome.doubtful);
+    admin("CLIENT KILL TYPE normal SKIPME yes");
+    /* Of a page that was read already nothing need be asked: the batch itself meets the broken connection. */
+    for (int tries = 0; tries < 4; tries++) {
+        ck_assert_int_lt(tries, 3);
+        if (redis_driver.prepare(world.store, pass, 1, world.arena, &batch, &failed, &world.err) < 0) continue;
+        if (redis_driver.finish(world.store, pass, true, &outcome, &world.err) == 0) break;
+    }
+    ck_assert(outcome.doubtful);
+    redis_driver.end(world.store, pass);
+}
+END_TEST
+
 /* ---- random keys ---- */
 
 enum { N_KEYS = 3000, N_TENANTS = 5 };
@@ -158,6 +282,9 @@ START_TEST(a_pass_gives_the_answer_of_each_key_by_itself) {
     struct order orders[] = {world_end_order(app, list), order_with(hash, cutoffs, except), order_with(day, cutoffs, except)};
     const struct order *pointers[] = {&orders[0], &orders[1], &orders[2]};
     for (int i = 0; i < 3; i++) ck_assert_int_eq(world_count(&orders[i]), due[i]);
+    bool remembered = _i % 2;
+    if (remembered) ck_assert_int_eq(count_and_remember(pointers, 3), due[0] + due[1] + due[2]);
+    long long before = scans();
 
     struct pass *pass;
     const struct batch *batch;
@@ -167,6 +294,7 @@ START_TEST(a_pass_gives_the_answer_of_each_key_by_itself) {
     ck_assert_int_eq(redis_driver.prepare(world.store, pass, limit, world.arena, &batch, &failed, &world.err), 0);
     ck_assert_int_eq(run_with_cuts(pass, batch, limit, 1000000), due[0] + due[1] + due[2]);
     redis_driver.end(world.store, pass);
+    ck_assert_int_eq(scans() == before, remembered);
     for (int i = 0; i < N_KEYS; i++)
         ck_assert_msg(admin("EXISTS %s", keys[i].name) == !keys[i].due, "%s was %sdue", keys[i].name, keys[i].due ? "" : "not ");
     for (int i = 0; i < 3; i++) ck_assert_int_eq(world_count(&orders[i]), 0);
@@ -174,6 +302,9 @@ START_TEST(a_pass_gives_the_answer_of_each_key_by_itself) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {one_scan_tells_what_is_due_and_what_is_undecidable, a_broken_connection_begins_the_scan_again};
+    const TTest *const tests[] = {one_scan_tells_what_is_due_and_what_is_undecidable, a_broken_connection_begins_the_scan_again,
+                                  a_pass_behind_a_count_does_not_read_all_keys_again, what_a_count_found_is_judged_again,
+                                  other_orders_than_the_counted_ones_look_for_themselves, of_more_than_there_is_room_for_nothing_is_missed,
+                                  a_broken_connection_leaves_doubt};
     return redis_suite_seeded("Redis: the scan", tests, sizeof tests / sizeof *tests, a_pass_gives_the_answer_of_each_key_by_itself, 12);
 }

@@ -481,7 +481,90 @@ START_TEST(a_hold_on_all_ends_what_runs) {
 }
 END_TEST
 
-UNIT_MAIN("sweep", a_hold_that_is_there_before_keeps_its_tenant, a_hold_rolls_the_prepared_batch_back, a_hold_between_prepare_and_intent_binds,
+/* ---- a store whose count and pass see the same (Redis) ---- */
+
+static struct store_driver thorough;
+static bool doubtful;
+
+static int finish_doubtfully(struct store *store, struct pass *pass, bool commit, struct outcome *ret_outcome, struct err *err) {
+    int result = scripted_driver.finish(store, pass, commit, ret_outcome, err);
+    ret_outcome->doubtful = doubtful;
+    return result;
+}
+
+static int open_thorough(const struct store_settings *settings, struct store **ret_store, struct err *err) {
+    int result = scripted_driver.open(settings, ret_store, err);
+    if (!result) ((struct store_base *)(void *)*ret_store)->driver = &thorough;
+    return result;
+}
+
+static void open_all_thorough(const char *text) {
+    thorough = scripted_driver;
+    thorough.thorough = true;
+    thorough.open = open_thorough;
+    thorough.finish = finish_doubtfully;
+    doubtful = false;
+    store_register(&thorough);
+    open_all(text);
+    scripted_irrevocable(true);
+    tenant("a", -1);
+    for (int i = 0; i < 40; i++) scripted_put("logs", i, "a", now_us - 400 * TIME_DAY_US);
+}
+
+START_TEST(what_went_as_counted_is_not_counted_again) {
+    open_all_thorough(HEAD LOGS " );");
+    sweep_once();
+    ck_assert_uint_eq(scripted_size("logs"), 0);
+    ck_assert_uint_eq(scripted_calls(SCRIPTED_COUNT), 1);
+    ck_assert(!rules[0].left && !seen.waits && seen.verified);
+    ck_assert_int_eq(rules[0].purged, 40);
+    close_all();
+}
+END_TEST
+
+START_TEST(what_the_server_may_have_forgotten_is_counted_again) {
+    open_all_thorough(HEAD LOGS " );");
+    doubtful = true;
+    sweep_once();
+    ck_assert_uint_eq(scripted_calls(SCRIPTED_COUNT), 2);
+    close_all();
+}
+END_TEST
+
+/* One record becomes newer while its batch is under way, so that it stays; another turns up. */
+START_TEST(what_went_otherwise_is_counted_again) {
+    open_all_thorough(HEAD LOGS " );");
+    scripted_block(SCRIPTED_COMMIT);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_COMMIT);
+    scripted_put("logs", 1, "a", now_us);
+    scripted_release(SCRIPTED_COMMIT);
+    finish(sweep);
+    ck_assert_uint_eq(scripted_calls(SCRIPTED_COUNT), 2);
+    ck_assert_int_eq(rules[0].purged, 39);
+    ck_assert(!rules[0].left);
+    close_all();
+}
+END_TEST
+
+START_TEST(what_could_not_go_is_left_as_counted) {
+    open_all_thorough(HEAD LOGS ", { data = \"Events\"; keep = \"12 months\"; basis = \"b\"; targets = ( { store = \"main\"; collection = \"events\"; tenant = \"t\"; since = \"at\"; } ); } );");
+    for (int i = 0; i < 10; i++) scripted_put("events", i, "a", now_us - 400 * TIME_DAY_US);
+    scripted_fail("main", SCRIPTED_PREPARE, 1, ERR_REFUSED, false);
+    sweep_once();
+    ck_assert_uint_eq(scripted_calls(SCRIPTED_COUNT), 1);
+    ck_assert_uint_eq(scripted_size("logs"), 40);
+    ck_assert_uint_eq(scripted_size("events"), 0);
+    ck_assert_int_eq(rules[0].left, 40);
+    ck_assert_int_eq(rules[1].left, 0);
+    ck_assert(seen.waits && rules[0].lag_us > 30 * TIME_DAY_US);
+    close_all();
+}
+END_TEST
+
+UNIT_MAIN("sweep", what_went_as_counted_is_not_counted_again, what_the_server_may_have_forgotten_is_counted_again,
+          what_went_otherwise_is_counted_again, what_could_not_go_is_left_as_counted,
+          a_hold_that_is_there_before_keeps_its_tenant, a_hold_rolls_the_prepared_batch_back, a_hold_between_prepare_and_intent_binds,
           a_batch_that_commits_is_waited_for, a_held_rule_is_left_out_and_the_others_go_on, a_hold_on_all_ends_what_runs,
           what_is_due_goes_and_nothing_else, the_intent_is_on_disk_before_the_commit,
           an_intent_that_cannot_be_written_destroys_nothing, a_tenant_that_resumes_in_mid_purge_keeps_what_is_left,
