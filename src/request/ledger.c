@@ -1,5 +1,6 @@
 #include "request/ledger.h"
 
+#include "base/spelling.h"
 #include "base/time.h"
 
 #include <stdlib.h>
@@ -77,17 +78,17 @@ static struct kept *add_hold(struct ledger *ledger, const struct entry *entry) {
     return kept;
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_spelling(const void *a, const void *b) { return spelling_compare(*(const char *const *)a, *(const char *const *)b); }
 
 /* Kept sorted, each once. Most entries bring none. */
 static void add_members(struct ledger *ledger, struct kept *kept, const struct entry *entry) {
     for (size_t i = 0; i < entry->n_members; i++)
         *ARENA_APPEND(ledger->arena, kept->members, kept->n_members) = arena_strdup(ledger->arena, entry->members[i]);
     if (!entry->n_members) return;
-    qsort(kept->members, kept->n_members, sizeof *kept->members, by_text);
+    qsort(kept->members, kept->n_members, sizeof *kept->members, by_spelling);
     size_t count = 0;
     for (size_t i = 0; i < kept->n_members; i++)
-        if (!count || strcmp(kept->members[count - 1], kept->members[i]) != 0) kept->members[count++] = kept->members[i];
+        if (!count || spelling_compare(kept->members[count - 1], kept->members[i]) != 0) kept->members[count++] = kept->members[i];
     kept->n_members = count;
     kept->hold.members = kept->members;
     kept->hold.n_members = count;

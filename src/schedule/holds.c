@@ -1,5 +1,6 @@
 #include "schedule/holds.h"
 
+#include "base/spelling.h"
 #include "base/text.h"
 
 #include <stdlib.h>
@@ -53,8 +54,16 @@ const struct hold *holds_on_target(const struct holds *holds, const struct sched
 
 /* ---- tenants ---- */
 
+const struct tenant *holds_find(const struct tenants *tenants, const char *id) {
+    char room[SPELLING_ROOM];
+    const struct tenant *tenant = tenants_find(tenants, id);
+    return tenant ? tenant : tenants_find(tenants, spelling_normal(id, room));
+}
+
+static bool same(const char *a, const char *b) { return !spelling_compare(a, b); }
+
 static const struct tenant *parent_of(const struct tenants *tenants, const struct tenant *tenant) {
-    return tenant && tenant->parent ? tenants_find(tenants, tenant->parent) : NULL;
+    return tenant && tenant->parent ? holds_find(tenants, tenant->parent) : NULL;
 }
 
 /* Whether the chain of parents leads to `root`. */
@@ -62,7 +71,7 @@ static bool is_below(const struct tenants *tenants, const struct tenant *tenant,
     /* A second walker at half the speed is met only in a circle (Floyd). */
     const struct tenant *slow = tenant;
     for (size_t steps = 1; tenant && tenant->parent; steps++) {
-        if (!strcmp(tenant->parent, root)) return true;
+        if (same(tenant->parent, root)) return true;
         tenant = parent_of(tenants, tenant);
         if (steps % 2 == 0) slow = parent_of(tenants, slow);
         if (tenant == slow) return false;
@@ -70,14 +79,13 @@ static bool is_below(const struct tenants *tenants, const struct tenant *tenant,
     return false;
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_spelling(const void *a, const void *b) { return spelling_compare(*(const char *const *)a, *(const char *const *)b); }
 
 static bool is_member(const struct hold *hold, const char *id) {
-    return hold->n_members && bsearch(&id, hold->members, hold->n_members, sizeof *hold->members, by_text);
+    return hold->n_members && bsearch(&id, hold->members, hold->n_members, sizeof *hold->members, by_spelling);
 }
 
-static bool in_subtree(const struct hold *hold, const struct tenants *tenants, const struct tenant *tenant, const char *id) {
-    if (is_member(hold, id)) return true;
+static bool in_subtree(const struct hold *hold, const struct tenants *tenants, const struct tenant *tenant) {
     return tenant && (tenant->undecidable_parent || is_below(tenants, tenant, hold->tenant));
 }
 
@@ -86,7 +94,7 @@ size_t holds_new_members(const struct hold *hold, const struct tenants *tenants,
     size_t count = 0;
     for (size_t i = 0; i < tenants_count(tenants); i++) {
         const struct tenant *tenant = tenants_at(tenants, i);
-        if (is_below(tenants, tenant, hold->tenant) && !is_member(hold, tenant->id) && strcmp(tenant->id, hold->tenant) != 0)
+        if (is_below(tenants, tenant, hold->tenant) && !is_member(hold, tenant->id) && !same(tenant->id, hold->tenant))
             *ARENA_APPEND(arena, ids, count) = tenant->id;
     }
     *ret_ids = ids;
@@ -95,10 +103,10 @@ size_t holds_new_members(const struct hold *hold, const struct tenants *tenants,
 
 /* Whether a tenant that the hold names is below this one. */
 static bool is_above(const struct hold *hold, const struct tenants *tenants, const char *id) {
-    const struct tenant *held = tenants_find(tenants, hold->tenant);
+    const struct tenant *held = holds_find(tenants, hold->tenant);
     if (held && is_below(tenants, held, id)) return true;
     for (size_t i = 0; i < hold->n_members; i++) {
-        held = tenants_find(tenants, hold->members[i]);
+        held = holds_find(tenants, hold->members[i]);
         if (held && is_below(tenants, held, id)) return true;
     }
     return false;
@@ -109,10 +117,11 @@ const struct hold *holds_on_tenant(const struct holds *holds, const struct tenan
     for (size_t i = 0; holds && i < holds->count; i++) {
         const struct hold *hold = &holds->items[i];
         if (hold->scope != HOLD_TENANT && hold->scope != HOLD_SUBTREE) continue;
-        if (!strcmp(hold->tenant, id)) return hold;
+        if (same(hold->tenant, id)) return hold;
+        if (hold->scope == HOLD_SUBTREE && is_member(hold, id)) return hold;
         if (!tenants) continue;
-        if (!tenant) tenant = tenants_find(tenants, id);
-        if (hold->scope == HOLD_SUBTREE && in_subtree(hold, tenants, tenant, id)) return hold;
+        if (!tenant) tenant = holds_find(tenants, id);
+        if (hold->scope == HOLD_SUBTREE && in_subtree(hold, tenants, tenant)) return hold;
         if (own && is_above(hold, tenants, id)) return hold;
     }
     return NULL;

@@ -21,7 +21,7 @@ struct hold {
     uint32_t author;    /* user id */
     int64_t since_us;
     int64_t released_us; /* TIME_FOREVER: not released; else it counts until its cooling-off time is over */
-    const char *const *members; /* HOLD_SUBTREE: who belonged to it at some time, sorted; the tenant itself is not listed */
+    const char *const *members; /* HOLD_SUBTREE: who belonged to it at some time, in the sequence of spelling_compare; the tenant itself is not listed */
     size_t n_members;
 };
 
@@ -35,10 +35,12 @@ const char *hold_scope_name(enum hold_scope scope); /* "tenant", "subtree", "rul
 /* The hold that keeps orders away from this target altogether, NULL: none does. A hold on a rule that the schedule does not
  * have (it was renamed, say) reaches everything: nobody can tell what it was meant to keep. holds may be NULL. */
 const struct hold *holds_on_target(const struct holds *holds, const struct schedule *schedule, const struct target *target);
-/* The hold on this tenant, NULL: none. own: asked about the tenant's own records, which stay as long as a tenant below it is
+/* The hold on this tenant, however its id is written (base/spelling.h): rather is a tenant kept whose id merely looks like it. NULL: none. own: asked about the tenant's own records, which stay as long as a tenant below it is
  * held, for they are where that one's chain of parents is read from. A tenant whose parents contradict each other counts as
  * one of every subtree. holds may be NULL; tenants may be NULL where nobody read them. */
 const struct hold *holds_on_tenant(const struct holds *holds, const struct tenants *tenants, const char *id, bool own);
+/* The tenant that a hold names, by its id or by that as servers write it; NULL: not in the list. */
+const struct tenant *holds_find(const struct tenants *tenants, const char *id);
 /* Of a HOLD_SUBTREE: the tenants that belong to it by their chain of parents and are not among its members yet, sorted, the
  * list in `arena`, the ids the tenants'. A circle of parents ends the chain. Returns how many. */
 size_t holds_new_members(const struct hold *hold, const struct tenants *tenants, struct arena *arena, const char ***ret_ids);

@@ -1,5 +1,6 @@
 #include "schedule/plan.h"
 
+#include "base/spelling.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "schedule/tenant_period.h"
@@ -304,12 +305,30 @@ static void add_held(struct making *making, bool own, const char *id) {
     *ARENA_APPEND(making->arena, making->held[own], making->n_held[own]) = arena_strdup(making->arena, id);
 }
 
+/* As it is written, and as a server writes it: a store without types knows no other. */
+static void add_held_name(struct making *making, const char *id) {
+    char room[SPELLING_ROOM];
+    const char *normal = spelling_normal(id, room);
+    for (int own = 0; own < 2; own++) {
+        add_held(making, own, id);
+        if (strcmp(normal, id) != 0) add_held(making, own, normal);
+    }
+}
+
 static size_t sort_texts(const char **texts, size_t count) {
     if (count) qsort(texts, count, sizeof *texts, by_text);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
         if (!kept || strcmp(texts[kept - 1], texts[i]) != 0) texts[kept++] = texts[i];
     return kept;
+}
+
+/* The list may write it in any way. */
+static bool is_in_list(const struct making *making, const char *id) {
+    if (holds_find(making->tenants, id)) return true;
+    for (size_t i = 0; i < tenants_count(making->tenants); i++)
+        if (!spelling_compare(tenants_at(making->tenants, i)->id, id)) return true;
+    return false;
 }
 
 /* A hold that reaches nothing as it is written is not silently one that holds nothing. */
@@ -321,7 +340,7 @@ static void find_doubtful_hold(struct making *making, const struct hold *hold) {
         struct finding *finding = add_finding(making, "hold-rule-unknown", NULL, 1);
         finding->place = arena_strdup(making->arena, hold->id);
         finding->text = "a hold names a rule that the schedule does not have; it reaches everything until it is released";
-    } else if (of_tenant && making->schedule->has_tenants && !tenants_find(making->tenants, hold->tenant)) {
+    } else if (of_tenant && making->schedule->has_tenants && !is_in_list(making, hold->tenant)) {
         struct finding *finding = add_finding(making, "hold-tenant-unknown", NULL, 1);
         finding->place = arena_strdup(making->arena, hold->id);
         finding->tenant = arena_strdup(making->arena, hold->tenant);
@@ -334,9 +353,8 @@ static void collect_held(struct making *making) {
         const struct hold *hold = &making->holds->items[i];
         find_doubtful_hold(making, hold);
         if (hold->scope != HOLD_TENANT && hold->scope != HOLD_SUBTREE) continue;
-        for (int own = 0; own < 2; own++) add_held(making, own, hold->tenant);
-        for (size_t m = 0; m < hold->n_members; m++)
-            for (int own = 0; own < 2; own++) add_held(making, own, hold->members[m]);
+        add_held_name(making, hold->tenant);
+        for (size_t m = 0; m < hold->n_members; m++) add_held_name(making, hold->members[m]);
     }
     if (!making->n_held[0]) return;
     for (size_t i = 0; i < tenants_count(making->tenants); i++) {

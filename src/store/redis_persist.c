@@ -3,7 +3,7 @@
  * hold is on a key any more its expiry is given back, in the past if need be, but only where the value is still what it was and
  * nobody has given it a new one: an application that wrote it anew has decided anew.
  *
- * Whose a key is, is judged without the list of tenants: a key that could be of several counts as held. And what no target that could be
+ * Whose a key is, is judged without the list of tenants: a key that could be of a held one counts as held. And what no target that could be
  * read speaks of any more keeps what it has until no hold stands at all. */
 #include "store/redis_internal.h"
 
@@ -38,6 +38,19 @@ struct keeping {
 
 enum keeping_of { NOT_SPOKEN_OF, FREE, HELD };
 
+struct readings {
+    const struct keeping *keeping;
+    bool held;
+};
+
+/* Any of the tenants that the key could be of may be the held one. */
+static void judge_reading(void *context, const struct keyfit *fit) {
+    struct readings *readings = context;
+    if (!fit->tenant_length) return;
+    const char *id = arena_strndup(readings->keeping->page, fit->tenant, fit->tenant_length);
+    readings->held = readings->held || holds_on_tenant(readings->keeping->holds, NULL, id, false);
+}
+
 /* A target that could not be bound may be one that has the key. */
 static enum keeping_of judge(const struct keeping *keeping, const char *key, size_t length) {
     const struct schedule *schedule = keeping->store->base.settings.schedule;
@@ -48,11 +61,13 @@ static enum keeping_of judge(const struct keeping *keeping, const char *key, siz
         const struct redis_bound *bound = redis_bound_of(keeping->store, schedule->targets[i]);
         all_known = all_known && bound;
         if (!bound) continue;
+        struct readings readings = {.keeping = keeping};
         const struct redis_owner owner = redis_owner_of(keeping->store, keeping->page, bound, NULL, 0, key, length);
         if (owner.kind == REDIS_OWNER_NO_MATCH) continue;
         found = FREE;
         if (owner.kind != REDIS_OWNER_OK || holds_on_target(keeping->holds, schedule, bound->target)) return HELD;
-        if (*owner.tenant && holds_on_tenant(keeping->holds, NULL, owner.tenant, false)) return HELD;
+        (void)keypattern_match(&bound->pattern, key, length, judge_reading, &readings);
+        if (readings.held) return HELD;
     }
     return all_known ? found : NOT_SPOKEN_OF;
 }

@@ -5,48 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- values ---- */
-
-const char *spelling_of_integer(struct arena *arena, const char *id) {
-    static const char blanks[] = " \t\n\v\f\r";
-    const char *at = id + strspn(id, blanks);
-    bool negative = *at == '-';
-    at += *at == '-' || *at == '+';
-    size_t n_digits = strspn(at, "0123456789");
-    const char *end = at + n_digits, *first = at + strspn(at, "0");
-    if (*end == '.') end += 1 + strspn(end + 1, "0");
-    if (!n_digits || end[strspn(end, blanks)]) return NULL;
-    size_t length = first < at + n_digits ? (size_t)(at + n_digits - first) : 0;
-    if (!length) return strcmp(id, "0") != 0 ? "0" : id;
-    const char *text = arena_printf(arena, "%s%.*s", negative ? "-" : "", (int)length, first);
-    return strcmp(text, id) != 0 ? text : id;
-}
-
-static int hex_value(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-const char *spelling_of_uuid(struct arena *arena, const char *id) {
-    enum { DIGITS = 32, TEXT = 36 };
-    char text[TEXT + 1];
-    size_t length = 0, n_digits = 0;
-    for (const char *at = id; *at; at++) {
-        if (strchr("-{} \t\n\v\f\r", *at)) continue;
-        int value = hex_value(*at);
-        if (value < 0 || n_digits == DIGITS) return NULL;
-        if (n_digits == 8 || n_digits == 12 || n_digits == 16 || n_digits == 20) text[length++] = '-';
-        text[length++] = "0123456789abcdef"[value];
-        n_digits++;
-    }
-    if (n_digits < DIGITS) return NULL;
-    text[length] = '\0';
-    return strcmp(text, id) != 0 ? arena_strdup(arena, text) : id;
-}
-
-/* ---- orders ---- */
-
 static int by_id(const void *a, const void *b) {
     return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
 }

@@ -1,19 +1,13 @@
-/* One value can be written in several ways: "007" and "7" are the same integer, "A0EE…" and "a0ee…" the same UUID. What
- * destroys takes a tenant's id as it is written; what protects (a longer period of its own, records that its own record
- * has to wait for) must hold however the id is written. */
+/* Of a value that can be written in several ways (base/spelling.h): what destroys takes a tenant's id as it is written; what
+ * protects (a longer period of its own, records that its own record has to wait for) must hold however the id is written. */
 #ifndef LAPSED_STORE_SPELLING_H
 #define LAPSED_STORE_SPELLING_H
 
+#include "base/spelling.h"
 #include "schedule/order.h"
 #include "store/store.h"
 
-/* The text that a server writes for the integer or UUID that `id` means: in `arena`, or `id` itself where it is that text;
- * NULL: it means none. Integers: leading zeros, a plus sign, blanks around, zeros behind a point. UUIDs: capitals, braces,
- * hyphens elsewhere or nowhere. */
-const char *spelling_of_integer(struct arena *arena, const char *id);
-const char *spelling_of_uuid(struct arena *arena, const char *id);
-
-/* The same for what a column holds, of which `column` knows. */
+/* The text that the server writes for what `id` means in a column, of which `column` knows; NULL: it means nothing there. */
 typedef const char *spelling_of(const void *column, struct arena *arena, const char *id);
 
 /* The order with every protection repeated for the id as the server writes it: exceptions that are stricter than their

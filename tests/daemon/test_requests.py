@@ -253,3 +253,28 @@ def test_a_hold_reaches_every_kind_of_path(caasaas):
     assert after["kept"]["held"] > 0 and all(rule["due"] == 0 or not rule["tenants"] for rule in after["rules"])
     assert world.journal.committed()  # the neighbours lapsed
     assert not [entry for entry in world.journal.entries("intent") for tenant in entry["tenants"] if tenant[0] == held]
+
+
+@pytest.mark.parametrize("hold, written", [("gone:7", "gone:7"), ("42", "0042")])
+def test_a_hold_in_mid_sweep_reaches_keys_that_may_be_its_tenants(world, hold, written):
+    """Of a tenant that nobody knows any more, in a key that can be read as another's; and written otherwise than in the key."""
+    world.sql("CREATE TABLE customers (id text PRIMARY KEY, ended_at timestamptz)")
+    world.sql("INSERT INTO customers VALUES ('1', NULL)")
+    for n in range(200):
+        for tenant in (written, "1"):
+            world.redis.hset(f"seen:{tenant}:{n}", mapping={"at": 1})
+    rule = RULE_EVENTS.replace('table = "events"; tenant = "customer_id"; since = "at";', 'keys = "seen:{tenant}:*"; since = "field:at"; unit = "s";')
+    world.configure(rule, tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", kinds=("main", "cache"),
+                    settings=idle("gentle", "batch = { rows = 1; };\n"))
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for("outcome", 3)
+    asked(world.lapsectl("hold", "--tenant", hold, "--ground", "litigation"), f"stands on tenant {hold}")
+    left_then = set(world.redis.keys(f"seen:{written}:*"))
+    assert left_then
+    daemon.wait_for("sweep-end")
+    assert set(world.redis.keys(f"seen:{written}:*")) == left_then
+    daemon.sweep()
+    assert set(world.redis.keys("seen:*")) == left_then
+    assert daemon.stop() == 0
+    world.verify()

@@ -74,6 +74,22 @@ START_TEST(what_could_be_a_held_tenants_does_not_go_with_anothers_approval) {
 }
 END_TEST
 
+/* "b:c" may be the tenant, or "b" with the rest behind it; and a store without types knows no spelling. */
+START_TEST(a_key_that_may_be_of_a_held_tenant_does_not_expire) {
+    (void)world_target("session:{tenant}:*", NULL, UNIT_NONE);
+    ck_assert_ptr_null(world_open(NULL, "a"));
+    admin("SET session:b:c:x 1 EX 3600");
+    admin("SET session:007:x 1 EX 3600");
+    admin("SET session:8:x 1 EX 3600");
+    struct hold items[] = {{.id = "h", .scope = HOLD_TENANT, .tenant = "b:c", .released_us = TIME_FOREVER}, {.id = "i", .scope = HOLD_TENANT, .tenant = "7", .released_us = TIME_FOREVER}};
+    struct holds holds = {.items = items, .count = 2};
+    struct kept kept;
+    ck_assert(!redis_driver.keep(world.store, &holds, &kept, &world.err));
+    ck_assert_int_eq(kept.kept, 2);
+    ck_assert_int_gt(admin("PTTL session:8:x"), 0);
+}
+END_TEST
+
 /* A reload took the rule away, or left it faulty: the hold stands. */
 START_TEST(what_was_kept_stays_while_a_hold_does) {
     (void)world_target("session:{tenant}:*", NULL, UNIT_NONE);
@@ -196,7 +212,7 @@ START_TEST(a_hundred_thousand_keys_of_one_tenant_go_in_batches) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {a_wider_pattern_does_not_take_what_another_rule_keeps, the_plan_holds_every_pattern_to_the_floors_of_its_store,
+    const TTest *const tests[] = {a_key_that_may_be_of_a_held_tenant_does_not_expire, a_wider_pattern_does_not_take_what_another_rule_keeps, the_plan_holds_every_pattern_to_the_floors_of_its_store,
                                   what_could_be_a_held_tenants_does_not_go_with_anothers_approval,
           what_was_kept_stays_while_a_hold_does,
           the_tenants_own_records_do_not_wait_for_what_another_rule_keeps, a_floor_is_read_in_its_own_unit,

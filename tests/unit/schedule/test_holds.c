@@ -112,6 +112,34 @@ START_TEST(a_tenant_that_is_gone_can_be_held_and_is_told_of) {
 }
 END_TEST
 
+/* "7", as the tenants query writes it, is held however the hold writes it; so is one that is gone, where no type tells. */
+START_TEST(a_hold_binds_however_the_tenant_is_written) {
+    static const char *const spellings[][2] = {{"7", "007"}, {"007", "7"}, {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "A0EEBC999C0B4EF8BB6D6BB9BD380A11"},
+                                               {"5f43a9c1e0b1d2a3c4e5f607", "5F43A9C1E0B1D2A3C4E5F607"}, {"anna", "anna "}};
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
+        setup();
+        tenants_free(tenants);
+        tenants = tenants_new(schedule);
+        struct err err;
+        const struct tenant_row row = {.id = spellings[i][0], .ends = {at("2020-01-01")}}, below = {.id = "below", .parent = spellings[i][0], .ends = {at("2020-01-01")}};
+        ck_assert(!tenants_add(tenants, &row, &err) && !tenants_add(tenants, &below, &err));
+        tenants_finish(tenants);
+        const struct hold hold = {.id = "h", .scope = HOLD_SUBTREE, .tenant = spellings[i][1], .released_us = TIME_FOREVER};
+        const struct plan *plan = plan_under(&hold, 1);
+        ck_assert_uint_eq(plan->n_findings, 0);
+        assert_kept(plan, spellings[i][0]);
+        assert_kept(plan, "below");
+        const struct holds holds = {.items = &hold, .count = 1};
+        ck_assert_ptr_eq(holds_on_tenant(&holds, tenants, spellings[i][0], false), &hold);
+        ck_assert_ptr_null(holds_on_tenant(&holds, tenants, "8", false));
+        const struct hold gone = {.id = "h", .scope = HOLD_TENANT, .tenant = "009", .released_us = TIME_FOREVER};
+        plan = plan_under(&gone, 1);
+        ck_assert(!goes(plan, "logs", "009") && !goes(plan, "logs", "9") && goes(plan, "logs", "90"));
+        teardown();
+    }
+}
+END_TEST
+
 START_TEST(a_held_tenant_keeps_the_own_records_above_it) {
     setup();
     const struct hold hold = {.id = "h", .scope = HOLD_TENANT, .tenant = "grandchild", .released_us = TIME_FOREVER};
@@ -196,7 +224,7 @@ START_TEST(all_is_all_and_so_is_a_rule_that_nobody_knows) {
 }
 END_TEST
 
-UNIT_MAIN("holds", without_holds_all_goes, a_tenant_is_kept_in_every_path, a_tenant_that_is_gone_can_be_held_and_is_told_of,
+UNIT_MAIN("holds", a_hold_binds_however_the_tenant_is_written, without_holds_all_goes, a_tenant_is_kept_in_every_path, a_tenant_that_is_gone_can_be_held_and_is_told_of,
           a_held_tenant_keeps_the_own_records_above_it, a_subtree_is_kept_and_circles_end, a_circle_below_the_held_one_is_kept,
           who_was_a_member_once_stays_one, a_rule_is_kept_whichever_rule_would_reach_its_data,
           only_a_rule_or_all_reach_what_has_no_tenants, all_is_all_and_so_is_a_rule_that_nobody_knows)

@@ -402,6 +402,23 @@ START_TEST(a_hold_rolls_the_prepared_batch_back) {
 }
 END_TEST
 
+/* The store writes the tenant otherwise than the hold does. */
+START_TEST(a_hold_rolls_the_batch_back_however_the_tenant_is_written) {
+    open_all(HEAD LOGS " );");
+    schedule->settings.batch_rows = 50;
+    tenant("7", -1);
+    for (int i = 0; i < 40; i++) scripted_put("logs", i, i % 2 ? "7" : "8", now_us - 400 * TIME_DAY_US);
+    scripted_block(SCRIPTED_PREPARE);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_PREPARE);
+    place((struct hold){.id = "h", .scope = HOLD_TENANT, .tenant = " 007"});
+    scripted_release(SCRIPTED_PREPARE);
+    finish(sweep);
+    assert_only_a_is_left();
+    close_all();
+}
+END_TEST
+
 static struct journal_ticket blocker;
 
 static void on_blocker(struct journal_ticket *ticket, const struct err *err) {
@@ -564,7 +581,7 @@ END_TEST
 
 UNIT_MAIN("sweep", what_went_as_counted_is_not_counted_again, what_the_server_may_have_forgotten_is_counted_again,
           what_went_otherwise_is_counted_again, what_could_not_go_is_left_as_counted,
-          a_hold_that_is_there_before_keeps_its_tenant, a_hold_rolls_the_prepared_batch_back, a_hold_between_prepare_and_intent_binds,
+          a_hold_rolls_the_batch_back_however_the_tenant_is_written, a_hold_that_is_there_before_keeps_its_tenant, a_hold_rolls_the_prepared_batch_back, a_hold_between_prepare_and_intent_binds,
           a_batch_that_commits_is_waited_for, a_held_rule_is_left_out_and_the_others_go_on, a_hold_on_all_ends_what_runs,
           what_is_due_goes_and_nothing_else, the_intent_is_on_disk_before_the_commit,
           an_intent_that_cannot_be_written_destroys_nothing, a_tenant_that_resumes_in_mid_purge_keeps_what_is_left,
