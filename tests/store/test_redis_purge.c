@@ -60,6 +60,37 @@ START_TEST(entries_go_by_their_id) {
 }
 END_TEST
 
+static long long calls_of(const char *command) {
+    char name[64];
+    (void)snprintf(name, sizeof name, "cmdstat_%s:calls=", command);
+    const char *at = strstr(admin_text("INFO commandstats"), name);
+    return at ? strtoll(at + strlen(name), NULL, 10) : 0;
+}
+
+/* While a script runs nobody else is served: whatever a batch may hold, none destroys more than a thousand. */
+START_TEST(a_large_set_goes_in_small_steps) {
+    struct target *usage = world_target("usage:{tenant}", "score", UNIT_MILLISECONDS), *log = world_target("log:{tenant}", "stream-id", UNIT_NONE);
+    ck_assert_ptr_null(world_open(NULL, "a"));
+    admin("EVAL %s 0", "for i = 1, 50500 do redis.call('ZADD', 'usage:a', i, 'm' .. i) end return 1");
+    admin("EVAL %s 0", "for i = 1, 5500 do redis.call('XADD', 'log:a', i .. '-1', 'f', 'v') end return 1");
+    admin("ZADD usage:a %lld new", NOON_MS);
+    struct order by_score = world_order(usage, ACTION_PURGE, NOON_US), by_id = world_order(log, ACTION_PURGE, NOON_US);
+    const struct order *orders[] = {&by_score, &by_id};
+    static const int64_t due[] = {50500, 5500};
+    for (size_t i = 0; i < 2; i++) {
+        const struct batch *batch;
+        struct pass *pass = world_prepare(&orders[i], 100000, &batch);
+        ck_assert_int_eq(batch->records, due[i]);
+        long long before = calls_of("eval");
+        ck_assert_int_eq(world_finish(pass), due[i]);
+        ck_assert_int_eq(calls_of("eval") - before, (due[i] + 999) / 1000);
+        redis_driver.end(world.store, pass);
+    }
+    ck_assert_int_eq(admin("ZCARD usage:a"), 1);
+    ck_assert_int_eq(admin("XLEN log:a"), 0);
+}
+END_TEST
+
 START_TEST(what_an_earlier_order_claims_is_not_touched) {
     struct target *target = world_target("log:{tenant}", "stream-id", UNIT_NONE);
     ck_assert_ptr_null(world_open(NULL, "a"));
@@ -198,7 +229,7 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = {members_go_by_their_score, scores_in_seconds_may_have_fractions, a_member_that_became_newer_survives,
-                                  entries_go_by_their_id, what_an_earlier_order_claims_is_not_touched, a_tenants_end_takes_keys_of_every_type,
+                                  entries_go_by_their_id, what_an_earlier_order_claims_is_not_touched, a_large_set_goes_in_small_steps, a_tenants_end_takes_keys_of_every_type,
                                   a_key_that_could_be_two_tenants_is_nobodys, a_prefix_is_not_a_tenant, keys_are_bytes,
                                   a_day_in_a_key_is_over_at_its_end, fields_are_read_in_their_unit_or_as_text,
                                   one_scan_serves_many_orders_and_the_first_wins, a_large_keyspace_is_purged_in_batches};
