@@ -279,6 +279,8 @@ static void on_settled(struct job *job) {
     if (lane->settled == SETTLED_COMMITTED) {
         lane->outcome = (struct outcome){.records = lane->batch->records, .dependents = lane->batch->dependents};
         note_committed(lane);
+    } else if (lane->settled == SETTLED_UNRESOLVED) {
+        leave_take(lane->sweep, lane->batch->order->target->rule, lane->batch->records);
     }
     settle_enter(lane->sweep->engine, &settling);
     lane->unknown = NULL;

@@ -171,6 +171,10 @@ bool leave_is_exceeded(struct sweep *sweep, const struct rule *rule, int64_t rec
     return true;
 }
 
+void leave_take(struct sweep *sweep, const struct rule *rule, int64_t records) {
+    if (sweep->leaves) sweep->leaves[rule->number].most -= records;
+}
+
 const char *leave_why(const struct sweep *sweep, const struct rule *rule) {
     if (sweep->list_text) return "the list of tenants lost many: lapsectl approve";
     if (!sweep->leaves || sweep->leaves[rule->number].brake == BRAKE_NONE) return NULL;

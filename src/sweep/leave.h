@@ -17,6 +17,8 @@ void leave_report(struct sweep *sweep);
 const char *leave_why(const struct sweep *sweep, const struct rule *rule);
 /* With so many more, more would go than were due when the sweep began, and than need no history: reports it. */
 bool leave_is_exceeded(struct sweep *sweep, const struct rule *rule, int64_t records);
+/* So many may have gone, though nobody can tell. */
+void leave_take(struct sweep *sweep, const struct rule *rule, int64_t records);
 /* All that is due now may go; true also before anything was judged. */
 bool leave_is_free(const struct sweep *sweep, const struct rule *rule);
 

@@ -66,6 +66,28 @@ START_TEST(what_turns_up_in_the_middle_waits) {
 }
 END_TEST
 
+/* A batch of which nobody can tell whether it went may have gone. */
+START_TEST(what_may_have_gone_counts) {
+    open_all(HEAD LOGS " );");
+    scripted_irrevocable(true);
+    schedule->settings.brakes.records = 20;
+    schedule->settings.batch_rows = 10;
+    tenant("a", -1);
+    put_due(1, 20, "a");
+    scripted_fail("main", SCRIPTED_COMMIT, 1, ERR_UNKNOWN, true);
+    scripted_block(SCRIPTED_PREPARE);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_PREPARE);
+    put_due(1001, 1030, "a");
+    scripted_release(SCRIPTED_PREPARE);
+    finish(sweep);
+    ck_assert_int_eq(journal_has("\"outcome\":\"unresolved\""), 1);
+    ck_assert_uint_eq(scripted_size("logs"), 30);
+    ck_assert_ptr_nonnull(strstr(finding_codes, "more-than-counted"));
+    close_all();
+}
+END_TEST
+
 START_TEST(an_idle_sweep_asks_once) {
     open_all(HEAD LOGS ", " CONTENT " );");
     tenant("a", -1);
@@ -98,4 +120,4 @@ START_TEST(a_rule_whose_store_is_down_has_not_run) {
 }
 END_TEST
 
-UNIT_MAIN("leave", a_rule_whose_store_is_down_has_not_run, nothing_goes_before_the_first_approval, what_turns_up_in_the_middle_waits, an_idle_sweep_asks_once)
+UNIT_MAIN("leave", what_may_have_gone_counts, a_rule_whose_store_is_down_has_not_run, nothing_goes_before_the_first_approval, what_turns_up_in_the_middle_waits, an_idle_sweep_asks_once)
