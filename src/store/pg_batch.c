@@ -237,9 +237,10 @@ static int drop_batch(struct pg_store *store, struct pass *pass, struct arena *a
     struct pg_run run = {.order = *pass->dropped.order, .scope = pass->dropped.order->due};
     struct pg_making making = {.store = store, .run = &run, .arena = arena, .gone.arena = arena};
     struct batch *batch = ARENA_NEW(arena, struct batch);
-    bool all;
+    enum pg_drop drop = PG_DROP_NEVER;
     if (pg_begin(store, false, err) < 0) return -1;
-    int result = pg_drop_look(store, &pass->dropped, &making.gone, &all, err);
+    int result = pg_drop_look(store, &pass->dropped, &making.gone, &drop, err);
+    bool all = drop == PG_DROP_MAY;
     bool busy = result < 0 && (!strcmp(err->detail, "55P03") || !strcmp(err->detail, "57014")); /* others write there, or it takes too long */
     for (size_t i = 0; result == 0 && all && i < making.gone.n_tenants; i++) all = !is_excluded(pass, making.gone.tenants[i].tenant);
     if (result == 0 && all) {
@@ -260,7 +261,8 @@ static int drop_batch(struct pg_store *store, struct pass *pass, struct arena *a
     pass->locked = busy;
     struct err ignored;
     if (pg_rollback(store, pass->refused ? err : &ignored) < 0) return -1;
-    return pass->refused ? 0 : -1;
+    if (result == 0 && drop == PG_DROP_GONE) next_leaf(pass);
+    return result == 0 || busy ? 0 : -1;
 }
 
 /* Opens the run whose turn it is; *ret_over: there is none any more. */

@@ -57,11 +57,28 @@ static bool is_plain(const struct pg_store *store, const struct pg_due *due) {
            !pg_relation_of(bound->table)->triggers && !is_asked_for(store, bound->table);
 }
 
+/* Under its name stands the leaf that was checked, and it is still one: another table there was made by somebody who means it to
+ * stay, and so it is with one that was taken out. $1: its oid, $2: its name, $3: the oid of the partitioned table. */
+#define IS_THERE "(SELECT to_regclass($2::text) = $1::oid AND $3::oid IN (SELECT relid FROM pg_partition_ancestors($1::oid)))"
+
+struct identity {
+    char oid[16], table[16];
+};
+
+static void identify(const struct pg_bound *bound, const struct pg_table *leaf, struct identity *ret_identity) {
+    (void)snprintf(ret_identity->oid, sizeof ret_identity->oid, "%u", leaf->oid);
+    (void)snprintf(ret_identity->table, sizeof ret_identity->table, "%u", bound->table->oid);
+}
+
 /* Partitioned by the anchor alone, with an end at or before the cutoff; ours to drop; nothing refers to it, and no subscriber would
  * keep what a DROP does not tell. */
 static void add_question(struct pg_sql *sql, const struct pg_due *due, int64_t earliest_us) {
-    const char *oid = arena_printf(sql->arena, "%u", due->leaf->oid);
-    buf_add(&sql->text, "SELECT c.oid IS NOT NULL, coalesce(c.relkind = 'r' AND p.partstrat = 'r' AND p.partnatts = 1 AND p.partattrs[0] = ("
+    struct identity is;
+    identify(due->bound, due->leaf, &is);
+    (void)pg_add_value(sql, arena_strdup(sql->arena, is.oid));
+    (void)pg_add_value(sql, due->leaf->quoted);
+    (void)pg_add_value(sql, arena_strdup(sql->arena, is.table));
+    buf_add(&sql->text, "SELECT coalesce(" IS_THERE ", false), coalesce(c.relkind = 'r' AND p.partstrat = 'r' AND p.partnatts = 1 AND p.partattrs[0] = ("
                         "SELECT a.attnum FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.inhparent AND a.attname = ");
     pg_add_parameter(sql, due->anchor->name, "text");
     buf_add(&sql->text, ") AND pg_has_role(c.relowner, 'USAGE') AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'"
@@ -73,21 +90,19 @@ static void add_question(struct pg_sql *sql, const struct pg_due *due, int64_t e
                         " FROM 'TO \\(''?(-?[0-9][^'']*)''?\\)$')");
     buf_printf(&sql->text, "::%s <= ", due->anchor->type);
     pg_add_cutoff(sql, due, earliest_us);
-    buf_add(&sql->text, " END, false) FROM (SELECT ");
-    pg_add_parameter(sql, oid, "oid");
-    buf_add(&sql->text, " AS oid) AS x LEFT JOIN pg_catalog.pg_class c ON c.oid = x.oid LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid"
+    buf_add(&sql->text, " END, false) FROM (SELECT $1::oid AS oid) AS x LEFT JOIN pg_catalog.pg_class c ON c.oid = x.oid LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid"
                         " LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = i.inhparent");
 }
 
 int pg_leaf_is_there(struct pg_store *store, const struct pg_bound *bound, const struct pg_table *leaf, bool *ret_there, struct err *err) {
     *ret_there = true;
     if (!bound->target->drop) return 0;
-    char oid[16];
-    const char *const parameters[] = {oid};
+    struct identity is;
+    identify(bound, leaf, &is);
+    const char *const parameters[] = {is.oid, leaf->quoted, is.table};
     PG_RESULT result = NULL;
-    (void)snprintf(oid, sizeof oid, "%u", leaf->oid);
-    if (pg_query(store, "SELECT FROM pg_catalog.pg_class WHERE oid = $1::oid", 1, parameters, &result, err) < 0) return -1;
-    *ret_there = PQntuples(result) == 1;
+    if (pg_query(store, "SELECT coalesce(" IS_THERE ", false)", 3, parameters, &result, err) < 0) return -1;
+    *ret_there = *PQgetvalue(result, 0, 0) == 't';
     return 0;
 }
 
@@ -133,14 +148,16 @@ static int look(struct pg_store *store, const struct pg_due *due, struct pg_take
     return 0;
 }
 
-int pg_drop_look(struct pg_store *store, const struct pg_due *due, struct pg_taken *gone, bool *ret_all, struct err *err) {
+int pg_drop_look(struct pg_store *store, const struct pg_due *due, struct pg_taken *gone, enum pg_drop *ret_drop, struct err *err) {
     struct buf lock __attribute__((cleanup(buf_free))) = {0};
-    enum pg_drop drop;
-    *ret_all = false;
+    bool all = false;
     buf_printf(&lock, SHORT_WAIT "LOCK TABLE ONLY %s IN EXCLUSIVE MODE", due->leaf->quoted);
     if (pg_script(store, buf_text(&lock), err) < 0) return -1;
-    if (pg_drop_ask(store, due, &drop, err) < 0) return -1; /* nothing of it can change any more */
-    return drop == PG_DROP_MAY ? look(store, due, gone, ret_all, err) : 0;
+    if (pg_drop_ask(store, due, ret_drop, err) < 0) return -1; /* nothing of it can change any more, its name neither */
+    if (*ret_drop != PG_DROP_MAY) return 0;
+    if (look(store, due, gone, &all, err) < 0) return -1;
+    if (!all) *ret_drop = PG_DROP_NEVER;
+    return 0;
 }
 
 int pg_drop_now(struct pg_store *store, const struct pg_table *leaf, struct err *err) {

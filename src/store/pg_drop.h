@@ -7,20 +7,20 @@
 #include "store/pg_taken.h"
 
 enum pg_drop {
-    PG_DROP_GONE,  /* there is no such leaf any more */
+    PG_DROP_GONE,  /* there is no such leaf any more, or another table stands under its name */
     PG_DROP_NEVER, /* it is to be taken row by row */
     PG_DROP_MAY,   /* nothing that may still come into it would live: its rows are to be looked at */
 };
 
 /* Inside a transaction: by the catalog as it is now. Everybody who asks with the same order gets the same answer. */
 int pg_drop_ask(struct pg_store *store, const struct pg_due *due, enum pg_drop *ret_drop, struct err *err) MUST_CHECK;
-/* In the transaction of the batch: keeps writers out of the leaf and looks at every row by the order's whole predicate. *ret_all: all of
- * them are due; then `gone` (its arena set) holds them by tenant. ERR_UNAVAILABLE: others write there. */
-int pg_drop_look(struct pg_store *store, const struct pg_due *due, struct pg_taken *gone, bool *ret_all, struct err *err) MUST_CHECK;
+/* In the transaction of the batch: keeps writers out of the leaf and looks at every row by the order's whole predicate. PG_DROP_MAY: all
+ * of them are due; then `gone` (its arena set) holds them by tenant. ERR_UNAVAILABLE: others write there. */
+int pg_drop_look(struct pg_store *store, const struct pg_due *due, struct pg_taken *gone, enum pg_drop *ret_drop, struct err *err) MUST_CHECK;
 /* Right before COMMIT: readers are kept out from here on. */
 int pg_drop_now(struct pg_store *store, const struct pg_table *leaf, struct err *err) MUST_CHECK;
 
-/* False only for leaves of a target with drop = true that somebody dropped meanwhile. */
+/* False only for leaves of a target with drop = true that somebody dropped, took out or replaced meanwhile. */
 int pg_leaf_is_there(struct pg_store *store, const struct pg_bound *bound, const struct pg_table *leaf, bool *ret_there, struct err *err) MUST_CHECK;
 
 #endif

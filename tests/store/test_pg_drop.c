@@ -146,6 +146,28 @@ START_TEST(a_partition_that_is_written_to_is_not_waited_for) {
 }
 END_TEST
 
+static void assert_untouched(const char *swap, const char *table) {
+    char sql[200];
+    struct acts acts = open_months("");
+    struct order order = make_order(&acts);
+    pg_sql(swap);
+    (void)snprintf(sql, sizeof sql, "GRANT ALL ON ALL TABLES IN SCHEMA acts TO lapsed; ALTER TABLE acts.%s OWNER TO lapsed", table);
+    pg_sql(sql);
+    pass_with_refusals(&acts, &order);
+    (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM acts.%s", table);
+    ck_assert_int_eq(pg_number(sql), 50);
+    ck_assert_int_eq(count_tables(), 7 - 2); /* the others went */
+    acts_close(&acts);
+}
+
+/* Whoever put another table in its place, or took it out to keep it, meant that one to stay. */
+START_TEST(a_partition_that_was_swapped_is_left_alone) {
+    assert_untouched("ALTER TABLE m1 RENAME TO old_m1; CREATE TABLE m1 AS SELECT * FROM old_m1", "m1");
+    assert_untouched("ALTER TABLE m1 RENAME TO old_m1; CREATE TABLE m1 AS SELECT * FROM old_m1", "old_m1");
+    assert_untouched("ALTER TABLE events DETACH PARTITION m1", "m1");
+}
+END_TEST
+
 START_TEST(the_batch_says_what_goes_before_it_goes) {
     struct acts acts = open_months("");
     struct order order = make_order(&acts);
@@ -208,5 +230,5 @@ START_TEST(check_says_what_a_drop_needs) {
 }
 END_TEST
 
-UNIT_MAIN("PostgreSQL: drop", whole_months_before_every_cutoff_are_dropped, one_row_that_must_live_keeps_its_partition, a_floor_keeps_its_partition,
+UNIT_MAIN("PostgreSQL: drop", a_partition_that_was_swapped_is_left_alone, whole_months_before_every_cutoff_are_dropped, one_row_that_must_live_keeps_its_partition, a_floor_keeps_its_partition,
           what_a_drop_would_not_heed_goes_row_by_row, a_partition_that_is_written_to_is_not_waited_for, the_batch_says_what_goes_before_it_goes, check_says_what_a_drop_needs)
