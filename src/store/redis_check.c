@@ -31,17 +31,17 @@ static int sample_key(struct arena *arena, const struct keypattern *pattern, str
 static int may_run(struct redis_store *store, struct arena *arena, const char *command_name, const struct redis_value *key, int *ret_answer,
                    struct err *err) {
     static const char script[] = "if not redis.acl_check_cmd then return -1 end\n"
-                                 "return redis.acl_check_cmd(ARGV[1], KEYS[1], unpack(ARGV, 2)) and 1 or 0";
+                                 "return redis.acl_check_cmd(unpack(ARGV)) and 1 or 0";
     static const struct {
         const char *command, *rest[3];
     } ARGUMENTS[] = {
         {"hmget", {"f"}}, {"zcount", {"0", "0"}}, {"zrangebyscore", {"0", "0"}}, {"zremrangebyscore", {"0", "0"}}, {"zrem", {"m"}},
-        {"xrange", {"-", "+"}}, {"xtrim", {"MINID", "0"}}, {"xdel", {"0-1"}}, {"hget", {"f"}}, {"pexpireat", {"1"}}, {"hset", {"f", "v"}}, {"hdel", {"f"}},
+        {"xrange", {"-", "+"}}, {"xtrim", {"MINID", "0"}}, {"xdel", {"0-1"}}, {"hget", {"f"}}, {"pexpireat", {"1"}}, {"hset", {"f", "v"}}, {"hdel", {"f"}}, {"hscan", {"0"}},
     };
     struct redis_command command = {.arena = arena};
-    redis_words_eval(&command, script, 1);
-    redis_word_n(&command, key->bytes, key->length);
+    redis_words_eval(&command, script, 0); /* not on the key: that would be refused where the key is */
     redis_word(&command, command_name);
+    redis_word_n(&command, key->bytes, key->length);
     for (size_t i = 0; i < sizeof ARGUMENTS / sizeof *ARGUMENTS; i++) {
         if (!text_equal(ARGUMENTS[i].command, command_name)) continue;
         for (size_t j = 0; j < 3 && ARGUMENTS[i].rest[j]; j++) redis_word(&command, ARGUMENTS[i].rest[j]);
@@ -65,8 +65,47 @@ static int try_command(struct redis_store *store, struct arena *arena, const cha
     return 0;
 }
 
+/* Those that change nothing whatever the key, and need no script to be asked about. */
 static bool is_tried(const char *name) {
-    return text_equal(name, "time") || text_equal(name, "scan") || text_equal(name, "type") || text_equal(name, "exists") || text_equal(name, "unlink") || text_equal(name, "eval");
+    return text_equal(name, "time") || text_equal(name, "scan") || text_equal(name, "type") || text_equal(name, "exists") || text_equal(name, "eval");
+}
+
+static int is_permitted(struct redis_store *store, struct arena *arena, const char *name, const struct redis_value *key, bool *ret_permitted, struct err *err) {
+    int answer;
+    *ret_permitted = true;
+    if (text_equal(name, "info")) return 0; /* connecting has run it */
+    if (is_tried(name)) return try_command(store, arena, name, key, ret_permitted, err);
+    if (may_run(store, arena, name, key, &answer, err) < 0) return -1;
+    /* Of a server that cannot say, the one that matters most is tried. */
+    if (answer < 0 && text_equal(name, "unlink")) return try_command(store, arena, name, key, ret_permitted, err);
+    *ret_permitted = answer != 0;
+    return 0;
+}
+
+/* Adds those of the commands that are not permitted on this key. */
+static int add_missing(struct redis_store *store, struct arena *arena, const char *const *needed, size_t n_needed, const struct redis_value *key,
+                       struct buf *missing, struct err *err) {
+    for (size_t i = 0; i < n_needed; i++) {
+        bool permitted;
+        if (is_permitted(store, arena, needed[i], key, &permitted, err) < 0) return -1;
+        if (permitted) continue;
+        if (missing->length > 0) buf_add(missing, ", ");
+        buf_add(missing, needed[i]);
+    }
+    return 0;
+}
+
+/* Where expiries are kept while a hold stands. Nothing is destroyed by lapsed for want of it: by the server, in spite of a hold. */
+static int check_kept(struct redis_store *store, struct arena *arena, struct faults *faults, struct err *err) {
+    static const char *const needed[] = {"hget", "hset", "hdel", "hscan"};
+    const struct store_conf *conf = store->base.settings.conf;
+    const struct redis_value key = {.bytes = REDIS_KEPT_KEY, .length = sizeof REDIS_KEPT_KEY - 1};
+    __attribute__((cleanup(buf_free))) struct buf missing = {0};
+    if (add_missing(store, arena, needed, sizeof needed / sizeof *needed, &key, &missing, err) < 0) return -1;
+    if (missing.length > 0)
+        fault_add(faults, conf->place, "store \"%s\": %s is not permitted on \"%s\", so that keys under a hold would expire; lapsectl grants prints what is needed",
+                  conf->name, buf_text(&missing), REDIS_KEPT_KEY);
+    return 0;
 }
 
 static int check_permissions(struct redis_store *store, struct arena *arena, struct redis_bound *bound, struct faults *faults, struct err *err) {
@@ -74,18 +113,7 @@ static int check_permissions(struct redis_store *store, struct arena *arena, str
     struct redis_value key = {0};
     if (sample_key(arena, &bound->pattern, &key, err) < 0) return -1;
     __attribute__((cleanup(buf_free))) struct buf missing = {0};
-    size_t n_needed = redis_needs(bound, needed);
-    for (size_t i = 0; i < n_needed; i++) {
-        bool permitted = true;
-        int answer = 1;
-        if (text_equal(needed[i], "info")) continue; /* connecting has run it */
-        if (is_tried(needed[i])) {
-            if (try_command(store, arena, needed[i], &key, &permitted, err) < 0) return -1;
-        } else if (may_run(store, arena, needed[i], &key, &answer, err) < 0) return -1;
-        if (permitted && answer != 0) continue;
-        if (missing.length > 0) buf_add(&missing, ", ");
-        buf_add(&missing, needed[i]);
-    }
+    if (add_missing(store, arena, needed, redis_needs(bound, needed), &key, &missing, err) < 0) return -1;
     if (missing.length == 0) return 0;
     bound->bad = true;
     fault_add(faults, bound->target->place, "keys \"%s\": store \"%s\" does not permit %s on them; lapsectl grants prints what is needed",
@@ -115,11 +143,14 @@ int redis_check(struct store *base, struct faults *faults, bool *bad, struct err
     if (redis_connect(store, err) < 0) return -1;
     struct arena *arena = arena_new();
     int result = 0;
+    bool any = false;
     for (size_t i = 0; result == 0 && i < schedule->n_targets; i++) {
         if (!redis_bound_of(store, schedule->targets[i])) continue;
+        any = true;
         result = check_permissions(store, arena, &store->bound[i], faults, err);
         bad[i] = bad[i] || store->bound[i].bad;
     }
+    if (result == 0 && any) result = check_kept(store, arena, faults, err);
     if (result == 0) result = refuse_wide(store, faults, bad, err);
     arena_free(arena);
     return result;

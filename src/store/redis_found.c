@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Keys lie one behind the other, each behind its length, in chunks that go when they are read. */
-enum { CHUNK_BYTES = 256 * 1024, MOST_CHUNKS = 64 };
+enum { CHUNK_BYTES = 256 * 1024, MOST_CHUNKS = 48 };
 
 struct chunk {
     struct chunk *next;

@@ -220,7 +220,7 @@ int redis_scan_await(struct redis_scan *scan, struct err *err) MUST_CHECK;
 void redis_scan_advance(struct redis_scan *scan); /* … and this page is behind us. */
 void redis_scan_end(struct redis_scan *scan);
 
-/* redis_found.c: what a count found due, so that the pass behind it need not read all keys again. At most 16 MiB: of more nothing is
+/* redis_found.c: what a count found due, so that the pass behind it need not read all keys again. At most 12 MiB: of more nothing is
  * noted. */
 struct redis_found;
 struct redis_found *redis_found_new(const struct order *const *orders, size_t n_orders);

@@ -108,6 +108,13 @@ START_TEST(a_hash_that_gained_a_field_is_not_overwritten) {
 }
 END_TEST
 
+static long long calls_of(const char *command) {
+    char name[64];
+    (void)snprintf(name, sizeof name, "cmdstat_%s:calls=", command);
+    const char *at = strstr(admin_text("INFO commandstats"), name);
+    return at ? strtoll(at + strlen(name), NULL, 10) : 0;
+}
+
 /* --- permissions --------------------------------------------------------------------------------------------------- */
 
 /* Makes the user `granted` with what grants prints, less one permission (NULL: none). */
@@ -181,6 +188,29 @@ START_TEST(check_names_the_permission_that_is_missing) {
         ck_assert_msg(fault && strstr(fault, each[i] + 1), "without %s: %s", each[i], fault ? fault : "no fault");
         ck_assert_ptr_nonnull(strstr(fault, "lapsectl grants"));
     }
+}
+END_TEST
+
+START_TEST(check_runs_nothing_that_destroys) {
+    long long before = calls_of("unlink");
+    (void)targets_of_all_kinds();
+    ck_assert_int_eq(calls_of("unlink") - before, 0);
+}
+END_TEST
+
+/* Without it what expires by itself would, under a hold. */
+START_TEST(check_asks_for_the_place_of_kept_expiries) {
+    (void)world_target("caas:{tenant}:*", NULL, UNIT_NONE);
+    ck_assert_ptr_null(world_open(NULL, "a"));
+    static const char *const each[] = {"~lapsed:held", "+hset", "+hget", "+hdel", "+hscan"};
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        grant(each[i]);
+        const char *fault = world_open("granted", "a");
+        ck_assert_msg(fault && strstr(fault, "lapsed:held") && strstr(fault, i ? each[i] + 1 : "hget, hset, hdel, hscan"), "without %s: %s", each[i],
+                      fault ? fault : "no fault");
+    }
+    grant(NULL);
+    ck_assert_ptr_null(world_open("granted", "a"));
 }
 END_TEST
 
@@ -270,7 +300,7 @@ int main(void) {
     const TTest *const tests[] = {hashes_are_anonymized_once, a_marker_says_what_is_done, an_unlisted_field_makes_a_hash_undecidable,
                                   a_hash_that_vanished_is_not_made_again, a_hash_that_changed_is_not_overwritten,
                                   a_hash_that_gained_a_field_is_not_overwritten, what_grants_prints_is_enough,
-                                  check_names_the_permission_that_is_missing, a_wrong_password_is_a_matter_of_configuration, a_key_is_explained,
+                                  check_names_the_permission_that_is_missing, check_runs_nothing_that_destroys, check_asks_for_the_place_of_kept_expiries, a_wrong_password_is_a_matter_of_configuration, a_key_is_explained,
                                   a_draft_shows_prefixes_and_no_names, keys_that_expire_by_themselves_are_advised_of, faulty_targets_are_named};
     return redis_suite("Redis: hashes, permissions, reports", tests, sizeof tests / sizeof *tests);
 }
