@@ -583,9 +583,9 @@ static int start(struct daemon *daemon, struct err *err) {
 }
 
 static void end(struct daemon *daemon) {
+    requests_stop(daemon->requests);
     const struct entry entry = {.event = ENTRY_STOP, .trigger = daemon->once ? "once" : "signal"};
     journal_append(daemon->engine.journal, &entry, NULL);
-    requests_stop(daemon->requests);
     engine_stop(&daemon->engine);
     journal_close(daemon->engine.journal);
     requests_free(daemon->requests);

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_AT_ONCE = 256 };
+enum { MOST_AT_ONCE = 256, MOST_REFUSALS = 30 }; /* refusals: that are entered one by one, in a minute */
+static const int64_t MINUTE_US = 60 * TIME_SECOND_US;
 
 /* A file of the spool that is being dealt with. */
 struct asked {
@@ -29,6 +30,7 @@ struct asked {
     bool on_disk;
     bool told_to_wait;
     bool stuck; /* it cannot be removed: answered, and left alone */
+    bool quiet; /* refused, and only counted */
 };
 
 struct requests {
@@ -42,6 +44,8 @@ struct requests {
     struct ev_prepare settle;
     int64_t stood_us; /* when the journal was last told what stands */
     bool more;        /* the last look was not at everything */
+    int64_t refusals_since_us; /* monotonic: when the minute began in which these were refused */
+    size_t n_entered, n_quiet;
     bool stopped;
 };
 
@@ -269,7 +273,9 @@ static bool answer(struct asked *asked) {
     }
     if (accepted) tell_accepted(asked, &text);
     else buf_printf(&text, "refused: %s", request_refusal_text(asked->code));
-    if (asked->known_id && write_answer(asked, accepted ? "accepted" : "refused", buf_text(&text), &err)) log_warning("%s", err.text);
+    /* Whoever may not ask at all gets no file for each of his own. */
+    bool mute = asked->quiet && text_equal(asked->code, "not-permitted");
+    if (asked->known_id && !mute && write_answer(asked, accepted ? "accepted" : "refused", buf_text(&text), &err)) log_warning("%s", err.text);
     if (!spool_remove(requests->spool, asked->name, &err)) {
         drop(requests, asked);
         return true;
@@ -291,6 +297,38 @@ static void on_settle(struct ev_loop *loop, struct ev_prepare *watcher, int even
         if (is_waiting(asked) && !answer(asked)) waiting |= !asked->stuck;
     }
     if (!waiting) ev_prepare_stop(loop, watcher);
+    if (!requests->more || requests_pending(requests)) return;
+    scan(requests);
+    if (ev_is_active(watcher)) ev_async_send(loop, &requests->engine->wake); /* in the next round */
+}
+
+/* ---- too many refusals ---- */
+
+/* Others may put files into the spool than may ask for anything: they must not fill the journal with them. */
+static void enter_quiet(struct requests *requests) {
+    if (!requests->n_quiet) return;
+    const struct entry entry = {.event = ENTRY_FINDING, .sweep = journal_last_sweep(requests->engine->journal), .code = "requests-refused", .count = (int64_t)requests->n_quiet};
+    journal_append(requests->engine->journal, &entry, NULL);
+    log_warning("%zu further requests were refused; only their number is in the journal", requests->n_quiet);
+    requests->n_quiet = 0;
+}
+
+static void begin_minute(struct requests *requests) {
+    int64_t now_us = time_monotonic_us();
+    if (requests->refusals_since_us && now_us - requests->refusals_since_us < MINUTE_US) return;
+    enter_quiet(requests);
+    requests->refusals_since_us = now_us;
+    requests->n_entered = 0;
+}
+
+static bool is_one_too_many(struct requests *requests) {
+    begin_minute(requests);
+    if (requests->n_entered < MOST_REFUSALS) {
+        requests->n_entered++;
+        return false;
+    }
+    requests->n_quiet++;
+    return true;
 }
 
 /* ---- a request ---- */
@@ -372,7 +410,8 @@ static void take(struct requests *requests, const char *name) {
     requests->asked = asked;
     bool repeated = false;
     asked->code = judge(asked, &item, &repeated);
-    if (repeated) {
+    asked->quiet = asked->code && is_one_too_many(requests);
+    if (repeated || asked->quiet) {
         asked->on_disk = true;
         ev_prepare_start(requests->engine->loop, &requests->settle);
         return;
@@ -417,6 +456,7 @@ static int64_t stand_every_us(const struct requests *requests) {
 void requests_tick(struct requests *requests) {
     int64_t now_us = time_now_us();
     scan(requests);
+    begin_minute(requests);
     if (now_us - requests->stood_us < stand_every_us(requests) && now_us >= requests->stood_us) return;
     requests_stand(requests);
     spool_tidy(requests->spool, now_us);
@@ -445,6 +485,7 @@ int requests_start(struct requests *requests, const char *state_folder, struct e
 void requests_stop(struct requests *requests) {
     if (!requests || !requests->spool) return;
     requests->stopped = true;
+    enter_quiet(requests);
     ev_io_stop(requests->engine->loop, &requests->arrival);
     ev_prepare_stop(requests->engine->loop, &requests->settle);
 }

@@ -204,6 +204,31 @@ def test_who_may_not_ask_is_refused_and_the_journal_says_so(world):
     assert daemon.stop() == 0
 
 
+def test_a_flood_of_refused_requests_does_not_fill_the_journal(world):
+    """Thirty a minute are entered one by one, the others as a number; a hold among them is not lost."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to another user")
+    daemon = first_start(world)
+    daemon.stop(signal.SIGKILL)
+    for n in range(300):
+        put(world, f"junk-{n}", {"v": 1, "request": "resume"}, owner=65534)
+    put(world, "typo", '{"v":1}')
+    put(world, "case-7", {"v": 1, "request": "hold", "scope": "tenant", "tenant": "1", "ground": "litigation"})
+    for n in range(300, 400):
+        put(world, f"junk-{n}", {"v": 1, "request": "resume"}, owner=65534)
+    daemon = world.start()
+    assert answer_to(daemon, world, "case-7")["outcome"] == "accepted"
+    daemon.until(lambda: not list((world.folder / "state" / "spool" / "new").iterdir()), "an empty spool")
+    assert daemon.stop() == 0
+    refused, [summary] = world.journal.entries("refuse"), world.journal.entries("finding", code="requests-refused")
+    assert len(refused) == 30 and summary["count"] == 401 - 30
+    assert {entry["author"] for entry in refused} == {65534}
+    # Who may ask is told what was wrong; who may not gets no file of ours for each of his own.
+    assert {path.name for path in (world.folder / "state" / "spool" / "done").iterdir()} == {"pause-1", "case-7", "typo"} | {entry["id"] for entry in refused}
+    assert (left(world, 1), left(world, 2)) == (10, 10)
+    world.verify()
+
+
 def test_without_a_daemon_the_request_waits(world):
     world.simple(rows=20, due=10, settings=NOW)
     assert world.lapsectl("pause").returncode == 78  # no spool yet
