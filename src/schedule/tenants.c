@@ -11,7 +11,8 @@ struct tenants {
     struct arena *arena;
     struct tenant *items;
     size_t count, room;
-    uint32_t *slots; /* hash table of index + 1 into items while rows are added; NULL afterwards */
+    bool finished;
+    uint32_t *slots; /* hash table of index + 1 into items */
     size_t n_slots;  /* a power of two */
     const char **texts; /* period texts and parents, each kept once */
     size_t n_texts;
@@ -51,11 +52,16 @@ static size_t slot_of(const struct tenants *tenants, const char *id) {
     return slot;
 }
 
+static void fill_slots(struct tenants *tenants) {
+    memset(tenants->slots, 0, tenants->n_slots * sizeof *tenants->slots);
+    for (size_t i = 0; i < tenants->count; i++) tenants->slots[slot_of(tenants, tenants->items[i].id)] = (uint32_t)i + 1;
+}
+
 static void grow_slots(struct tenants *tenants) {
     free(tenants->slots);
     tenants->n_slots *= 2;
     tenants->slots = xcalloc(tenants->n_slots, sizeof *tenants->slots);
-    for (size_t i = 0; i < tenants->count; i++) tenants->slots[slot_of(tenants, tenants->items[i].id)] = (uint32_t)i + 1;
+    fill_slots(tenants);
 }
 
 /* Period texts are few and repeat: the first MOST_INTERNED different ones are kept once. */
@@ -116,7 +122,7 @@ static void merge(struct tenants *tenants, struct tenant *tenant, const struct t
 }
 
 int tenants_add(struct tenants *tenants, const struct tenant_row *row, struct err *err) {
-    assert(tenants->slots);
+    assert(!tenants->finished);
     if (!row->id || !*row->id)
         return err_set(err, ERR_REFUSED, "the tenants query gave a line without a tenant; every line needs its tenant's id");
     size_t slot = slot_of(tenants, row->id);
@@ -135,9 +141,9 @@ static int by_id(const void *a, const void *b) {
 }
 
 void tenants_finish(struct tenants *tenants) {
-    free(tenants->slots);
-    tenants->slots = NULL;
+    tenants->finished = true;
     if (tenants->count) qsort(tenants->items, tenants->count, sizeof *tenants->items, by_id);
+    fill_slots(tenants);
 }
 
 size_t tenants_count(const struct tenants *tenants) { return tenants->count; }
@@ -148,8 +154,7 @@ const struct tenant *tenants_at(const struct tenants *tenants, size_t index) {
 }
 
 const struct tenant *tenants_find(const struct tenants *tenants, const char *id) {
-    assert(!tenants->slots);
-    if (!tenants->count) return NULL;
-    const struct tenant key = {.id = id};
-    return bsearch(&key, tenants->items, tenants->count, sizeof *tenants->items, by_id);
+    assert(tenants->finished);
+    uint32_t slot = tenants->slots[slot_of(tenants, id)];
+    return slot ? &tenants->items[slot - 1] : NULL;
 }

@@ -9,10 +9,44 @@
 
 /* --- orders -------------------------------------------------------------------------------------------------------- */
 
+enum { SHORT_LIST = 16 };
+
+/* FNV-1a. */
+static size_t hash_of(const char *id) {
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (; *id; id++) hash = (hash ^ (unsigned char)*id) * UINT64_C(1099511628211);
+    return (size_t)(hash ^ hash >> 32);
+}
+
+/* Each key asks for its tenant: a million searches through a long list are most of a sweep. */
+static void index_tenants(struct arena *arena, struct redis_scope *to) {
+    const struct scope *scope = to->scope;
+    if (scope->n_tenants <= SHORT_LIST || scope->n_tenants >= UINT32_MAX) return;
+    for (to->n_slots = 64; to->n_slots < 2 * scope->n_tenants;) to->n_slots *= 2;
+    uint32_t *slots = ARENA_ARRAY(arena, uint32_t, to->n_slots);
+    for (size_t i = 0; i < scope->n_tenants; i++) {
+        size_t at = hash_of(scope->tenants[i].id) & (to->n_slots - 1);
+        while (slots[at]) at = (at + 1) & (to->n_slots - 1);
+        slots[at] = (uint32_t)i + 1;
+    }
+    to->slots = slots;
+}
+
+int64_t redis_cutoff(const struct redis_scope *scope, const char *tenant) {
+    if (!scope->slots) return scope_cutoff(scope->scope, tenant);
+    for (size_t at = hash_of(tenant) & (scope->n_slots - 1); scope->slots[at]; at = (at + 1) & (scope->n_slots - 1)) {
+        const struct scope_tenant *listed = &scope->scope->tenants[scope->slots[at] - 1];
+        if (strcmp(listed->id, tenant) == 0) return listed->cutoff_us;
+    }
+    return scope->scope->kind == SCOPE_LISTED ? TIME_NEVER : scope->scope->cutoff_us;
+}
+
 /* A scope of another target is read in that target's unit, and only for the keys of its pattern. */
-static int compile_scope(const struct redis_store *store, struct redis_order *to, const struct scope *scope, struct redis_scope *ret_scope) {
+static int compile_scope(const struct redis_store *store, struct arena *arena, struct redis_order *to, const struct scope *scope,
+                         struct redis_scope *ret_scope) {
     const struct target *of = scope->of ? scope->of : to->order->target;
     *ret_scope = (struct redis_scope){.scope = scope};
+    index_tenants(arena, ret_scope);
     if (!text_equal(of->name, to->order->target->name)) ret_scope->other = &store->bound[of->number];
     if (!scope->anchor) return 0;
     if (!redis_anchor_parse(scope->anchor, of->unit, &ret_scope->anchor)) return -1;
@@ -42,7 +76,7 @@ static int compile_any(const struct redis_store *store, struct arena *arena, str
         if (other->store != store->base.settings.conf || !other->rule->at_least.count || text_equal(other->name, to->order->target->name)) continue;
         struct scope *never = ARENA_NEW(arena, struct scope);
         *never = (struct scope){.kind = SCOPE_REST, .of = other, .anchor = other->since, .anchor_is_since = true, .cutoff_us = TIME_NEVER};
-        if (compile_scope(store, to, never, &to->floors[count++]) < 0) return -1;
+        if (compile_scope(store, arena, to, never, &to->floors[count++]) < 0) return -1;
     }
     to->n_floors = count;
     return 0;
@@ -56,9 +90,9 @@ static int compile_order(struct redis_store *store, struct arena *arena, const s
         return err_set(err, ERR_BUG, "store \"%s\": keys \"%s\" were asked for before the tenants were known", name, order->target->name);
     to.before = ARENA_ARRAY(arena, struct redis_scope, order->n_before);
     to.floors = ARENA_ARRAY(arena, struct redis_scope, order->n_floors);
-    int failed = compile_scope(store, &to, &order->due, &to.due);
-    for (size_t i = 0; i < order->n_before; i++) failed |= compile_scope(store, &to, &order->before[i], &to.before[i]);
-    for (size_t i = 0; i < order->n_floors; i++) failed |= compile_scope(store, &to, &order->floors[i], &to.floors[i]);
+    int failed = compile_scope(store, arena, &to, &order->due, &to.due);
+    for (size_t i = 0; i < order->n_before; i++) failed |= compile_scope(store, arena, &to, &order->before[i], &to.before[i]);
+    for (size_t i = 0; i < order->n_floors; i++) failed |= compile_scope(store, arena, &to, &order->floors[i], &to.floors[i]);
     to.n_floors = order->n_floors;
     if (order_is_any(order)) failed |= compile_any(store, arena, &to);
     if (failed) return err_set(err, ERR_CONFIG, "store \"%s\": keys \"%s\": a rule names a time that keys do not have", name, order->target->name);
@@ -164,7 +198,7 @@ static bool read_anchor(const struct redis_order *order, const struct redis_anch
 
 static bool scope_holds(const struct redis_order *order, const struct redis_scope *scope, const struct redis_owner *owner,
                         const struct redis_value *values, int64_t *ret_anchor_us) {
-    int64_t cutoff_us = scope_cutoff(scope->scope, owner->tenant);
+    int64_t cutoff_us = redis_cutoff(scope, owner->tenant);
     if (cutoff_us == TIME_NEVER) return false;
     if (!scope->scope->anchor) return cutoff_us == TIME_FOREVER;
     return read_anchor(order, &scope->anchor, owner, values, ret_anchor_us) && *ret_anchor_us < cutoff_us;
@@ -240,7 +274,7 @@ static int64_t member_cutoff(const struct redis_order *order, const struct redis
     int64_t anchor_us;
     /* Of two units of one score one is wrong: nothing can be told by it. */
     if (kind == REDIS_ANCHOR_SCORE && scope->anchor.unit != order->order->target->unit) return TIME_NEVER;
-    if (kind == own) return scope_cutoff(scope->scope, owner->tenant);
+    if (kind == own) return redis_cutoff(scope, owner->tenant);
     return scope_holds(order, scope, owner, NULL, &anchor_us) ? TIME_FOREVER : TIME_NEVER;
 }
 

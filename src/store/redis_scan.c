@@ -70,7 +70,7 @@ static int send_look(struct page *page, const struct candidate *candidate, struc
 /* Adds the key to the page's candidates unless it is plain already that the order does not want it. */
 static int consider(struct page *page, size_t key, size_t order_number, const struct redis_owner *owner, struct err *err) {
     const struct redis_order *order = &page->scan->orders[order_number];
-    int64_t cutoff_us = scope_cutoff(order->due.scope, owner->tenant);
+    int64_t cutoff_us = redis_cutoff(&order->due, owner->tenant);
     if (cutoff_us == TIME_NEVER) return 0;
     struct candidate candidate = {.key = key, .order = order_number, .owner = *owner};
     if (order->look == REDIS_LOOK_MEMBERS && !redis_members_due(page->scan->page, order, owner, &candidate.item)) return 0;

@@ -73,6 +73,30 @@ START_TEST(a_broken_connection_begins_the_scan_again) {
 }
 END_TEST
 
+START_TEST(of_many_tenants_each_has_its_own_cutoff) {
+    enum { LISTED = 100, OTHERS = 10 };
+    struct target *target = world_target("log:{tenant}", "field:at", UNIT_SECONDS);
+    ck_assert_ptr_null(world_open(NULL, "a"));
+    struct scope_tenant listed[LISTED];
+    for (int i = 0; i < LISTED; i++) {
+        int64_t cutoff_us = i % 10 == 9 ? TIME_NEVER : NOON_US - i * HOUR_US;
+        listed[i] = (struct scope_tenant){.id = arena_printf(world.arena, "t%03d", i), .cutoff_us = cutoff_us, .end_us = TIME_FOREVER};
+        admin("HSET log:%s at %lld", listed[i].id, (NOON_US - i * HOUR_US) / TIME_SECOND_US - i % 2); /* the odd ones are due */
+    }
+    for (int i = 0; i < OTHERS; i++) admin("HSET log:u%d at %lld", i, NOON_US / TIME_SECOND_US - 1);
+    struct order order = world_order(target, ACTION_PURGE, NOON_US);
+    order.due.tenants = listed;
+    order.due.n_tenants = LISTED;
+    int64_t due = LISTED / 2 - LISTED / 10;
+    ck_assert_int_eq(world_count(&order), due + OTHERS);
+    order.due.kind = SCOPE_LISTED;
+    ck_assert_int_eq(world_count(&order), due);
+    ck_assert_int_eq(world_run(&order, 7), due);
+    ck_assert_int_eq(admin("DBSIZE"), LISTED + OTHERS - due);
+    for (int i = 0; i < LISTED; i++) ck_assert_int_eq(admin("EXISTS log:%s", listed[i].id), i % 2 == 0 || i % 10 == 9);
+}
+END_TEST
+
 /* ---- behind a count ---- */
 
 static int64_t count_and_remember(const struct order *const *orders, size_t n_orders) {
@@ -302,7 +326,7 @@ START_TEST(a_pass_gives_the_answer_of_each_key_by_itself) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {one_scan_tells_what_is_due_and_what_is_undecidable, a_broken_connection_begins_the_scan_again,
+    const TTest *const tests[] = {one_scan_tells_what_is_due_and_what_is_undecidable, a_broken_connection_begins_the_scan_again, of_many_tenants_each_has_its_own_cutoff,
                                   a_pass_behind_a_count_does_not_read_all_keys_again, what_a_count_found_is_judged_again,
                                   other_orders_than_the_counted_ones_look_for_themselves, of_more_than_there_is_room_for_nothing_is_missed,
                                   a_broken_connection_leaves_doubt};
