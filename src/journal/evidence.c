@@ -92,13 +92,19 @@ struct merkle_hash evidence_leaf(const char r[EVIDENCE_HEX + 1], const char *nam
     return leaf;
 }
 
-/* Level by level: two neighbours make a node, a last one that has none goes up as it is. */
+/* The level above n leaves or nodes, which may take their place: two neighbours make a node, a last one that has none goes up
+ * as it is. */
+static void make_level(const struct merkle_hash *below, size_t n, struct merkle_hash *level) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) merkle_two_nodes(&below[i], &level[i / 2]);
+    for (; i < n; i += 2) level[i / 2] = i + 1 < n ? merkle_node(&below[i], &below[i + 1]) : below[i];
+}
+
 struct merkle_hash evidence_root(const struct merkle_hash *leaves, size_t n_leaves) {
     if (n_leaves < 2) return n_leaves ? *leaves : merkle_root(&(struct merkle_tree){.size = 0});
     struct merkle_hash *level = xmalloc((n_leaves + 1) / 2 * sizeof *level), root;
     const struct merkle_hash *below = leaves;
-    for (size_t n = n_leaves; n > 1; n = (n + 1) / 2, below = level)
-        for (size_t i = 0; i < n; i += 2) level[i / 2] = i + 1 < n ? merkle_node(&below[i], &below[i + 1]) : below[i];
+    for (size_t n = n_leaves; n > 1; n = (n + 1) / 2, below = level) make_level(below, n, level);
     root = *level;
     free(level);
     return root;
@@ -107,65 +113,96 @@ struct merkle_hash evidence_root(const struct merkle_hash *leaves, size_t n_leav
 /* ---- a batch ---- */
 
 void evidence_begin(struct evidence_batch *batch, struct arena *arena, const unsigned char *key, const char *store) {
-    *batch = (struct evidence_batch){.arena = arena, .off = !key, .store = store, .name = {.maximum = most_name}};
+    *batch = (struct evidence_batch){.arena = arena, .off = !key, .store = store};
+    for (size_t i = 0; i < 2; i++) batch->messages[i].text.maximum = most_name;
     if (key) batch->key = evidence_key(key);
 }
 
 /* What stands before the name in a leaf: 0x00, r in hex, a space. */
 enum { OPENING = 1 + EVIDENCE_HEX + 1 };
 
+static struct evidence_message *message_of(struct evidence_batch *batch) { return &batch->messages[batch->waits]; }
+
 void evidence_record(struct evidence_batch *batch, const char *target) {
     static const char opening[OPENING] = {'\0'};
+    struct evidence_message *message = message_of(batch);
     if (batch->off) return;
-    batch->name.length = batch->n_prefix;
-    if (batch->target == target) return;
-    batch->name.length = 0;
-    buf_add_n(&batch->name, opening, sizeof opening);
-    add_name_begin(&batch->name, batch->store, target);
-    batch->target = target;
-    batch->n_prefix = batch->name.length;
+    message->text.length = message->n_prefix;
+    if (message->target == target && message->store == batch->store) return;
+    message->text.length = 0;
+    buf_add_n(&message->text, opening, sizeof opening);
+    add_name_begin(&message->text, batch->store, target);
+    message->store = batch->store;
+    message->target = target;
+    message->n_prefix = message->text.length;
 }
 
 void evidence_text(struct evidence_batch *batch, const char *text) {
+    struct buf *name = &message_of(batch)->text;
     if (batch->off) return;
-    buf_add_char(&batch->name, ',');
-    if (text) buf_add_json(&batch->name, text);
-    else buf_add(&batch->name, "null");
+    buf_add_char(name, ',');
+    if (text) buf_add_json(name, text);
+    else buf_add(name, "null");
 }
 
 void evidence_bytes(struct evidence_batch *batch, const char *bytes, size_t length) {
-    if (!batch->off) evidence_name_bytes(&batch->name, bytes, length);
+    if (!batch->off) evidence_name_bytes(&message_of(batch)->text, bytes, length);
 }
 
 void evidence_json(struct evidence_batch *batch, const char *json) {
     if (batch->off) return;
-    buf_add_char(&batch->name, ',');
-    buf_add(&batch->name, json);
+    buf_add_char(&message_of(batch)->text, ',');
+    buf_add(&message_of(batch)->text, json);
 }
 
-/* As evidence_r and evidence_leaf, with each message hashed where it stands: the name, the inner hash, the whole leaf. */
-static void hash_leaf(const struct evidence_key *key, unsigned char *opening, size_t n_name, struct merkle_hash *ret_leaf) {
-    struct sha256 nothing;
-    unsigned char inner[SHA256_BYTES + SHA256_ROOM] = {0}, r[SHA256_BYTES];
+static void end_message(struct evidence_message *message) {
+    static const char end[1 + SHA256_ROOM] = "]";
+    buf_add_n(&message->text, end, sizeof end);
+    if (message->text.overflow) abort();
+}
+
+static unsigned char *opening_of(struct evidence_message *message) { return (unsigned char *)message->text.text; }
+
+/* Opening and name. */
+static size_t length_of(const struct evidence_message *message) { return message->text.length - SHA256_ROOM; }
+
+static void fill_opening(unsigned char *opening, const unsigned char r[SHA256_BYTES]) {
     char hex[EVIDENCE_HEX + 1];
-    sha256_at_once(&key->inner, opening + OPENING, n_name, inner);
-    sha256_at_once(&key->outer, inner, SHA256_BYTES, r);
     text_hex(hex, r);
     opening[0] = 0;
     memcpy(opening + 1, hex, EVIDENCE_HEX);
     opening[1 + EVIDENCE_HEX] = ' ';
+}
+
+/* As evidence_r and evidence_leaf, with each message hashed where it stands: the name, the inner hash, the whole leaf. */
+static struct merkle_hash hash_one(const struct evidence_key *key, struct evidence_message *message) {
+    struct sha256 nothing;
+    struct merkle_hash leaf;
+    unsigned char inner[SHA256_BYTES + SHA256_ROOM] = {0}, r[SHA256_BYTES], *opening = opening_of(message);
+    sha256_at_once(&key->inner, opening + OPENING, length_of(message) - OPENING, inner);
+    sha256_at_once(&key->outer, inner, SHA256_BYTES, r);
+    fill_opening(opening, r);
     sha256_start(&nothing);
-    sha256_at_once(&nothing, opening, OPENING + n_name, ret_leaf->bytes);
+    sha256_at_once(&nothing, opening, length_of(message), leaf.bytes);
+    return leaf;
+}
+
+static void hash_two(const struct evidence_key *key, struct evidence_message messages[2], struct merkle_hash ret_leaves[2]) {
+    struct sha256 nothing;
+    unsigned char inner[2][SHA256_BYTES + SHA256_ROOM] = {{0}}, r[2][SHA256_BYTES], *openings[] = {opening_of(&messages[0]), opening_of(&messages[1])};
+    const size_t lengths[] = {length_of(&messages[0]), length_of(&messages[1])};
+    sha256_two_at_once(&key->inner, (unsigned char *[]){openings[0] + OPENING, openings[1] + OPENING},
+                       (size_t[]){lengths[0] - OPENING, lengths[1] - OPENING}, (unsigned char *[]){inner[0], inner[1]});
+    sha256_two_at_once(&key->outer, (unsigned char *[]){inner[0], inner[1]}, (size_t[]){SHA256_BYTES, SHA256_BYTES}, (unsigned char *[]){r[0], r[1]});
+    for (size_t i = 0; i < 2; i++) fill_opening(openings[i], r[i]);
+    sha256_start(&nothing);
+    sha256_two_at_once(&nothing, openings, lengths, (unsigned char *[]){ret_leaves[0].bytes, ret_leaves[1].bytes});
 }
 
 struct merkle_hash evidence_hash(struct evidence_batch *batch) {
-    static const char end[1 + SHA256_ROOM] = "]";
-    struct merkle_hash hash = {0};
-    if (batch->off) return hash;
-    buf_add_n(&batch->name, end, sizeof end);
-    if (batch->name.overflow) abort();
-    hash_leaf(&batch->key, (unsigned char *)batch->name.text, batch->name.length - SHA256_ROOM - OPENING, &hash);
-    return hash;
+    if (batch->off) return (struct merkle_hash){{0}};
+    end_message(message_of(batch));
+    return hash_one(&batch->key, message_of(batch));
 }
 
 void evidence_add_hash(struct evidence_batch *batch, const struct merkle_hash *hash) {
@@ -178,8 +215,14 @@ void evidence_add_hash(struct evidence_batch *batch, const struct merkle_hash *h
 }
 
 void evidence_add(struct evidence_batch *batch) {
-    const struct merkle_hash hash = evidence_hash(batch);
-    evidence_add_hash(batch, &hash);
+    struct merkle_hash leaves[2];
+    if (batch->off) return;
+    end_message(message_of(batch));
+    batch->waits = !batch->waits;
+    if (batch->waits) return;
+    hash_two(&batch->key, batch->messages, leaves);
+    evidence_add_hash(batch, &leaves[0]);
+    evidence_add_hash(batch, &leaves[1]);
 }
 
 static int by_bytes(const void *a, const void *b) { return memcmp(a, b, sizeof(struct merkle_hash)); }
@@ -216,6 +259,11 @@ static struct merkle_hash *sorted(struct arena *arena, const struct merkle_hash 
 }
 
 struct evidence evidence_end(struct evidence_batch *batch) {
+    if (batch->waits) {
+        const struct merkle_hash last = hash_one(&batch->key, &batch->messages[0]);
+        evidence_add_hash(batch, &last);
+        batch->waits = false;
+    }
     struct evidence evidence = {.n_leaves = batch->n_leaves};
     if (batch->n_leaves) {
         evidence.leaves = sorted(batch->arena, batch->leaves, batch->n_leaves);
@@ -225,8 +273,10 @@ struct evidence evidence_end(struct evidence_batch *batch) {
 }
 
 void evidence_free(struct evidence_batch *batch) {
-    if (batch->name.text) explicit_bzero(batch->name.text, batch->name.room);
-    buf_free(&batch->name);
+    for (size_t i = 0; i < 2; i++) {
+        if (batch->messages[i].text.text) explicit_bzero(batch->messages[i].text.text, batch->messages[i].text.room);
+        buf_free(&batch->messages[i].text);
+    }
     free(batch->leaves);
     batch->leaves = NULL;
     batch->n_leaves = batch->n_room = 0;

@@ -29,15 +29,22 @@ struct evidence_key {
 };
 struct evidence_key evidence_key(const unsigned char bytes[EVIDENCE_KEY_BYTES]);
 
+/* A name that is being made, behind room for what a leaf begins with. */
+struct evidence_message {
+    struct buf text;
+    const char *store, *target; /* of the last record */
+    size_t n_prefix; /* what all of them begin with: that room, store and target */
+};
+
 /* Gathers the leaves of a batch, on the thread that destroys it. For each record: evidence_record, its values in order,
  * evidence_add. What evidence_end gives lives in the arena; evidence_free frees the rest (zero-initialised it is fine, too). */
 struct evidence_batch {
     struct arena *arena;
     bool off; /* no key: nothing is gathered */
     struct evidence_key key;
-    const char *store, *target; /* of the last record */
-    struct buf name; /* behind room for what a leaf begins with */
-    size_t n_prefix; /* what it begins with: that room, store and target */
+    const char *store;
+    struct evidence_message messages[2]; /* hashed together */
+    bool waits; /* the first of them is whole and waits for the second, which is being made */
     struct merkle_hash *leaves;
     size_t n_leaves, n_room;
 };

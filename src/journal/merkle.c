@@ -24,6 +24,15 @@ struct merkle_hash merkle_node(const struct merkle_hash *left, const struct merk
     return hash;
 }
 
+void merkle_two_nodes(const struct merkle_hash below[4], struct merkle_hash ret_nodes[2]) {
+    struct sha256 sha256;
+    unsigned char data[2][1 + 2 * SHA256_BYTES + SHA256_ROOM] = {{1}, {1}};
+    for (size_t i = 0; i < 2; i++) memcpy(data[i] + 1, below[2 * i].bytes, 2 * sizeof *below);
+    sha256_start(&sha256);
+    sha256_two_at_once(&sha256, (unsigned char *[]){data[0], data[1]}, (size_t[]){1 + 2 * SHA256_BYTES, 1 + 2 * SHA256_BYTES},
+                       (unsigned char *[]){ret_nodes[0].bytes, ret_nodes[1].bytes});
+}
+
 bool merkle_equal(const struct merkle_hash *a, const struct merkle_hash *b) { return !memcmp(a->bytes, b->bytes, sizeof a->bytes); }
 
 size_t merkle_frontier_length(int64_t size) { return (size_t)__builtin_popcountll((unsigned long long)size); }

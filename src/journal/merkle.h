@@ -22,6 +22,8 @@ struct merkle_tree {
 
 struct merkle_hash merkle_leaf(const void *data, size_t length);
 struct merkle_hash merkle_node(const struct merkle_hash *left, const struct merkle_hash *right);
+/* Those over four hashes, which they may take the place of. */
+void merkle_two_nodes(const struct merkle_hash below[4], struct merkle_hash ret_nodes[2]);
 bool merkle_equal(const struct merkle_hash *a, const struct merkle_hash *b);
 
 void merkle_append(struct merkle_tree *tree, const struct merkle_hash *leaf);

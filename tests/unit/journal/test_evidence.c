@@ -45,7 +45,6 @@ START_TEST(leaves_are_what_python_makes_of_them) {
     evidence_text(&batch, NULL);
     evidence_add(&batch);
     batch.store = "docs";
-    batch.target = NULL; /* whose name was of the other store */
     evidence_record(&batch, "content");
     evidence_json(&batch, "{\"$oid\":\"507f1f77bcf86cd799439011\"}");
     evidence_add(&batch);
@@ -98,6 +97,7 @@ START_TEST(names_of_every_length_have_their_leaf) {
     enum { MOST = 300, HUGE = 9 << 20 };
     struct buf name = {.maximum = 2 * HUGE};
     char *text = xcalloc(HUGE + 1, 1), r[EVIDENCE_HEX + 1];
+    struct merkle_hash leaves[MOST + 2];
     memset(text, 'x', HUGE);
     for (size_t length = 0; length <= MOST + 1; length++) {
         const char *key_text = text + HUGE - (length > MOST ? HUGE : length);
@@ -108,9 +108,10 @@ START_TEST(names_of_every_length_have_their_leaf) {
         evidence_name_bytes(&name, key_text, strlen(key_text));
         evidence_name_end(&name);
         evidence_r(&batch.key, name.text, name.length, r);
-        struct merkle_hash leaf = evidence_leaf(r, name.text, name.length);
-        ck_assert_msg(merkle_equal(&leaf, &batch.leaves[length]), "%zu", length);
+        leaves[length] = evidence_leaf(r, name.text, name.length);
     }
+    ck_assert(!evidence_end(&batch).root[EVIDENCE_HEX]);
+    for (size_t i = 0; i <= MOST + 1; i++) ck_assert_msg(merkle_equal(&leaves[i], &batch.leaves[i]), "%zu", i);
     free(text);
     buf_free(&name);
     evidence_free(&batch);
@@ -153,6 +154,29 @@ START_TEST(leaves_are_sorted_however_they_come) {
 }
 END_TEST
 
+/* One hash at a time in between, as Redis makes them, takes nothing away from those that are made in twos. */
+START_TEST(single_hashes_between_others) {
+    struct evidence_batch batch;
+    struct arena *arena = set_up(&batch, "main");
+    evidence_record(&batch, "fees");
+    evidence_text(&batch, "7");
+    evidence_text(&batch, "Zo\xc3\xab \"x\"");
+    evidence_add(&batch);
+    evidence_record(&batch, "invoices");
+    evidence_text(&batch, "17");
+    const struct merkle_hash hash = evidence_hash(&batch);
+    evidence_add_hash(&batch, &hash);
+    evidence_record(&batch, "t");
+    evidence_text(&batch, NULL);
+    evidence_add(&batch);
+    struct evidence evidence = evidence_end(&batch);
+    ck_assert_uint_eq(evidence.n_leaves, 3);
+    ck_assert(has(&evidence, expected[0]) && has(&evidence, expected[1]) && has(&evidence, expected[4]));
+    evidence_free(&batch);
+    arena_free(arena);
+}
+END_TEST
+
 START_TEST(without_a_key_or_a_record_there_is_none) {
     struct evidence_batch batch;
     struct arena *arena = set_up(&batch, "main");
@@ -171,4 +195,4 @@ START_TEST(without_a_key_or_a_record_there_is_none) {
 END_TEST
 
 UNIT_MAIN("evidence", leaves_are_what_python_makes_of_them, bytes_that_are_text_are_texts, r_is_an_hmac, names_of_every_length_have_their_leaf,
-          the_root_is_that_of_the_tree, leaves_are_sorted_however_they_come, without_a_key_or_a_record_there_is_none)
+          the_root_is_that_of_the_tree, leaves_are_sorted_however_they_come, single_hashes_between_others, without_a_key_or_a_record_there_is_none)
