@@ -131,12 +131,26 @@ class Postgresql:
         self.admin("DROP DATABASE IF EXISTS work WITH (FORCE)", "CREATE DATABASE work OWNER lapsed TEMPLATE base STRATEGY FILE_COPY", "CHECKPOINT")
 
     def check(self, whole=False):
+        for name in self.shape.names():
+            found = self.ask(f"SELECT count(*), coalesce(sum(id), 0), coalesce(sum(id::numeric * id), 0) FROM {name}")
+            expect(f"PostgreSQL, {name}", found, self.shape.whole() if whole else self.shape.left())
+
+    def ask(self, sql):
         connection = psycopg2.connect(self.peer_url())
         with connection.cursor() as cursor:
-            for name in self.shape.names():
-                cursor.execute(f"SELECT count(*), coalesce(sum(id), 0), coalesce(sum(id::numeric * id), 0) FROM {name}")
-                expect(f"PostgreSQL, {name}", tuple(map(int, cursor.fetchone())), self.shape.whole() if whole else self.shape.left())
+            cursor.execute(sql)
+            answer = tuple(map(int, cursor.fetchone()))
         connection.close()
+        return answer
+
+    def count_gone(self):
+        return self.shape.rows - sum(self.ask(f"SELECT count(*) FROM {name}")[0] for name in self.shape.names())
+
+    def check_living(self):
+        """Of a purge that was stopped: every record is there that has not lapsed."""
+        for name in self.shape.names():
+            found = self.ask(f"SELECT count(*), coalesce(sum(id), 0), coalesce(sum(id::numeric * id), 0) FROM {name} WHERE id >= {self.shape.due_each}")
+            expect(f"PostgreSQL, {name}", found, self.shape.left())
 
     def environment(self):
         return {"BENCH_URL": self.peer_url(), "PGPASSWORD": self.password}

@@ -32,6 +32,9 @@ BY_END = '{{ data = "Events {n}"; keep = "subscription + 30 days"; basis = "Cont
 SQL_TENANTS = 'tenants = {{ store = "main"; ends = [ "subscription" ]; query = "SELECT id AS tenant, ended_at AS subscription FROM customers"; }};\n'
 MONGO_TENANTS = ('tenants = {{ ends = [ "subscription" ]; collection = "customers"; '
                  'pipeline = "[{{\\"$project\\": {{\\"tenant\\": \\"$_id\\", \\"subscription\\": \\"$endedAt\\"}}}}]"; }};\n')
+LATENCY_SECONDS = 40
+
+
 class Bench:
     def __init__(self, options):
         self.options, self.build = options, options.build.resolve()
@@ -66,19 +69,22 @@ class Bench:
             'brakes = { first_run = false; records = 999999999; tenants = 999999999; share = 100; };\nschedule = "schedule.conf";\n')
         return folder
 
-    def lapsed(self, store, load="full", wrap=()):
-        """Runs `lapsed --once`; its folder, and its peak memory in MiB."""
+    def lapsed(self, store, load="full", wrap=(), stop_after=None):
+        """Runs `lapsed --once`, for so many seconds at most; its folder, and its peak memory in MiB."""
         folder = self.configure(store, load)
         password = os.environ["LAPSED_TEST_PASSWORD"]
         environment = {**os.environ, **{f"LAPSED_{name}_PASSWORD": password for name in ("MAIN", "DOCS", "CACHE")}}
         with open(folder / "log", "wb") as log:
             process = subprocess.Popen([*wrap, str(self.build / "lapsed"), "--once", "-c", str(folder / "lapsed.conf")], env=environment,
                                        stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            peak = 0
+            peak, stopped, until = 0, False, time.monotonic() + (stop_after or float("inf"))
             while process.poll() is None:  # the kernel's own sum counts what this process had before it became that one
                 peak = self.peak_memory(process.pid) or peak
+                if not stopped and time.monotonic() > until:
+                    process.terminate()
+                    stopped = True
                 time.sleep(0.01)
-        if process.returncode != 0:
+        if process.returncode not in ((0, 75) if stopped else (0,)):
             raise SystemExit(f"bench: lapsed ended with status {process.returncode}:\n{(folder / 'log').read_text()[-3000:]}")
         return folder, peak / 1024
 
@@ -209,47 +215,62 @@ class Bench:
                 self.figure(f"resident memory, {tenants:,} tenants, {words}", peak, "MiB", most)
 
     def part_latency(self):
-        """pgbench beside a gentle sweep, and for as long without one, in alternation."""
-        store, shape = self.postgresql, Shape(self.options.rows, self.options.tenants)
-        store.load(shape)
-        url, percentiles = store.peer_url(), {"beside": [], "alone": []}
-        for _ in self.rounds(3):
-            store.fresh()
-            subprocess.run(["pgbench", "-iq", "-s", "5", url], check=True, stderr=subprocess.DEVNULL)
-            store.admin("CHECKPOINT")
-            beside, lasted = self.pgbench(url, lambda: self.lapsed(store, load="gentle"))
-            store.check()
-            alone, _ = self.pgbench(url, lambda: time.sleep(lasted))
-            for name, latencies in (("beside", beside), ("alone", alone)):
-                percentiles[name].append(statistics.quantiles(latencies, n=100)[98] / 1000)
-            print(f"    p99 of pgbench: {percentiles['beside'][-1]:.2f} ms beside a gentle sweep of {lasted:.1f} s, "
-                  f"{percentiles['alone'][-1]:.2f} ms without", flush=True)
-        ratios = [beside / alone for beside, alone in zip(percentiles["beside"], percentiles["alone"])]
-        self.figure("p99 of pgbench alone", statistics.median(percentiles["alone"]), "ms")
-        self.figure("p99 of pgbench beside a gentle sweep", statistics.median(percentiles["beside"]), "ms")
-        self.figure("p99 beside a gentle sweep / alone", statistics.median(ratios), "x", 1.2)
+        """pgbench beside a gentle sweep, and just before and after it. A gentle sweep of many rows takes its time: of it the first
+        LATENCY_SECONDS are measured, with its questions before the first batch; then it is stopped by a signal. That all its phases
+        are gentle is measured with a table that it gets through within about as long."""
+        store = self.postgresql
+        many, few = Shape(self.options.rows, self.options.tenants), Shape(min(self.options.rows, 100000), self.options.tenants)
+        for shape, name in ((many, f"the first {LATENCY_SECONDS} s of a gentle sweep, {many.rows:,} rows"), (few, f"a whole gentle sweep, {few.rows:,} rows")):
+            store.load(shape)
+            percentiles, rates = {"beside": [], "alone": []}, []
+            for _ in self.rounds(3):
+                store.fresh()
+                subprocess.run(["pgbench", "-iq", "-s", "5", store.peer_url()], check=True, stderr=subprocess.DEVNULL)
+                store.admin("CHECKPOINT")
+                latencies, lasted, gone = self.beside_gentle(store, LATENCY_SECONDS if shape is many else None)
+                for when, those in latencies.items():
+                    percentiles[when].append(statistics.quantiles(those, n=100)[98] / 1000)
+                rates.append(gone / lasted)
+                print(f"    p99 of pgbench: {percentiles['beside'][-1]:.2f} ms beside {name} ({gone:,} rows gone in {lasted:.1f} s), "
+                      f"{percentiles['alone'][-1]:.2f} ms without", flush=True)
+            ratios = [beside / alone for beside, alone in zip(percentiles["beside"], percentiles["alone"])]
+            self.figure(f"p99 of pgbench alone, before and after {name}", statistics.median(percentiles["alone"]), "ms")
+            self.figure(f"p99 of pgbench beside {name}", statistics.median(percentiles["beside"]), "ms")
+            self.figure(f"p99 beside / alone: {name}", statistics.median(ratios), "x", 1.2)
+            self.figure(f"what goes a second: {name}", statistics.median(rates), "rows")
 
-    def pgbench(self, url, meanwhile):
-        """Latencies in microseconds of the transactions that ended while `meanwhile` ran, and how long that was."""
-        log = self.folder / "pgbench"
+    def beside_gentle(self, store, most_seconds):
+        """Latencies of pgbench, by when, in microseconds; for how long the sweep was measured, and how many rows went meanwhile."""
+        url, log = store.peer_url(), self.folder / "pgbench"
         for old in self.folder.glob("pgbench.*"):
             old.unlink()
-        process = subprocess.Popen(["pgbench", "-n", "-c", "4", "-j", "1", "-R", "200", "-T", "600", "--log", f"--log-prefix={log}", url],
+        pgbench = subprocess.Popen(["pgbench", "-n", "-c", "4", "-j", "1", "-R", "200", "-T", "3600", "--log", f"--log-prefix={log}", url],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(2)  # connections are made, caches warm
-        began = time.time()
-        meanwhile()
-        ended = time.time()
+        time.sleep(5)  # connections are made, caches warm
+        times = [time.time()]
+        time.sleep((most_seconds or LATENCY_SECONDS) / 2)
+        times.append(time.time())
+        self.lapsed(store, load="gentle", stop_after=most_seconds)
+        times.append(time.time())
+        gone = store.count_gone()
+        if most_seconds and gone < store.shape.due:
+            store.check_living()
+        else:
+            store.check()
+        times += [time.time(), time.time() + (times[2] - times[1]) / 2]
+        time.sleep((times[2] - times[1]) / 2)
         time.sleep(0.2)
-        process.terminate()
-        process.wait()
-        latencies = []
+        pgbench.terminate()
+        pgbench.wait()
+        latencies = {"beside": [], "alone": []}
         for file in self.folder.glob("pgbench.*"):
-            for line in file.read_text().splitlines():
-                words = line.split()
-                if len(words) >= 6 and began <= int(words[4]) + int(words[5]) / 1e6 <= ended:
-                    latencies.append(int(words[2]))
-        return latencies, ended - began
+            for words in map(str.split, file.read_text().splitlines()):
+                ended = int(words[4]) + int(words[5]) / 1e6 if len(words) >= 6 else 0
+                if times[1] <= ended <= times[2]:
+                    latencies["beside"].append(int(words[2]))
+                elif times[0] <= ended <= times[1] or times[3] <= ended <= times[4]:
+                    latencies["alone"].append(int(words[2]))
+        return latencies, times[2] - times[1], gone
 
     def part_journal(self):
         """What the journal's files cost of a purge: the time in write and fdatasync on them, and hashing as measured by itself."""

@@ -155,8 +155,7 @@ static void on_paused(struct ev_loop *loop, struct ev_timer *timer, int events) 
 
 /* A share of the time is spent in batches; the rest is waited here, where no transaction is open. */
 static void pause_and_prepare(struct lane *lane, int64_t took_us) {
-    static const int64_t waits[] = {[LOAD_GENTLE] = 3, [LOAD_NORMAL] = 1, [LOAD_FULL] = 0};
-    int64_t wait_us = took_us * waits[lane->sweep->schedule->settings.load];
+    int64_t wait_us = limit_pause(&lane->sweep->schedule->settings, took_us);
     if (wait_us && !is_over(lane)) after(lane, wait_us, on_paused);
     else prepare(lane);
 }

@@ -17,7 +17,7 @@ from demo import stores
 from proxy import Proxy
 from world import RULE_EVENTS, idle
 
-SLOW = idle("gentle", "batch = { rows = 10; };\n")  # many small batches with pauses between them
+SLOW = idle("normal", "batch = { rows = 10; };\n")  # many small batches with pauses between them
 
 
 def old_events(world):
@@ -202,7 +202,7 @@ def test_a_stopped_server_does_not_hang_the_daemon(caasaas, server):
 
 
 def test_a_server_stopped_in_mid_sweep(world):
-    world.simple(rows=3000, due=2000, settings=idle("gentle", 'batch = { rows = 10; };\ntimeout = { statement = "1 s"; };\n'))
+    world.simple(rows=3000, due=2000, settings=idle("normal", 'batch = { rows = 10; };\ntimeout = { statement = "1 s"; };\n'))
     daemon = world.start()
     daemon.send(signal.SIGUSR1)
     daemon.wait_for("outcome", 3)
@@ -237,7 +237,7 @@ def test_a_store_that_is_down_blocks_the_tenants_own_records(caasaas, scheme):
 
 
 def test_a_store_that_goes_down_in_mid_sweep_blocks_them_too(caasaas):
-    caasaas.configure(settings=idle("gentle", 'batch = { rows = 20; };\ntimeout = { statement = "1 s"; };\n'))
+    caasaas.configure(settings=idle("normal", 'batch = { rows = 20; };\ntimeout = { statement = "1 s"; };\n'))
     customers, subscriptions = (caasaas.sql(f"SELECT * FROM {table} ORDER BY id") for table in ("customers", "subscriptions"))
     daemon = caasaas.start()
     daemon.send(signal.SIGUSR1)
@@ -301,7 +301,7 @@ def test_an_application_that_inserts_children_meanwhile(world):
     world.sql("INSERT INTO invoices SELECT n, 1, now() - interval '8 years' FROM generate_series(1, 2000) n")
     world.configure('schedule = ( { data = "Invoices"; keep = "7 years"; basis = "Tax";'
                     ' targets = ( { table = "invoices"; tenant = "customer_id"; since = "at"; dependents = [ "lines.invoice_id" ]; } ); } );\n',
-                    tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", settings=idle("gentle", "batch = { rows = 100; };\n"))
+                    tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", settings=idle("normal", "batch = { rows = 100; };\n"))
     over = threading.Event()
     def insert():
         connection = psycopg2.connect(stores.postgresql_url(world.servers, world.database))

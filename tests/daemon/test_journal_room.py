@@ -58,7 +58,7 @@ def old_events(world):
 
 
 def test_it_pauses_on_a_full_disk_and_goes_on_when_there_is_room(world, disk):
-    configure(world, disk, load="gentle", more="batch = { rows = 10; };\n")
+    configure(world, disk, load="normal", more="batch = { rows = 10; };\n")
     daemon = world.start()
     daemon.send(signal.SIGUSR1)
     daemon.wait_for("outcome", 2)

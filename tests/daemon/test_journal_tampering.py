@@ -10,7 +10,7 @@ import pytest
 
 from world import idle
 
-SLOW = idle("gentle", "batch = { rows = 10; };\n")
+SLOW = idle("normal", "batch = { rows = 10; };\n")
 
 
 @contextmanager

@@ -75,6 +75,7 @@ END_TEST
 START_TEST(a_gentle_sweep_has_one_lane) {
     open_logs(HEAD LOGS " );");
     schedule->settings.load = LOAD_GENTLE;
+    schedule->settings.batch_rows = RECORDS / 5; /* it waits after each: not too many */
     sweep_once();
     ck_assert_uint_eq(scripted_parts(), 1);
     ck_assert_uint_eq(scripted_size("logs"), 0);
