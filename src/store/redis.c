@@ -78,6 +78,7 @@ const struct store_driver redis_driver = {
     .probe = redis_probe,
     .count = redis_count,
     .remember = redis_remember,
+    .size = redis_size,
     .foresee = redis_foresee,
     .undecidable = redis_undecidable,
     .begin = redis_pass_begin,

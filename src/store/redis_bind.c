@@ -146,6 +146,7 @@ void redis_bind(struct redis_store *store, struct faults *faults, bool *bad) {
     arena_free(store->catalog);
     store->catalog = arena_new();
     store->surveys = NULL;
+    store->matched = NULL;
     redis_remember((struct store *)(void *)store, false);
     store->bound = ARENA_ARRAY(store->catalog, struct redis_bound, schedule->n_targets);
     for (size_t i = 0; i < schedule->n_targets; i++) {

@@ -65,6 +65,8 @@ static int count_all(struct redis_store *store, const struct order *const *order
     redis_scan_begin(&scan, store, arena, compiled, n_orders, surveys);
     scan.brief = probe;
     forget(store);
+    store->matched = NULL;
+    if (!probe) scan.matched = ARENA_ARRAY(store->catalog, int64_t, store->base.settings.schedule->n_targets);
     struct counting counting = {.tallies = ARENA_ARRAY(arena, struct redis_tally *, n_orders)};
     if (!probe && store->remembers) counting.found = redis_found_new(orders, n_orders);
     for (size_t i = 0; i < n_orders; i++) counting.tallies[i] = redis_tally_new();
@@ -79,6 +81,7 @@ static int count_all(struct redis_store *store, const struct order *const *order
     }
     redis_scan_end(&scan);
     store->counted = store->connections;
+    if (result == 0) store->matched = scan.matched;
     if (result == 0) store->found = counting.found;
     else redis_found_free(counting.found);
     if (surveys && result == 0) {
@@ -94,4 +97,16 @@ int redis_probe(struct store *store, const struct order *const *orders, size_t n
 
 int redis_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err) {
     return count_all(redis_of(store), orders, n_orders, false, arena, tallies, err);
+}
+
+/* All keys were met on the way of the count. How many members they have, nobody looked. */
+int redis_size(struct store *base, const struct target *target, int64_t most, struct arena *arena, int64_t *ret_records, struct err *err) {
+    (void)arena;
+    (void)err;
+    const struct redis_store *store = redis_of(base);
+    const struct redis_bound *bound = redis_bound_of(store, target);
+    *ret_records = -1;
+    if (!store->matched || !bound || bound->since.kind == REDIS_ANCHOR_SCORE || bound->since.kind == REDIS_ANCHOR_STREAM) return 0;
+    *ret_records = store->matched[target->number] < most ? store->matched[target->number] : most;
+    return 0;
 }

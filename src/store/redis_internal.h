@@ -59,6 +59,7 @@ struct redis_store {
     bool remembers;         /* each count notes which keys it found due */
     struct redis_found *found; /* by the last one; NULL: nothing is noted */
     unsigned counted;       /* the connection of the last count */
+    int64_t *matched;       /* by target.number: the keys of its pattern, as the last count met them; in `catalog`; NULL: not counted */
 };
 
 static inline struct redis_store *redis_of(struct store *store) { return (struct redis_store *)(void *)store; }
@@ -206,6 +207,7 @@ struct redis_scan {
     bool asked;          /* it is on its way */
     bool over;
     bool brief;          /* probe: of a stream's due entries the first few are enough */
+    int64_t *matched;    /* by target.number: how many keys there are of the pattern of a target that is asked for; NULL: nobody asks */
     struct redis_found *found; /* the keys are those, and the server is not asked which there are; NULL: it is */
     struct redis_surveys *surveys; /* undecidable records are counted on the way; NULL: not */
     struct arena *page;  /* what one page needs */
@@ -306,6 +308,7 @@ int redis_grants(struct store *store, const char *role, struct buf *to, struct e
 int redis_draft(struct store *store, struct buf *to, struct err *err);
 int redis_probe(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
 int redis_count(struct store *store, const struct order *const *orders, size_t n_orders, struct arena *arena, struct tally *tallies, struct err *err);
+int redis_size(struct store *store, const struct target *target, int64_t most, struct arena *arena, int64_t *ret_records, struct err *err);
 int redis_undecidable(struct store *store, const struct target *target, int64_t now_us, struct arena *arena, const struct undecidable **ret_items,
                       size_t *ret_count, struct err *err);
 int redis_pass_begin(struct store *store, const struct order *const *orders, size_t n_orders, const struct portion *portion, struct pass **ret_pass,

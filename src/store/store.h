@@ -164,7 +164,7 @@ struct store_driver {
      * what is due. */
     void (*remember)(struct store *store, bool on);
     /* How many records the target's place has, due or not and of whatever tenant, at most `most`; -1: it has no share to speak of.
-     * Not more work than `most` records are. NULL in a driver that cannot tell. */
+     * Not more work than `most` records are. Asked behind a count of the target. NULL in a driver that cannot tell. */
     int (*size)(struct store *store, const struct target *target, int64_t most, struct arena *arena, int64_t *ret_records, struct err *err);
     /* `undecidable` will be asked about every target after the next `count`: a driver that reads everything for each may look for
      * both at once. NULL in one that need not. */

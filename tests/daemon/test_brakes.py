@@ -180,6 +180,24 @@ def test_a_larger_share_of_a_collection_waits(world):
     assert world.mongodb.logs.count_documents({}) == 50
 
 
+def test_a_larger_share_of_the_keys_waits(world):
+    world.sql("CREATE TABLE customers (id bigint PRIMARY KEY, ended_at timestamptz)")
+    world.sql("INSERT INTO customers VALUES (1, now() - interval '2 months'), (2, NULL), (3, now() - interval '1 month')")
+    world.configure('''schedule = ( { data = "Cache"; keep = "subscription + 30 days"; basis = "b";
+      targets = ( { keys = "app:{tenant}:*"; } ); } );''', tenants=TENANTS, settings=ON, kinds=("main", "cache"))
+    world.redis.mset({"app:1:1": "x", "other:1:1": "x"})
+    once(world, 75)
+    approved(world.lapsectl("approve", "--all"), 75)
+    once(world, 0)
+    world.redis.mset({f"app:{1 if n < 150 else 2}:{n}": "x" for n in range(200)})
+    log = once(world, 75)
+    assert '"Cache": 150 records of 1 tenant are due, 75 % of "app:{tenant}:*", its last runs explain 50 %; nothing is destroyed until' in log
+    assert world.redis.dbsize() == 201
+    approved(world.lapsectl("approve", "--all"), 75)
+    once(world, 0)
+    assert world.redis.dbsize() == 51
+
+
 def test_a_widened_rule_waits_and_its_neighbour_goes_on(world):
     world.simple(rows=20, due=10, settings=ON)
     world.sql("CREATE TABLE visits (id bigint PRIMARY KEY, customer_id bigint NOT NULL, at timestamptz)")

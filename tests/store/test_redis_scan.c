@@ -97,6 +97,27 @@ START_TEST(of_many_tenants_each_has_its_own_cutoff) {
 }
 END_TEST
 
+START_TEST(a_count_tells_how_many_keys_a_pattern_has) {
+    struct target *app = world_target("app:{tenant}:*", NULL, UNIT_NONE), *usage = world_target("usage:{tenant}", "score", UNIT_SECONDS);
+    ck_assert_ptr_null(world_open(NULL, "a b"));
+    admin("MSET app:a:1 x app:a:2 x app:b:1 x app:gone:1 x other x");
+    admin("ZADD usage:a 1 x");
+    struct order order = world_end_order(app, "a");
+    int64_t records;
+    ck_assert_int_eq(redis_driver.size(world.store, app, 1000, world.arena, &records, &world.err), 0);
+    ck_assert_int_eq(records, -1);
+    (void)world_count(&order);
+    ck_assert_int_eq(redis_driver.size(world.store, app, 1000, world.arena, &records, &world.err), 0);
+    ck_assert_int_eq(records, 4);
+    ck_assert_int_eq(redis_driver.size(world.store, app, 3, world.arena, &records, &world.err), 0);
+    ck_assert_int_eq(records, 3);
+    order = world_order(usage, ACTION_PURGE, NOON_US);
+    (void)world_count(&order);
+    ck_assert_int_eq(redis_driver.size(world.store, usage, 1000, world.arena, &records, &world.err), 0);
+    ck_assert_int_eq(records, -1);
+}
+END_TEST
+
 /* ---- behind a count ---- */
 
 static int64_t count_and_remember(const struct order *const *orders, size_t n_orders) {
@@ -326,7 +347,7 @@ START_TEST(a_pass_gives_the_answer_of_each_key_by_itself) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {one_scan_tells_what_is_due_and_what_is_undecidable, a_broken_connection_begins_the_scan_again, of_many_tenants_each_has_its_own_cutoff,
+    const TTest *const tests[] = {one_scan_tells_what_is_due_and_what_is_undecidable, a_broken_connection_begins_the_scan_again, of_many_tenants_each_has_its_own_cutoff, a_count_tells_how_many_keys_a_pattern_has,
                                   a_pass_behind_a_count_does_not_read_all_keys_again, what_a_count_found_is_judged_again,
                                   other_orders_than_the_counted_ones_look_for_themselves, of_more_than_there_is_room_for_nothing_is_missed,
                                   a_broken_connection_leaves_doubt};
