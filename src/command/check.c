@@ -2,6 +2,7 @@
 #include "command/table.h"
 #include "command/verbs.h"
 #include "sweep/inspect.h"
+#include "sweep/throttle.h"
 
 #include <jansson.h>
 
@@ -157,6 +158,24 @@ static int advise(const struct invocation *invocation, struct inspection *inspec
     return status;
 }
 
+/* What the daemon could not know its sweeps would wait for, and never destroy anything. */
+static void check_throttle(const struct invocation *invocation, struct inspection *inspection) {
+    const struct throttle_limits *limits = &inspection->schedule->settings.throttle;
+    for (size_t i = 0; limits->configured && i < inspection->schedule->n_stores; i++) {
+        const struct store_conf *conf = &inspection->schedule->stores[i];
+        struct store *store = inspection_store(inspection, conf);
+        struct pressure pressure;
+        struct err err;
+        if (inspection->store_errors[i].code != ERR_NONE || !store_driver(store)->pressure) continue;
+        const struct place place = {.file = invocation->config};
+        if (store_driver(store)->pressure(store, conf->kind == STORE_MONGODB ? NULL : limits->query, &pressure, &err))
+            fault_add(&inspection->faults, place, "throttle: how others fare in \"%s\" could not be asked: %s; a sweep would wait for it", conf->name, err.text);
+        else if (throttle_is_unreadable(&pressure))
+            fault_add(&inspection->faults, place, "throttle: how others fare in \"%s\" may not be read, and a sweep would wait for it; lapsectl grants prints the missing right",
+                      conf->name);
+    }
+}
+
 static int check_stores(const struct invocation *invocation, const struct schedule *schedule, struct arena *arena) {
     __attribute__((cleanup(close_inspection))) struct inspection *inspection = NULL;
     struct err err;
@@ -172,6 +191,7 @@ static int check_stores(const struct invocation *invocation, const struct schedu
     if (inspection_know(inspection, &err) && !excused) known = command_fail_err(invocation, &err);
     struct result result = {.faults = &inspection->faults, .store_errors = inspection->store_errors, .schedule = schedule};
     int advised = advise(invocation, inspection, arena, &result);
+    check_throttle(invocation, inspection);
     print_result(invocation, arena, &result);
     if (inspection->faults.count) return EXIT_FAULTY;
     for (size_t i = 0; i < schedule->n_stores; i++)

@@ -104,8 +104,8 @@ static void print_last_sweep(struct arena *arena, const json_t *status, FILE *to
     }
     (void)fprintf(to, "last sweep: %" PRId64 ", began %s", json_number(last, "sweep", 0), time_format_seconds(began_us).text);
     if (field_time(last, "ended", &ended_us)) {
-        bool done = text_equal(json_text(last, "result", ""), "done");
-        (void)fprintf(to, ", %s after %s", done ? "done" : "ended early", time_format_span(ended_us - began_us).text);
+        const char *result = json_text(last, "result", "");
+        (void)fprintf(to, ", %s after %s", text_equal(result, "ended-early") ? "ended early" : text_equal(result, "failed") ? "failed" : "done", time_format_span(ended_us - began_us).text);
     }
     (void)fputc('\n', to);
     (void)arena;

@@ -86,7 +86,7 @@ struct entry {
     const struct merkle_hash *evidence_leaves; /* INTENT: no field of it; journal_append puts them into the evidence file */
     size_t n_evidence_leaves;
     const char *transaction, *server; /* INTENT: "" = left out */
-    const char *outcome;         /* OUTCOME: "committed", "rolled-back", "unknown", "settled", "unresolved"; SWEEP_END: "done", "ended-early"; HOLD: "placed",
+    const char *outcome;         /* OUTCOME: "committed", "rolled-back", "unknown", "settled", "unresolved"; SWEEP_END: "done", "ended-early", "failed"; HOLD: "placed",
                                   * "stands" (said again), "widened" (by the members listed); PAUSE: "placed", "stands"; APPROVE: "placed", "stands", "spent", "void" */
     const char *result;          /* OUTCOME "settled": "committed" or "rolled-back", else NULL */
     const char *code, *detail;   /* OUTCOME: err_code_name and SQLSTATE or number (NULL: none); FINDING, REFUSE, WAIT: its code */

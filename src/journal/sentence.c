@@ -156,8 +156,8 @@ static void tell_sweep_end(const struct entry *entry, struct buf *to) {
         if (result->left < 0) unasked = true;
         if (result->lag_us > 0 && (!latest || result->lag_us > latest->lag_us)) latest = result;
     }
-    buf_printf(to, "sweep %" PRId64 " ended%s: %s purged", entry->sweep, strcmp(entry->outcome, "done") ? " early" : "",
-               text_number(all.purged).text);
+    const char *how = !strcmp(entry->outcome, "done") ? "ended" : !strcmp(entry->outcome, "failed") ? "failed" : "ended early";
+    buf_printf(to, "sweep %" PRId64 " %s: %s purged", entry->sweep, how, text_number(all.purged).text);
     tell_number(to, all.anonymized, "anonymized");
     tell_number(to, all.dependents, "dependents");
     tell_number(to, all.blocked, "blocked");

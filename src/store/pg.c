@@ -180,7 +180,7 @@ static const char *refusal_words(const char *sqlstate) {
         {"53100", "the server's disk is full"},
         {"53", "the server is short of resources"},
         {"55P03", "waited too long for a lock"},
-        {"57014", "the statement took too long"},
+        {"57014", "the statement took longer than timeout.statement"},
         {"57", "the server is stopping or starting"},
         {NULL, NULL},
     };

@@ -269,7 +269,7 @@ static void say_result(const struct sweep_report *report) {
         if (report->rules[i].left > 0) left += report->rules[i].left;
     }
     log_notice("sweep %lld %s: %s records purged, %s anonymized, %s due and left, %zu findings", (long long)report->number,
-               report->ended_early ? "ended early" : "done", text_number(purged).text, text_number(anonymized).text,
+               report->ended_early ? "ended early" : report->outcome, text_number(purged).text, text_number(anonymized).text,
                text_number(left).text, report->n_findings);
 }
 

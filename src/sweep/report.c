@@ -158,9 +158,10 @@ void report_end(struct sweep *sweep) {
     enter_findings(sweep, n_entered); /* what stands since an earlier sweep was entered by that one */
     report->ended_us = time_now_us();
     report->ended_early = sweep->stopping;
+    report->outcome = sweep->stopping ? "ended-early" : sweep->tenants_failed ? "failed" : "done";
     report->verified = sweep->verified;
     for (size_t i = 0; i < sweep->schedule->n_stores; i++) throttle_end(sweep->engine->throttles[i]);
-    const struct entry entry = {.event = ENTRY_SWEEP_END, .sweep = report->number, .outcome = sweep->stopping ? "ended-early" : "done",
+    const struct entry entry = {.event = ENTRY_SWEEP_END, .sweep = report->number, .outcome = report->outcome,
                                 .results = results, .n_results = n_rules};
     sweep->ticket.done = on_ended;
     journal_append(sweep->engine->journal, &entry, &sweep->ticket);

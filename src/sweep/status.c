@@ -167,7 +167,7 @@ void status_note(struct status *status, const struct settings *settings, const s
     status->last_sweep = report->number;
     status->last_began_us = report->began_us;
     status->last_ended_us = report->ended_us;
-    status->last_ended_early = report->ended_early;
+    status->last_outcome = report->outcome;
     for (size_t i = 0; i < report->n_rules; i++) {
         const struct rule_report *from = &report->rules[i];
         struct status_rule *to = &status->rules[i];
@@ -225,8 +225,7 @@ static void add_json(struct buf *to, const struct status *status) {
     buf_add(to, ",\n\"last_sweep\":");
     if (status->last_sweep)
         buf_printf(to, "{\"sweep\":%" PRId64 ",\"began\":\"%s\",\"ended\":\"%s\",\"result\":\"%s\"}", status->last_sweep,
-                   time_format(status->last_began_us).text, time_format(status->last_ended_us).text,
-                   status->last_ended_early ? "ended-early" : "done");
+                   time_format(status->last_began_us).text, time_format(status->last_ended_us).text, status->last_outcome);
     else buf_add(to, "null");
     buf_add(to, ",\n\"rules\":[");
     add_rules(to, status);

@@ -30,7 +30,7 @@ struct status {
     int64_t since_us, next_sweep_us;
     const char *schedule_sha256;
     int64_t last_sweep, last_began_us, last_ended_us; /* 0: none since the start */
-    bool last_ended_early;
+    const char *last_outcome;
     struct status_rule *rules;
     size_t n_rules;
     struct status_store *stores;

@@ -36,6 +36,7 @@ struct sweep_report {
     int64_t number, began_us, ended_us;
     bool verified;       /* the stores were asked what is left */
     bool ended_early;    /* a stop or a reload cut it short */
+    const char *outcome; /* in the journal's words: "done", "ended-early", "failed" (nothing could be asked) */
     bool waits;          /* work is left that a later sweep may do: a store was down, records were busy */
     bool faulty;         /* targets that the catalogs refuse were left out */
     bool journal_failed; /* an entry could not be written */

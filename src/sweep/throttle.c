@@ -33,7 +33,7 @@ static bool too_long(const char *store, int64_t us, int64_t most_us, const char 
     return true;
 }
 
-static bool is_unreadable(const struct pressure *pressure) {
+bool throttle_is_unreadable(const struct pressure *pressure) {
     return pressure->replica_lag_us == PRESSURE_UNREADABLE || pressure->snapshot_age_us == PRESSURE_UNREADABLE ||
            pressure->lock_waits == PRESSURE_UNREADABLE;
 }
@@ -52,14 +52,14 @@ const char *throttle_judge(const struct throttle_limits *limits, const char *sto
         buf_printf(why, "throttle.query says that a sweep should wait in \"%s\"", store);
         return "throttle-query";
     }
-    if (!is_unreadable(pressure) || !limits->configured) return NULL;
+    if (!throttle_is_unreadable(pressure) || !limits->configured) return NULL;
     buf_printf(why, "how others fare in \"%s\" may not be read; lapsectl grants prints the missing right", store);
     *ret_blind = true;
     return "throttle-unreadable";
 }
 
 static void tell_unreadable(struct throttle *throttle) {
-    if (throttle->told || !is_unreadable(&throttle->pressure)) return;
+    if (throttle->told || !throttle_is_unreadable(&throttle->pressure)) return;
     throttle->told = true;
     log_warning("how others fare in \"%s\" may not be read, not waiting for it; lapsectl grants prints the missing right", throttle->conf->name);
 }

@@ -18,6 +18,8 @@ struct worker *throttle_worker(const struct throttle *throttle);
 void throttle_begin(struct throttle *throttle, void (*measured)(void *context), void *context);
 void throttle_end(struct throttle *throttle); /* the sweep is over, and with it the veto; NULL is fine */
 
+/* Something of it may not be read. */
+bool throttle_is_unreadable(const struct pressure *pressure);
 /* Pure. A code for the journal, and for people why, if others fare so badly by these figures that a sweep should wait; else NULL.
  * Where throttle.* is configured a sweep waits for what may not be read, too: *ret_blind. */
 const char *throttle_judge(const struct throttle_limits *limits, const char *store, const struct pressure *pressure, bool *ret_blind, struct buf *why);

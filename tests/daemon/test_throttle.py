@@ -216,3 +216,23 @@ def test_a_slow_disk_makes_batches_smaller(world):
         assert world.one("SELECT count(*) FROM events") == 0
         batches.append(len(world.journal.entries("intent")) - before)
     assert batches[1] > batches[0], batches
+
+
+def test_check_says_that_a_throttle_cannot_be_read(world):
+    """The sweeps would wait for ever."""
+    world.simple(settings=throttled('snapshot_age = "1 hour";'))
+    answer = world.lapsectl("check")
+    assert answer.returncode == 78, answer.stdout
+    assert 'how others fare in "main" may not be read' in answer.stdout and "lapsectl grants prints the missing right" in answer.stdout
+    world.sql("GRANT pg_read_all_stats TO lapsed")
+    try:
+        answer = world.lapsectl("check")
+    finally:
+        world.sql("REVOKE pg_read_all_stats FROM lapsed")
+    assert answer.returncode == 0, answer.stdout
+
+
+def test_check_asks_the_throttles_own_query(watcher):
+    watcher.simple(settings=throttled('query = "SELECT 1 FROM nothing_of_the_kind";'))
+    answer = watcher.lapsectl("check")
+    assert answer.returncode == 78 and "throttle" in answer.stdout, answer.stdout

@@ -325,6 +325,8 @@ START_TEST(an_empty_list_of_tenants_destroys_nothing) {
     sweep_once();
     ck_assert(scripted_has("logs", 1) && seen.waits);
     ck_assert_ptr_nonnull(strstr(finding_codes, "tenants-unread"));
+    ck_assert_int_eq(journal_has("\"event\":\"sweep-end\",\"sweep\":1,\"outcome\":\"failed\""), 1);
+    ck_assert_str_eq(seen.outcome, "failed");
     close_all();
 }
 END_TEST
