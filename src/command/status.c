@@ -80,7 +80,7 @@ static void print_state(struct arena *arena, const struct daemon_state *state, F
     const json_t *status = state->status;
     if (!state->running) {
         style_print(to, colour, STYLE_BAD, "lapsed is not running");
-        (void)fputs("; start it: systemctl start lapsed\n", to);
+        (void)fputs("; start it: systemctl start lapsed (journalctl -u lapsed says why it does not)\n", to);
         return;
     }
     if (!daemon_state_is_current(state)) {

@@ -91,7 +91,7 @@ static void hand_over(const struct intents *intents, struct arena *arena, struct
 static const char remedy[] = "lapsed does not continue a damaged journal: restore it, or begin a new one in another folder";
 
 static int refuse(const char *folder, const struct scan_result *scanned, struct err *err) {
-    return err_set(err, ERR_IO, "journal \"%s\" is damaged: %s (%s faults in all; \"lapsectl journal verify\" lists them); %s", folder,
+    return err_set(err, ERR_IO, "journal \"%s\" is damaged: %s (%s in all; \"lapsectl journal verify\" lists them); %s", folder,
                    scanned->first_fault, text_number(scanned->faults).text, remedy);
 }
 

@@ -151,6 +151,65 @@ def test_evidence_that_was_tampered_with_is_not_gone_on_with(world, tamper):
     assert_all_gone(world)
 
 
+def flipped(path, line):
+    """One bit in the middle of this line; returns the line's offset."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    offset = sum(map(len, lines[:line - 1]))
+    whole = bytearray(b"".join(lines))
+    whole[offset + len(lines[line - 1]) // 2] ^= 1
+    path.write_bytes(bytes(whole))
+    return offset
+
+
+def damage(journal, how):
+    """Damages it, and returns where that is to be said."""
+    closed = sorted(journal.glob("journal-*.jsonl"))
+    if how == "a bit of a closed segment":
+        return f"{closed[1].name} line 12 byte {flipped(closed[1], 12)}"
+    if how == "a bit of the open segment":
+        return f"journal.jsonl line 5 byte {flipped(journal / 'journal.jsonl', 5)}"
+    if how == "a bit of the last line":
+        last = (journal / "journal.jsonl").read_bytes().count(b"\n")
+        return f"journal.jsonl line {last} byte {flipped(journal / 'journal.jsonl', last)}"
+    if how == "no open segment":
+        (journal / "journal.jsonl").unlink()
+        return "journal.jsonl: the open segment is missing"
+    number = {"no first segment": 0, "no second segment": 1, "no last segment": -1}[how]
+    following = [*closed, journal / "journal.jsonl"][closed.index(closed[number]) + 1]
+    closed[number].unlink()
+    return f"{following.name} line 1 byte 0: entries "
+
+
+def bytes_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+
+
+@pytest.mark.parametrize("how", ["a bit of a closed segment", "a bit of the open segment", "a bit of the last line", "no open segment",
+                                 "no first segment", "no second segment", "no last segment"])
+def test_a_damaged_journal_is_not_continued(world, how):
+    """It says where, nothing is destroyed, nothing of the journal is touched; and put back as it was it goes on."""
+    world.simple(rows=1200, due=1000, settings=idle("full", "batch = { rows = 20; };\n"))
+    world.config.write_text(world.config.read_text().replace('folder = "journal";', 'folder = "journal"; segment = "8 KiB";'))
+    assert world.once().returncode == 0
+    world.sql("UPDATE events SET at = now() - interval '2 years'")
+    journal = world.folder / "journal"
+    shutil.copytree(journal, world.folder / "good")
+    where = damage(journal, how)
+    damaged = bytes_of(journal)
+    answer = world.once()
+    assert answer.returncode == 74 and where in answer.stdout and "does not continue a damaged journal" in answer.stdout, answer.stdout
+    for words in (("verify",), ("show",)):
+        answer = world.lapsectl("journal", *words)
+        assert answer.returncode == 1 and where.split(": ")[0] in answer.stdout + answer.stderr, answer.stdout + answer.stderr
+    answer = world.lapsectl("status")
+    assert answer.returncode == 2 and "not running" in answer.stdout, answer.stdout
+    assert bytes_of(journal) == damaged and old_events(world) == 200
+    shutil.rmtree(journal)
+    shutil.copytree(world.folder / "good", journal)
+    assert world.once().returncode == 0 and old_events(world) == 0
+    assert world.lapsectl("journal", "verify").returncode == 0
+
+
 def test_foreign_bytes_are_kept_aside_and_said(world):
     world.simple(rows=1500, due=1000, settings=SLOW)
     daemon = world.start()

@@ -119,7 +119,7 @@ START_TEST(without_the_lock_it_is_not_running) {
     ck_assert(!state.running);
     ck_assert_int_eq(status_verdict(&state, at("2026-11-23T09:00:00Z")), STATUS_STOPPED);
     char *text = printed(&state, 0);
-    ck_assert_ptr_nonnull(strstr(text, "lapsed is not running; start it: systemctl start lapsed\n"));
+    ck_assert_ptr_nonnull(strstr(text, "lapsed is not running; start it: systemctl start lapsed (journalctl -u lapsed says why it does not)\n"));
     ck_assert_ptr_nonnull(strstr(text, "what it left behind"));
     free(text);
     daemon_state_free(&state);

@@ -319,7 +319,7 @@ END_TEST
 START_TEST(the_journal_folder_has_no_lock_yet) {
     set_up(rules);
     ck_assert_int_eq(run("status"), 2);
-    ck_assert_str_eq(out, "lapsed is not running; start it: systemctl start lapsed\n");
+    ck_assert_str_eq(out, "lapsed is not running; start it: systemctl start lapsed (journalctl -u lapsed says why it does not)\n");
     ck_assert_int_eq(run("findings"), 2);
     ck_assert_str_eq(out, "not known: no sweep has ended yet\n");
     tear_down();
