@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import resource
 import shlex
 import shutil
 import statistics
@@ -69,13 +70,13 @@ class Bench:
             'brakes = { first_run = false; records = 999999999; tenants = 999999999; share = 100; };\nschedule = "schedule.conf";\n')
         return folder
 
-    def lapsed(self, store, load="full", wrap=(), stop_after=None):
+    def lapsed(self, store, load="full", program="lapsed", stop_after=None):
         """Runs `lapsed --once`, for so many seconds at most; its folder, and its peak memory in MiB."""
         folder = self.configure(store, load)
         password = os.environ["LAPSED_TEST_PASSWORD"]
         environment = {**os.environ, **{f"LAPSED_{name}_PASSWORD": password for name in ("MAIN", "DOCS", "CACHE")}}
         with open(folder / "log", "wb") as log:
-            process = subprocess.Popen([*wrap, str(self.build / "lapsed"), "--once", "-c", str(folder / "lapsed.conf")], env=environment,
+            process = subprocess.Popen([str(self.build / program), "--once", "-c", str(folder / "lapsed.conf")], env=environment,
                                        stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             peak, stopped, until = 0, False, time.monotonic() + (stop_after or float("inf"))
             while process.poll() is None:  # the kernel's own sum counts what this process had before it became that one
@@ -273,26 +274,39 @@ class Bench:
         return latencies, times[2] - times[1], gone
 
     def part_journal(self):
-        """What the journal's files cost of a purge: the time in write and fdatasync on them, and hashing as measured by itself."""
-        store, shape = self.postgresql, Shape(self.options.rows, self.options.tenants)
-        store.load(shape)
-        shares = []
-        for _ in self.rounds(3):
-            trace = self.folder / "trace"
-            wrap = ("strace", "-f", "--seccomp-bpf", "-y", "-T", "-e", "trace=write,fdatasync,fsync", "-o", str(trace))
-            began = time.monotonic()
-            store.fresh()
-            began = time.monotonic()
-            folder, _ = self.lapsed(store, wrap=wrap)
-            took = time.monotonic() - began
-            store.check()
-            spent = sum(float(found.group(1)) for line in trace.read_text(errors="replace").splitlines()
-                        if f"<{folder}/journal" in line and (found := re.search(r"<(\d+\.\d+)>$", line)))
-            shares.append(100 * spent / took)
-        self.figure("journal: write and sync, share of a purge", statistics.median(shares), "%", 5)
-        for name in ("evidence", "journal"):  # built by make bench
+        """What journal and evidence cost of a purge: the same program with and without them (unjournaled.c), in alternation."""
+        programs = {"with": "lapsed", "without": "bench/unjournaled"}
+        if (self.build / programs["without"]).exists():  # built by make bench
+            for load, rows, rounds in (("full", self.options.rows, max(3, self.options.rounds)), ("gentle", min(self.options.rows, 20000), 3)):
+                shape = Shape(rows, self.options.tenants)
+                self.postgresql.load(shape)
+                self.share_of_journal(self.postgresql, programs, load, rounds)
+        for name in ("evidence", "journal"):
             if (self.build / "bench" / name).exists():
                 self.own_program(name)
+
+    def share_of_journal(self, store, programs, load, rounds):
+        took, cpu = {name: [] for name in programs}, {name: [] for name in programs}
+        for number in range(rounds):
+            for name in sorted(programs, reverse=number % 2):
+                store.fresh()
+                before, began = self.cpu_of_children(), time.monotonic()
+                self.lapsed(store, load, programs[name])
+                took[name].append(time.monotonic() - began)
+                cpu[name].append(self.cpu_of_children() - before)
+                store.check()
+                print(f"    {load}, {name + ' journal and evidence':32} {took[name][-1]:9.2f} s, {cpu[name][-1]:.3f} s of lapsed's CPU", flush=True)
+        share = lambda whole, rest: 100 * (whole - rest) / whole  # noqa: E731
+        self.figure(f"journal and evidence, share of a purge, load {load}: median",
+                    statistics.median(share(*pair) for pair in zip(took["with"], took["without"])), "%", 5)
+        self.figure(f"journal and evidence, share of a purge, load {load}: shortest runs", share(min(took["with"]), min(took["without"])), "%", 5)
+        self.figure(f"journal and evidence, CPU of lapsed, load {load}",
+                    1000 * (statistics.median(cpu["with"]) - statistics.median(cpu["without"])), "ms")
+
+    @staticmethod
+    def cpu_of_children():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
 
     def own_program(self, name):
         text = subprocess.run([str(self.build / "bench" / name)], stdout=subprocess.PIPE, text=True, check=True).stdout
