@@ -64,6 +64,7 @@ static int count_all(struct redis_store *store, const struct order *const *order
     struct redis_scan scan;
     redis_scan_begin(&scan, store, arena, compiled, n_orders, surveys);
     scan.brief = probe;
+    scan.paced = true;
     forget(store);
     store->matched = NULL;
     if (!probe) scan.matched = ARENA_ARRAY(store->catalog, int64_t, store->base.settings.schedule->n_targets);

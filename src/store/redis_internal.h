@@ -206,6 +206,7 @@ struct redis_scan {
     redisReply *ahead;   /* the page behind the one under way; NULL: not yet */
     bool asked;          /* it is on its way */
     bool over;
+    bool paced;          /* between pages others have their turn, as sweep.load says */
     bool brief;          /* probe: of a stream's due entries the first few are enough */
     int64_t *matched;    /* by target.number: how many keys there are of the pattern of a target that is asked for; NULL: nobody asks */
     struct redis_found *found; /* the keys are those, and the server is not asked which there are; NULL: it is */
@@ -214,6 +215,8 @@ struct redis_scan {
 };
 typedef int redis_item_sink(void *context, size_t order_number, const struct redis_item *item, struct err *err);
 
+/* How long a page that took so long is waited after. */
+int64_t redis_scan_pause_us(enum load load, int64_t took_us);
 void redis_scan_begin(struct redis_scan *scan, struct redis_store *store, struct arena *arena, struct redis_order *orders, size_t n_orders,
                       struct redis_surveys *surveys);
 /* One page of keys. An order whose keys the server refuses to show is put `out` and told in *ret_failed with the error. */

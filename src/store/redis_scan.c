@@ -3,6 +3,7 @@
 #include "base/time.h"
 
 #include <string.h>
+#include <time.h>
 
 enum { PAGE_KEYS = 1000, STREAM_CHUNK = 1000 };
 
@@ -366,15 +367,31 @@ static int found_page(struct redis_scan *scan, redis_item_sink *sink, void *cont
     return result;
 }
 
+/* The server does one thing at a time: a question that reads all keys is work for it as a batch is. */
+int64_t redis_scan_pause_us(enum load load, int64_t took_us) {
+    static const int64_t pauses[] = {[LOAD_GENTLE] = 3, [LOAD_NORMAL] = 1, [LOAD_FULL] = 0};
+    static const int64_t longest_us = 100000; /* whoever stops us waits for it */
+    int64_t pause_us = took_us * pauses[load];
+    return pause_us < longest_us ? pause_us : longest_us;
+}
+
+static void let_others(const struct redis_scan *scan, int64_t began_us) {
+    int64_t pause_us = redis_scan_pause_us(scan->store->base.settings.schedule->settings.load, time_monotonic_us() - began_us);
+    const struct timespec pause = {.tv_sec = pause_us / TIME_SECOND_US, .tv_nsec = pause_us % TIME_SECOND_US * 1000};
+    if (scan->paced && !scan->over && pause_us > 0) (void)nanosleep(&pause, NULL);
+}
+
 int redis_scan_page(struct redis_scan *scan, redis_item_sink *sink, void *context, const struct order **ret_failed, struct err *err) {
     REDIS_REPLY reply = NULL;
     *ret_failed = NULL;
     if (scan->found) return found_page(scan, sink, context, ret_failed, err);
+    int64_t began_us = time_monotonic_us();
     if (redis_scan_next(scan, &reply, err) < 0) return -1;
     struct page page = {.scan = scan, .keys = reply->element[1]};
     int result = work_on(&page, sink, context, ret_failed, err);
     if (result == 0 || *ret_failed) {
         redis_scan_advance(scan);
+        let_others(scan, began_us);
         return result;
     }
     /* Only a page that was worked on is behind us: this one comes again. */

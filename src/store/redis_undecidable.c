@@ -195,6 +195,7 @@ static int survey_all(struct redis_store *store, struct redis_surveys *surveys, 
     struct arena *arena = arena_new();
     struct redis_scan scan;
     redis_scan_begin(&scan, store, arena, NULL, 0, surveys);
+    scan.paced = true;
     int result = 0;
     while (result == 0 && !scan.over) {
         const struct order *failed;

@@ -132,5 +132,13 @@ START_TEST(tallies_grow_and_sort) {
 }
 END_TEST
 
-UNIT_MAIN("redis values", addresses_are_read, other_addresses_are_refused_with_a_remedy, instants_are_read_in_their_unit, what_is_no_instant_is_not_guessed,
+START_TEST(questions_leave_others_their_time) {
+    ck_assert_int_eq(redis_scan_pause_us(LOAD_GENTLE, 2000), 6000);
+    ck_assert_int_eq(redis_scan_pause_us(LOAD_NORMAL, 2000), 2000);
+    ck_assert_int_eq(redis_scan_pause_us(LOAD_FULL, 2000), 0);
+    ck_assert_int_eq(redis_scan_pause_us(LOAD_GENTLE, 30 * TIME_SECOND_US), 100000); /* a server that hardly answered */
+}
+END_TEST
+
+UNIT_MAIN("redis values", questions_leave_others_their_time, addresses_are_read, other_addresses_are_refused_with_a_remedy, instants_are_read_in_their_unit, what_is_no_instant_is_not_guessed,
           bounds_are_never_later_than_the_cutoff, anchors_are_known_by_name, tallies_grow_and_sort)
