@@ -30,6 +30,7 @@ struct redis_surveys {
     size_t count;
     struct question *questions; /* of the page under way, in the sequence of their answers */
     size_t n_questions;
+    bool sampled; /* not all keys were read */
 };
 
 /* False: the key's tenant cannot be told, and it is counted so. */
@@ -190,16 +191,18 @@ size_t redis_surveys_patterns(const struct redis_surveys *surveys, const struct 
     return n_patterns;
 }
 
-/* The keyspace is read once for all targets. */
+/* The keyspace is read once for all targets, as far as survey.budget reaches: SCAN shows keys in no order, so that those are a sample. */
 static int survey_all(struct redis_store *store, struct redis_surveys *surveys, struct err *err) {
     struct arena *arena = arena_new();
     struct redis_scan scan;
     redis_scan_begin(&scan, store, arena, NULL, 0, surveys);
     scan.paced = true;
+    int64_t budget_us = store->base.settings.schedule->settings.survey_budget_us, began_us = time_monotonic_us();
     int result = 0;
-    while (result == 0 && !scan.over) {
+    while (result == 0 && !scan.over && !surveys->sampled) {
         const struct order *failed;
         result = redis_scan_page(&scan, NULL, NULL, &failed, err);
+        surveys->sampled = !scan.over && budget_us > 0 && time_monotonic_us() - began_us >= budget_us;
     }
     redis_scan_end(&scan);
     arena_free(arena);
@@ -246,6 +249,7 @@ int redis_undecidable(struct store *base, const struct target *target, int64_t n
         *ARENA_APPEND(arena, items, n_items) =
             (struct undecidable){.code = CODES[i], .column = i < SINCE_EMPTY ? "{tenant}" : i < FIELD_UNLISTED ? target->since : NULL, .count = survey->counts[i]};
     }
+    if (store->surveys->sampled) *ARENA_APPEND(arena, items, n_items) = (struct undecidable){.code = "survey-sampled", .count = 1};
     *ret_items = items;
     *ret_count = n_items;
     return 0;

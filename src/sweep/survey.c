@@ -50,7 +50,7 @@ static const char *undecidable_text(const char *code) {
         {"tenant-ambiguous", "records could belong to two tenants; they are kept"},
         {"field-unlisted", "records have a field that columns does not list; they are not anonymized"},
         {"only-unreached", "records are let in by no rule's `only`; they are kept"},
-        {"survey-sampled", "the target is too large to be counted within timeout.statement: its figures are of a sample"},
+        {"survey-sampled", "the target is too large to be counted in its time (timeout.statement, of keys survey.budget): its figures are of a sample"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (text_equal(texts[i].code, code)) return texts[i].text;

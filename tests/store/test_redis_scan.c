@@ -35,6 +35,21 @@ START_TEST(one_scan_tells_what_is_due_and_what_is_undecidable) {
 }
 END_TEST
 
+/* What went with a count was read anyhow; asked for by itself it has its time. */
+START_TEST(a_survey_by_itself_has_a_budget) {
+    struct target *target = world_target("app:{tenant}:*", NULL, UNIT_NONE);
+    ck_assert_ptr_null(world_open(NULL, "a"));
+    admin("EVAL %s 0", "for i = 1, 20000 do redis.call('SET', 'app:unknown:' .. i, 'x') end return 1");
+    world.schedule.settings.survey_budget_us = 1;
+    int64_t seen = world_undecidable(target, "tenant-unknown");
+    ck_assert(seen > 0 && seen < 20000);
+    ck_assert_int_eq(world_undecidable(target, "survey-sampled"), 1);
+    world.schedule.settings.survey_budget_us = 3600 * TIME_SECOND_US;
+    ck_assert_int_eq(world_undecidable(target, "tenant-unknown"), 20000);
+    ck_assert_int_eq(world_undecidable(target, "survey-sampled"), 0);
+}
+END_TEST
+
 /* The rest of a pass whose connection is cut now and then; how many went. */
 static int64_t run_with_cuts(struct pass *pass, const struct batch *batch, size_t limit, int every) {
     int64_t gone = 0;
@@ -347,7 +362,7 @@ START_TEST(a_pass_gives_the_answer_of_each_key_by_itself) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {one_scan_tells_what_is_due_and_what_is_undecidable, a_broken_connection_begins_the_scan_again, of_many_tenants_each_has_its_own_cutoff, a_count_tells_how_many_keys_a_pattern_has,
+    const TTest *const tests[] = {one_scan_tells_what_is_due_and_what_is_undecidable, a_survey_by_itself_has_a_budget, a_broken_connection_begins_the_scan_again, of_many_tenants_each_has_its_own_cutoff, a_count_tells_how_many_keys_a_pattern_has,
                                   a_pass_behind_a_count_does_not_read_all_keys_again, what_a_count_found_is_judged_again,
                                   other_orders_than_the_counted_ones_look_for_themselves, of_more_than_there_is_room_for_nothing_is_missed,
                                   a_broken_connection_leaves_doubt};
