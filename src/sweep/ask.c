@@ -205,6 +205,7 @@ static void on_counted(struct job *job) {
         site->n_counted = site->n_asked;
         site->counts = site->tallies;
         site->gone = ARENA_ARRAY(site->arena, int64_t, site->n_counted);
+        site->counted_us = time_monotonic_us();
     }
     sweep_site_over(site);
 }
@@ -255,13 +256,13 @@ static bool went_as_counted(const struct site *site) {
 }
 
 /* What was due when it was counted, less what went since, is what is left. Of a store where a pass is all that a count is, and nothing
- * waits for anything else, that is known without another look at everything; of others only if nothing was destroyed. */
+ * waits for anything else, that is known for a while without another look at everything; of others only if nothing was destroyed. */
 static bool is_as_counted(const struct site *site) {
     const struct sweep *sweep = site->sweep;
     if (!sweep->leaves || site->n_uncounted || site->n_own_orders) return false;
     for (size_t i = 0; i < sweep->schedule->n_targets; i++)
         if (sweep->schedule->targets[i]->store == site->conf && sweep->refused[i]) return false;
-    return store_driver_of(site->conf->kind)->thorough ? went_as_counted(site) : !sweep->batches;
+    return !sweep->batches || (store_driver_of(site->conf->kind)->thorough && !site_is_stale(site) && went_as_counted(site));
 }
 
 static void take_counts(struct site *site) {

@@ -640,6 +640,7 @@ static int run_begin(struct job *job, struct store *store, struct err *err) {
     struct lane *lane = LANE_OF(job, job);
     if (lane != &lane->site->lanes[0] && !lane->bound && bind(lane, store, err)) return -1;
     lane->bound = true;
+    if (site_is_stale(lane->site) && store_driver(store)->remember) store_driver(store)->remember(store, false);
     return store_driver(store)->begin(store, lane->orders, lane->n_orders, &lane->portion, &lane->pass, err);
 }
 

@@ -1,11 +1,14 @@
 #include "sweep/sweep_internal.h"
 
 #include "base/log.h"
+#include "base/time.h"
 #include "sweep/limit.h"
 
 #include <assert.h>
 
 enum { MOST_PASSES = 1000 }; /* one that goes on destroying after so many is a fault of ours */
+
+static const int64_t FRESH_US = 60 * TIME_SECOND_US;
 
 static void next_round(struct site *site);
 
@@ -45,6 +48,8 @@ void site_exclude(struct site *site, const struct order *order, const char *tena
     struct arena *arena = site->sweep->arena;
     *ARENA_APPEND(arena, site->excluded, site->n_excluded) = (struct exclusion){.order = order, .tenant = arena_strdup(arena, tenant)};
 }
+
+bool site_is_stale(const struct site *site) { return site->refilled || time_monotonic_us() - site->counted_us > FRESH_US; }
 
 /* ---- passes ---- */
 

@@ -83,7 +83,8 @@ static bool start_batches(struct site *site) {
     if (stage != site->sweep->stage) return false;
     size_t count;
     const struct order **orders = orders_of(site, false, &count);
-    if (!count || has_nothing_due(site)) return false;
+    site->refilled = kind == STORE_REDIS && site->sweep->batches;
+    if (!count || (has_nothing_due(site) && !site->refilled)) return false;
     site_run(site, orders, count, false);
     return true;
 }

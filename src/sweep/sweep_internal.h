@@ -56,8 +56,10 @@ struct site {
     const struct order **counted, **uncounted; /* uncounted: it would take too long */
     size_t n_counted, n_uncounted;
     const struct tally *counts; /* of those counted */
+    int64_t counted_us; /* monotonic: when that was known */
     int64_t *gone;  /* of those counted, since then */
     bool doubtful;  /* not all that goes is known there */
+    bool refilled;  /* the other stores destroyed since then what an application may have cached there meanwhile */
     const struct figures_share *shares;
     size_t n_shares;
     /* count, gate and verify */
@@ -185,6 +187,7 @@ void sweep_stop(struct sweep *sweep, const struct err *err); /* the journal or t
 
 /* site.c */
 void site_begin(struct site *site, struct sweep *sweep, size_t index);
+bool site_is_stale(const struct site *site); /* what was counted may not be all that is due by now */
 void site_free(struct site *site);
 /* Runs the orders to the end, pass after pass until one destroys nothing, then calls sweep_site_over. alone: by one lane. */
 void site_run(struct site *site, const struct order **orders, size_t n_orders, bool alone);

@@ -656,3 +656,24 @@ def admin(world):
     with connection.cursor() as cursor:
         yield cursor
     connection.close()
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_cache_that_refills_in_mid_sweep(world, empty):
+    """The application still reads what is on its way out, and caches it once more: Redis goes last, and such keys with it."""
+    shop = Shop(world, 'timeout = { statement = "20 s"; lock = "10 s"; };\n')
+    if empty:
+        world.redis.flushdb()
+    application = shop.application()
+    application.cursor().execute("UPDATE parts SET note = 'mine' WHERE id = 11")
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.until(lambda: world.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'lapsed' AND datname = %s AND wait_event_type = 'Lock'", world.database),
+                 "the daemon waits for the application")
+    world.redis.set("cache:2:29", "CANARY-cache")
+    application.rollback()
+    application.close()
+    daemon.wait_for("sweep-end")
+    assert daemon.stop() == 0
+    shop.assert_left({place: set() if empty and STORE[place] == "cache" else left for place, left in after_sweep().items()})
+    shop.assert_whole()
