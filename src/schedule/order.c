@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int by_id(const void *a, const void *b) {
+int scope_tenant_by_id(const void *a, const void *b) {
     return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
 }
 
@@ -67,7 +67,7 @@ size_t portion_limit(const struct portion *portion, const struct order *order, s
 
 static const struct scope_tenant *find(const struct scope *scope, const char *tenant) {
     const struct scope_tenant key = {.id = tenant};
-    return scope->n_tenants ? bsearch(&key, scope->tenants, scope->n_tenants, sizeof key, by_id) : NULL;
+    return scope->n_tenants ? bsearch(&key, scope->tenants, scope->n_tenants, sizeof key, scope_tenant_by_id) : NULL;
 }
 
 int64_t scope_cutoff(const struct scope *scope, const char *tenant) {

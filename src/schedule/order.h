@@ -24,6 +24,8 @@ struct scope_tenant {
     int64_t end_us;    /* the tenant's end that the cutoff stands for, else TIME_FOREVER: for lag and re-reading */
 };
 
+int scope_tenant_by_id(const void *a, const void *b); /* for qsort and bsearch */
+
 /* A set of due records of one target. */
 struct scope {
     enum scope_kind kind;

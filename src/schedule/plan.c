@@ -1,42 +1,10 @@
-#include "schedule/plan.h"
+#include "schedule/plan_internal.h"
 
-#include "base/spelling.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "schedule/tenant_period.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* The tenants with an end before a cutoff. */
-struct ended {
-    int tenant_end;
-    int64_t cutoff_us;
-    const struct scope_tenant *tenants;
-    size_t count;
-    struct ended *next;
-};
-
-/* What every step of the making needs. */
-struct making {
-    struct arena *arena;
-    const struct schedule *schedule;
-    const struct tenants *tenants;
-    const struct history *history;
-    const char *const *own_tables;
-    size_t n_own_tables;
-    int64_t now_us;
-    struct ended *ended;
-    const struct holds *holds;
-    const char **held[2]; /* tenants under a hold, sorted: [0] their records, [1] their own records too */
-    size_t n_held[2];
-    struct order *orders, *held_orders;
-    size_t n_orders, n_held_orders;
-    struct finding *findings;
-    size_t n_findings;
-    const char **notes;
-    size_t n_notes;
-};
 
 /* ---- names of tables ---- */
 
@@ -71,156 +39,10 @@ size_t plan_bound_targets(const struct schedule *schedule, const char *const *ow
     return count;
 }
 
-/* ---- scopes ---- */
-
-static struct finding *add_finding(struct making *making, const char *code, const struct rule *rule, int64_t count) {
+struct finding *plan_add_finding(struct making *making, const char *code, const struct rule *rule, int64_t count) {
     struct finding *finding = ARENA_APPEND(making->arena, making->findings, making->n_findings);
     *finding = (struct finding){.code = code, .grade = text_starts_with(code, "hold-") ? FINDING_ALARM : FINDING_PATIENT, .rule = rule ? rule->data : NULL, .count = count};
     return finding;
-}
-
-/* One exception to a rule's period, while they are collected. */
-struct exceptions {
-    struct making *making;
-    const struct rule *rule;
-    struct scope_tenant *items;
-    size_t count;
-    int64_t default_cutoff_us;
-};
-
-static void except(struct exceptions *exceptions, const char *tenant, int64_t cutoff_us) {
-    if (cutoff_us == exceptions->default_cutoff_us) return;
-    *ARENA_APPEND(exceptions->making->arena, exceptions->items, exceptions->count) =
-        (struct scope_tenant){.id = tenant, .cutoff_us = cutoff_us, .end_us = TIME_FOREVER};
-}
-
-/* A tenant that is gone keeps its last known period where that is the longer one. */
-static void except_gone(void *context, const char *id) {
-    struct exceptions *exceptions = context;
-    struct making *making = exceptions->making;
-    if (tenants_find(making->tenants, id)) return;
-    struct period period;
-    enum own_history own = history_tenant_period(making->history, making->schedule, exceptions->rule, id, false, making->now_us, &period);
-    if (own == OWN_HISTORY_FOREVER) except(exceptions, id, TIME_NEVER);
-    if (own != OWN_HISTORY_PERIOD) return;
-    int64_t cutoff_us = period_cutoff(making->now_us, period);
-    if (cutoff_us < exceptions->default_cutoff_us) except(exceptions, id, cutoff_us);
-}
-
-static int64_t own_cutoff(const struct exceptions *exceptions, const struct tenant *tenant, enum own_period kind, struct period own) {
-    const struct making *making = exceptions->making;
-    struct period counting;
-    switch (history_tenant_period(making->history, making->schedule, exceptions->rule, tenant->id, true, making->now_us, &counting)) {
-    case OWN_HISTORY_FOREVER: return TIME_NEVER;
-    case OWN_HISTORY_NONE: return kind == OWN_PERIOD_NONE ? exceptions->default_cutoff_us : period_cutoff(making->now_us, own);
-    case OWN_HISTORY_PERIOD: break;
-    }
-    if (kind != OWN_PERIOD_NONE && period_compare(making->now_us, own, counting) > 0) counting = own;
-    int64_t cutoff_us = period_cutoff(making->now_us, counting);
-    /* Back to the rule's own period: that one counts if it is the longer. */
-    if (kind == OWN_PERIOD_NONE && exceptions->default_cutoff_us < cutoff_us) return exceptions->default_cutoff_us;
-    return cutoff_us;
-}
-
-static int by_id(const void *a, const void *b) {
-    return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
-}
-
-/* The tenants with periods of their own. Findings are added once a rule, by `report`. */
-static void collect_exceptions(struct exceptions *exceptions, bool report) {
-    struct making *making = exceptions->making;
-    int64_t counts[OWN_PERIOD_UNDECIDABLE + 1] = {0};
-    for (size_t i = 0; i < tenants_count(making->tenants); i++) {
-        const struct tenant *tenant = tenants_at(making->tenants, i);
-        struct period own = {0};
-        enum own_period kind = tenant_period(exceptions->rule, tenant, making->now_us, &own);
-        counts[kind]++;
-        except(exceptions, tenant->id, kind == OWN_PERIOD_UNDECIDABLE ? TIME_NEVER : own_cutoff(exceptions, tenant, kind, own));
-    }
-    history_each_tenant(making->history, exceptions->rule, except_gone, exceptions);
-    if (exceptions->count) qsort(exceptions->items, exceptions->count, sizeof *exceptions->items, by_id);
-    if (!report) return;
-    static const struct { enum own_period kind; const char *code, *text; } kinds[] = {
-        {OWN_PERIOD_UNDECIDABLE, "period-unreadable", "tenants have a period of their own that cannot be read; nothing of theirs is due under this rule"},
-        {OWN_PERIOD_BELOW_MIN, "period-below-min", "tenants have a period of their own below the minimum; the minimum counts"},
-        {OWN_PERIOD_ABOVE_MAX, "period-above-max", "tenants have a period of their own above the maximum; the maximum counts"},
-    };
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (!counts[kinds[i].kind]) continue;
-        struct finding *finding = add_finding(making, kinds[i].code, exceptions->rule, counts[kinds[i].kind]);
-        finding->place = exceptions->rule->per_tenant->column;
-        finding->text = kinds[i].text;
-    }
-}
-
-static bool scope_by_column(struct making *making, const struct target *target, const struct keep *keep, enum keep_slot slot,
-                            const char *anchor, struct scope *ret_scope) {
-    struct period period;
-    if (!anchor || !history_period(making->history, making->schedule, target->rule, slot, keep, making->now_us, &period)) return false;
-    struct scope scope = {.kind = target->no_tenant ? SCOPE_WHOLE : SCOPE_REST, .of = target, .anchor = anchor,
-                          .anchor_is_since = keep->kind == KEEP_AGE,
-                          .cutoff_us = period.count ? period_cutoff(making->now_us, period) : making->now_us + 1};
-    if (target->rule->per_tenant && keep->kind == KEEP_AGE && slot == SLOT_KEEP && !target->no_tenant) {
-        struct exceptions exceptions = {.making = making, .rule = target->rule, .default_cutoff_us = scope.cutoff_us};
-        collect_exceptions(&exceptions, target == &target->rule->targets[0]);
-        scope.tenants = exceptions.items;
-        scope.n_tenants = exceptions.count;
-    }
-    *ret_scope = scope;
-    return true;
-}
-
-/* One whose end or parent is contradictory has no end that could lapse. */
-static bool has_ended(const struct making *making, const struct tenant *tenant, int tenant_end, int64_t cutoff_us) {
-    int64_t end_us = tenant->ends[tenant_end];
-    if (end_us > making->now_us || end_us >= cutoff_us) return false;
-    return !tenant->undecidable_parent && !(tenant->undecidable_ends & 1U << tenant_end);
-}
-
-/* The tenants whose end has lapsed. Of a million tenants they may be most: one list serves all orders with the same period. */
-static const struct ended *ended_before(struct making *making, int tenant_end, int64_t cutoff_us) {
-    for (const struct ended *known = making->ended; known; known = known->next)
-        if (known->tenant_end == tenant_end && known->cutoff_us == cutoff_us) return known;
-    size_t n_tenants = tenants_count(making->tenants), count = 0;
-    for (size_t i = 0; i < n_tenants; i++) count += has_ended(making, tenants_at(making->tenants, i), tenant_end, cutoff_us);
-    struct scope_tenant *tenants = ARENA_ARRAY(making->arena, struct scope_tenant, count);
-    struct ended *ended = ARENA_NEW(making->arena, struct ended);
-    *ended = (struct ended){.tenant_end = tenant_end, .cutoff_us = cutoff_us, .tenants = tenants, .next = making->ended};
-    for (size_t i = 0; i < n_tenants; i++) {
-        const struct tenant *tenant = tenants_at(making->tenants, i);
-        if (has_ended(making, tenant, tenant_end, cutoff_us))
-            tenants[ended->count++] = (struct scope_tenant){.id = tenant->id, .cutoff_us = TIME_FOREVER, .end_us = tenant->ends[tenant_end]};
-    }
-    making->ended = ended;
-    return ended;
-}
-
-static bool scope_by_end(struct making *making, const struct target *target, const struct keep *keep, enum keep_slot slot,
-                         struct scope *ret_scope) {
-    struct period period;
-    if (!history_period(making->history, making->schedule, target->rule, slot, keep, making->now_us, &period)) return false;
-    int64_t cutoff_us = period.count ? period_cutoff(making->now_us, period) : making->now_us + 1;
-    const struct ended *ended = ended_before(making, keep->tenant_end, cutoff_us);
-    *ret_scope = (struct scope){.kind = SCOPE_LISTED, .of = target, .tenants = ended->tenants, .n_tenants = ended->count};
-    return ended->count > 0;
-}
-
-static const char *record_end(const struct target *target, const char *name) {
-    for (size_t i = 0; i < target->n_ends; i++)
-        if (!strcmp(target->ends[i].name, name)) return target->ends[i].column;
-    return NULL;
-}
-
-/* False: nothing of this target is due under this alternative. */
-static bool scope_of(struct making *making, const struct target *target, const struct keep *keep, enum keep_slot slot,
-                     struct scope *ret_scope) {
-    switch (keep->kind) {
-    case KEEP_FOREVER: return false;
-    case KEEP_AGE: return scope_by_column(making, target, keep, slot, target->since, ret_scope);
-    case KEEP_END: break;
-    }
-    if (keep->tenant_end >= 0) return !target->no_tenant && scope_by_end(making, target, keep, slot, ret_scope);
-    return scope_by_column(making, target, keep, slot, record_end(target, keep->end), ret_scope);
 }
 
 /* ---- orders ---- */
@@ -294,116 +116,6 @@ static void add_held_order(struct making *making, const struct request *request,
 
 /* ---- holds ---- */
 
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
-
-static bool is_held(const struct making *making, bool own, const char *id) {
-    size_t count = making->n_held[own];
-    return count && bsearch(&id, making->held[own], count, sizeof id, by_text);
-}
-
-static void add_held(struct making *making, bool own, const char *id) {
-    *ARENA_APPEND(making->arena, making->held[own], making->n_held[own]) = arena_strdup(making->arena, id);
-}
-
-/* As it is written, and as a server writes it: a store without types knows no other. */
-static void add_held_name(struct making *making, const char *id) {
-    char room[SPELLING_ROOM];
-    const char *normal = spelling_normal(id, room);
-    for (int own = 0; own < 2; own++) {
-        add_held(making, own, id);
-        if (strcmp(normal, id) != 0) add_held(making, own, normal);
-    }
-}
-
-static size_t sort_texts(const char **texts, size_t count) {
-    if (count) qsort(texts, count, sizeof *texts, by_text);
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (!kept || strcmp(texts[kept - 1], texts[i]) != 0) texts[kept++] = texts[i];
-    return kept;
-}
-
-/* The list may write it in any way. */
-static bool is_in_list(const struct making *making, const char *id) {
-    if (holds_find(making->tenants, id)) return true;
-    for (size_t i = 0; i < tenants_count(making->tenants); i++)
-        if (!spelling_compare(tenants_at(making->tenants, i)->id, id)) return true;
-    return false;
-}
-
-/* A hold that reaches nothing as it is written is not silently one that holds nothing. */
-static void find_doubtful_hold(struct making *making, const struct hold *hold) {
-    bool of_tenant = hold->scope == HOLD_TENANT || hold->scope == HOLD_SUBTREE, rule_known = hold->scope != HOLD_RULE;
-    for (size_t i = 0; i < making->schedule->n_rules; i++)
-        if (!of_tenant && !rule_known) rule_known = !strcmp(making->schedule->rules[i].data, hold->rule);
-    if (!rule_known) {
-        struct finding *finding = add_finding(making, "hold-rule-unknown", NULL, 1);
-        finding->place = arena_strdup(making->arena, hold->id);
-        finding->text = "a hold names a rule that the schedule does not have; it reaches everything until it is released";
-    } else if (of_tenant && making->schedule->has_tenants && !is_in_list(making, hold->tenant)) {
-        struct finding *finding = add_finding(making, "hold-tenant-unknown", NULL, 1);
-        finding->place = arena_strdup(making->arena, hold->id);
-        finding->tenant = arena_strdup(making->arena, hold->tenant);
-        finding->text = "a hold names a tenant that the tenants query does not know; is it written as the query writes it?";
-    }
-}
-
-static void collect_held(struct making *making) {
-    for (size_t i = 0; making->holds && i < making->holds->count; i++) {
-        const struct hold *hold = &making->holds->items[i];
-        find_doubtful_hold(making, hold);
-        if (hold->scope != HOLD_TENANT && hold->scope != HOLD_SUBTREE) continue;
-        add_held_name(making, hold->tenant);
-        for (size_t m = 0; m < hold->n_members; m++) add_held_name(making, hold->members[m]);
-    }
-    if (!making->n_held[0]) return;
-    for (size_t i = 0; i < tenants_count(making->tenants); i++) {
-        const char *id = tenants_at(making->tenants, i)->id;
-        for (int own = 0; own < 2; own++)
-            if (holds_on_tenant(making->holds, making->tenants, id, own)) add_held(making, own, id);
-    }
-    for (int own = 0; own < 2; own++) making->n_held[own] = sort_texts(making->held[own], making->n_held[own]);
-}
-
-/* Of the tenants that the scope lists, those that are held, or those that are not. */
-static struct scope listed_part(struct making *making, const struct scope *scope, bool own, bool held) {
-    struct scope part = *scope;
-    struct scope_tenant *tenants = NULL;
-    part.kind = SCOPE_LISTED;
-    part.n_tenants = 0;
-    for (size_t i = 0; i < scope->n_tenants; i++)
-        if (is_held(making, own, scope->tenants[i].id) == held) *ARENA_APPEND(making->arena, tenants, part.n_tenants) = scope->tenants[i];
-    part.tenants = tenants;
-    return part;
-}
-
-/* The held tenants by name, each with its own cutoff or with none at all. */
-static struct scope held_by_name(struct making *making, const struct scope *scope, bool own) {
-    struct scope part = *scope;
-    struct scope_tenant *tenants = ARENA_ARRAY(making->arena, struct scope_tenant, making->n_held[own]);
-    part.kind = SCOPE_LISTED;
-    part.n_tenants = making->n_held[own];
-    for (size_t i = 0; i < part.n_tenants; i++)
-        tenants[i] = (struct scope_tenant){.id = making->held[own][i], .cutoff_us = scope_cutoff(scope, making->held[own][i]),
-                                           .end_us = TIME_FOREVER};
-    part.tenants = tenants;
-    return part;
-}
-
-/* Every tenant that the target holds, but for the held ones. */
-static struct scope rest_without_held(struct making *making, const struct scope *scope, bool own) {
-    struct scope part = *scope, listed = listed_part(making, scope, own, false);
-    struct scope_tenant *tenants = ARENA_ARRAY(making->arena, struct scope_tenant, listed.n_tenants + making->n_held[own]);
-    size_t count = 0;
-    for (size_t i = 0; i < listed.n_tenants; i++) tenants[count++] = listed.tenants[i];
-    for (size_t i = 0; i < making->n_held[own]; i++)
-        tenants[count++] = (struct scope_tenant){.id = making->held[own][i], .cutoff_us = TIME_NEVER, .end_us = TIME_FOREVER};
-    qsort(tenants, count, sizeof *tenants, by_id);
-    part.tenants = tenants;
-    part.n_tenants = count;
-    return part;
-}
-
 /* The one place where a hold takes something away from what is due. */
 static void add_unheld(struct making *making, const struct request *request, struct scope scope) {
     if (holds_on_target(making->holds, making->schedule, request->target)) {
@@ -411,10 +123,10 @@ static void add_unheld(struct making *making, const struct request *request, str
     } else if (scope.kind == SCOPE_WHOLE || !making->n_held[request->own]) {
         add_order(making, request, scope);
     } else if (scope.kind == SCOPE_REST) {
-        add_order(making, request, rest_without_held(making, &scope, request->own));
-        add_held_order(making, request, held_by_name(making, &scope, request->own));
+        add_order(making, request, plan_rest_without_held(making, &scope, request->own));
+        add_held_order(making, request, plan_held_by_name(making, &scope, request->own));
     } else {
-        struct scope held = listed_part(making, &scope, request->own, true), not_held = listed_part(making, &scope, request->own, false);
+        struct scope held = plan_listed_part(making, &scope, request->own, true), not_held = plan_listed_part(making, &scope, request->own, false);
         if (not_held.n_tenants) add_order(making, request, not_held);
         if (held.n_tenants) add_held_order(making, request, held);
     }
@@ -429,7 +141,7 @@ static void add_orders(struct making *making, const struct target *target, enum 
         struct scope scope;
         const struct request request = {.target = target, .action = action, .keep = &keeps[i], .blocked_only = blocked_only,
                                         .own = plan_is_own(making->schedule, target, making->own_tables, making->n_own_tables)};
-        if (scope_of(making, target, &keeps[i], by_keep ? SLOT_KEEP : SLOT_ANONYMIZE, &scope)) add_unheld(making, &request, scope);
+        if (plan_scope(making, target, &keeps[i], by_keep ? SLOT_KEEP : SLOT_ANONYMIZE, &scope)) add_unheld(making, &request, scope);
     }
 }
 
@@ -518,7 +230,7 @@ static void find_undecidable_tenants(struct making *making) {
     if (!making->schedule->has_tenants) return;
     int64_t circular = count_circular(making);
     if (circular) {
-        struct finding *finding = add_finding(making, "parents-circular", NULL, circular);
+        struct finding *finding = plan_add_finding(making, "parents-circular", NULL, circular);
         finding->place = "parent";
         finding->text = "tenants are their own parent, at some distance; a hold on a subtree ends there";
     }
@@ -530,13 +242,13 @@ static void find_undecidable_tenants(struct making *making) {
         for (size_t e = 0; e < conf->n_ends; e++) ends[e] += tenant->undecidable_ends >> e & 1U;
     }
     if (parents) {
-        struct finding *finding = add_finding(making, "tenant-undecidable", NULL, parents);
+        struct finding *finding = plan_add_finding(making, "tenant-undecidable", NULL, parents);
         finding->place = "parent";
         finding->text = "tenants have several lines with different parents; nothing bound to an end of theirs is due";
     }
     for (size_t e = 0; e < conf->n_ends; e++) {
         if (!ends[e]) continue;
-        struct finding *finding = add_finding(making, "tenant-undecidable", NULL, ends[e]);
+        struct finding *finding = plan_add_finding(making, "tenant-undecidable", NULL, ends[e]);
         finding->place = conf->ends[e];
         finding->text = "tenants have an end that is no point in time; nothing bound to it is due";
     }
@@ -584,7 +296,7 @@ struct plan *plan_make(struct arena *arena, const struct schedule *schedule, con
                        const struct holds *holds, int64_t now_us) {
     struct making making = {.arena = arena, .schedule = schedule, .tenants = tenants, .history = history,
                             .own_tables = own_tables, .n_own_tables = n_own_tables, .holds = holds, .now_us = now_us};
-    collect_held(&making);
+    plan_collect_held(&making);
     find_undecidable_tenants(&making);
     note_all_shortened(&making);
     const struct target **targets = sequence(&making);
@@ -604,7 +316,7 @@ struct plan *plan_make_rule(struct arena *arena, const struct schedule *schedule
                             const struct holds *holds, const struct rule *rule, int64_t now_us) {
     struct making making = {.arena = arena, .schedule = schedule, .tenants = tenants, .history = history,
                             .own_tables = own_tables, .n_own_tables = n_own_tables, .holds = holds, .now_us = now_us};
-    collect_held(&making);
+    plan_collect_held(&making);
     const struct target **targets = sequence(&making);
     for (size_t i = 0; i < schedule->n_targets; i++)
         if (concerns(rule, targets[i])) add_target(&making, targets[i]);
@@ -628,7 +340,7 @@ const struct order *plan_narrow(struct arena *arena, const struct order *order, 
     }
     *ARENA_APPEND(arena, tenants, count) =
         (struct scope_tenant){.id = arena_strdup(arena, tenant), .cutoff_us = cutoff_us, .end_us = scope_end(&order->due, tenant)};
-    qsort(tenants, count, sizeof *tenants, by_id);
+    qsort(tenants, count, sizeof *tenants, scope_tenant_by_id);
     struct order *narrowed = ARENA_NEW(arena, struct order);
     *narrowed = order_for(order, tenants, count);
     return narrowed;

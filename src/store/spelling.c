@@ -5,14 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int by_id(const void *a, const void *b) {
-    return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
-}
-
 /* Each once; of several the strictest. */
 static size_t merge(struct scope_tenant *tenants, size_t count) {
     size_t kept = 0;
-    qsort(tenants, count, sizeof *tenants, by_id);
+    qsort(tenants, count, sizeof *tenants, scope_tenant_by_id);
     for (size_t i = 0; i < count; i++) {
         if (!kept || strcmp(tenants[kept - 1].id, tenants[i].id) != 0) tenants[kept++] = tenants[i];
         else if (tenants[i].cutoff_us < tenants[kept - 1].cutoff_us) tenants[kept - 1].cutoff_us = tenants[i].cutoff_us;

@@ -91,10 +91,6 @@ static bool start_batches(struct site *site) {
 
 /* ---- the gate before the tenants' own records ---- */
 
-static int by_id(const void *a, const void *b) {
-    return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
-}
-
 /* Every tenant that an order over own records names, once. */
 static const struct scope_tenant *own_tenants(struct sweep *sweep, size_t *ret_count) {
     size_t count = 0, most = 0;
@@ -109,7 +105,7 @@ static const struct scope_tenant *own_tenants(struct sweep *sweep, size_t *ret_c
             tenants[count].cutoff_us = TIME_FOREVER;
         }
     }
-    if (count) qsort(tenants, count, sizeof *tenants, by_id);
+    if (count) qsort(tenants, count, sizeof *tenants, scope_tenant_by_id);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
         if (!kept || strcmp(tenants[kept - 1].id, tenants[i].id) != 0) tenants[kept++] = tenants[i];
