@@ -10,8 +10,6 @@ struct surveying {
     struct undecidable *items;
     size_t count;
     bool sampled; /* the collection is too large: a sample of it is asked */
-    bson_t *any;  /* what would be asked is gathered here, as alternatives of one question; NULL: it is asked */
-    uint32_t n_any;
 };
 
 enum { SAMPLE_DOCUMENTS = 50000 };
@@ -32,17 +30,16 @@ static bson_t *pipeline_of(const struct surveying *surveying, bson_t *match, bso
     return pipeline;
 }
 
+static void push_only(const struct surveying *surveying, bson_t *conditions, uint32_t *index) {
+    if (!surveying->bound->only) return;
+    MONGO_BSON wrapped = BCON_NEW("$and", "[", BCON_DOCUMENT(surveying->bound->only), "]");
+    mongo_push(conditions, index, wrapped);
+}
+
 /* Counts the documents for which all conditions hold, and `only`; none are no item. */
 static int survey(struct surveying *surveying, const char *code, const char *column, bson_t *conditions, uint32_t *index, struct err *err) {
-    if (surveying->bound->only) {
-        MONGO_BSON wrapped = BCON_NEW("$and", "[", BCON_DOCUMENT(surveying->bound->only), "]");
-        mongo_push(conditions, index, wrapped);
-    }
+    push_only(surveying, conditions, index);
     MONGO_BSON match = BCON_NEW("$and", BCON_ARRAY(conditions));
-    if (surveying->any) {
-        mongo_push(surveying->any, &surveying->n_any, match);
-        return 0;
-    }
     MONGO_BSON number_of = BCON_NEW("$count", "n");
     MONGO_BSON pipeline = pipeline_of(surveying, match, number_of);
     MONGO_CURSOR cursor = NULL;
@@ -115,10 +112,16 @@ static int survey_whose(struct surveying *surveying, struct err *err) {
     return failed;
 }
 
+/* {$type: [those that a tenant can have]}; mongo_text tells what of them it is. */
+static bson_t *tenant_types(void) {
+    return BCON_NEW("$type", "[", "string", "int", "long", "double", "objectId", "binData", "]");
+}
+
 static int survey_tenant(struct surveying *surveying, struct err *err) {
     const char *path = surveying->bound->target->tenant;
     MONGO_BSON empty = BCON_NEW("$or", "[", "{", path, BCON_NULL, "}", "{", path, "", "}", "]");
-    MONGO_BSON unknown = BCON_NEW(path, "{", "$ne", BCON_NULL, "$not", "{", "$type", "[", "string", "int", "long", "double", "objectId", "binData", "]", "}", "}");
+    MONGO_BSON types = tenant_types();
+    MONGO_BSON unknown = BCON_NEW(path, "{", "$ne", BCON_NULL, "$not", BCON_DOCUMENT(types), "}");
     return survey_path(surveying, "tenant-empty", path, NO_ARRAY, empty, err) || survey_path(surveying, "tenant-unknown", path, NO_ARRAY, unknown, err) ||
                    survey_path(surveying, "tenant-ambiguous", path, IN_ARRAY, NULL, err)
                ? -1
@@ -161,15 +164,26 @@ static int survey_since(struct surveying *surveying, int64_t now_us, struct err 
                : 0;
 }
 
-static int survey_fields(struct surveying *surveying, struct err *err) {
-    bson_t names = BSON_INITIALIZER, conditions = BSON_INITIALIZER;
-    uint32_t index = 0;
-    mongo_append_listed(&names, surveying->bound->target);
-    MONGO_BSON unlisted = BCON_NEW("$expr", "{", "$not", "[", "{", "$setIsSubset", "[", "{", "$map", "{", "input", "{", "$objectToArray", "$$ROOT", "}", "as",
-                                   "field", "in", "$$field.k", "}", "}", "{", "$literal", BCON_ARRAY(&names), "}", "]", "}", "]", "}");
-    mongo_push(&conditions, &index, unlisted);
-    int result = survey(surveying, "field-unlisted", NULL, &conditions, &index, err);
+/* The condition that a document has a field which `columns` does not decide. */
+static bson_t *unlisted(const struct target *target) {
+    bson_t names = BSON_INITIALIZER;
+    mongo_append_listed(&names, target);
+    bson_t *condition = BCON_NEW("$expr", "{", "$not", "[", "{", "$setIsSubset", "[", "{", "$map", "{", "input", "{", "$objectToArray", "$$ROOT", "}", "as",
+                                 "field", "in", "$$field.k", "}", "}", "{", "$literal", BCON_ARRAY(&names), "}", "]", "}", "]", "}");
     bson_destroy(&names);
+    return condition;
+}
+
+static bool decides_fields(const struct target *target) {
+    return (target->rule->n_anonymize || target->rule->anonymize_blocked) && target->n_columns;
+}
+
+static int survey_fields(struct surveying *surveying, struct err *err) {
+    bson_t conditions = BSON_INITIALIZER;
+    uint32_t index = 0;
+    MONGO_BSON condition = unlisted(surveying->bound->target);
+    mongo_push(&conditions, &index, condition);
+    int result = survey(surveying, "field-unlisted", NULL, &conditions, &index, err);
     bson_destroy(&conditions);
     return result;
 }
@@ -218,35 +232,78 @@ static int survey_unreached(struct surveying *surveying, struct err *err) {
 
 static int survey_reasons(struct surveying *surveying, int64_t now_us, struct err *err) {
     const struct target *target = surveying->bound->target;
-    bool anonymizes = target->rule->n_anonymize || target->rule->anonymize_blocked;
     if (target->tenant && survey_tenant(surveying, err)) return -1;
     if (target->since && survey_since(surveying, now_us, err)) return -1;
-    return anonymizes && target->n_columns ? survey_fields(surveying, err) : 0;
+    return decides_fields(target) ? survey_fields(surveying, err) : 0;
 }
 
-/* All reasons in one question. Mostly none is there, and the collection is read once instead of once for each. */
-static int has_any(struct surveying *surveying, int64_t now_us, bool *ret_any, struct err *err) {
+/* ---- is there any reason at all? ---- */
+
+static void push_ordinary_tenant(bson_t *conditions, uint32_t *index, const char *path) {
+    MONGO_BSON types = tenant_types();
+    MONGO_BSON known = BCON_NEW(path, BCON_DOCUMENT(types));
+    MONGO_BSON named = BCON_NEW(path, "{", "$ne", "", "}");
+    mongo_push(conditions, index, known);
+    mongo_push(conditions, index, named);
+    mongo_push_no_array(conditions, index, path);
+}
+
+static void push_ordinary_since(bson_t *conditions, uint32_t *index, const struct mongo_bound *bound, int64_t now_us) {
+    const struct target *target = bound->target;
+    unsigned forms = mongo_forms(bound, target->since, true);
     bson_t alternatives = BSON_INITIALIZER;
-    surveying->any = &alternatives;
-    surveying->n_any = 0;
-    int result = survey_reasons(surveying, now_us, err);
-    surveying->any = NULL;
-    const bson_t *document = NULL;
-    if (!result && surveying->n_any) {
-        MONGO_BSON match = BCON_NEW("$or", BCON_ARRAY(&alternatives));
-        MONGO_BSON one = BCON_NEW("$limit", BCON_INT32(1));
-        MONGO_BSON pipeline = pipeline_of(surveying, match, one);
-        MONGO_CURSOR cursor = NULL;
-        const char *collection = surveying->bound->target->name;
-        if (mongo_aggregate(surveying->store, NULL, collection, pipeline, NULL, &cursor, err) ||
-            mongo_next(surveying->store, cursor, "look for undecidable documents", &document, err))
-            result = -1;
-        else *ret_any = document != NULL;
-    } else {
-        *ret_any = false;
-    }
+    uint32_t count = 0;
+    MONGO_BSON past = BCON_NEW(target->since, "{", "$lte", BCON_DATE_TIME(now_us / 1000), "}");
+    MONGO_BSON id = BCON_NEW(target->since, "{", "$type", "objectId", "}");
+    MONGO_BSON number = BCON_NEW(target->since, "{", "$gt", BCON_INT64(0), "$lte", BCON_INT64(now_us / (target->unit == UNIT_SECONDS ? 1000000 : 1000)), "}");
+    if (forms & MONGO_DATE) mongo_push(&alternatives, &count, past);
+    if (forms & MONGO_ID_TIME) mongo_push(&alternatives, &count, id);
+    if (forms & MONGO_COUNTED) mongo_push(&alternatives, &count, number);
+    MONGO_BSON either = BCON_NEW("$or", BCON_ARRAY(&alternatives));
+    mongo_push(conditions, index, either);
+    mongo_push_no_array(conditions, index, target->since);
     bson_destroy(&alternatives);
-    return result;
+}
+
+/* None of the reasons holds for a document that is what one expects, and that is told by fewer comparisons than all of them. */
+static bson_t *extraordinary(const struct surveying *surveying, int64_t now_us) {
+    const struct target *target = surveying->bound->target;
+    bson_t ordinary = BSON_INITIALIZER, conditions = BSON_INITIALIZER;
+    uint32_t n_ordinary = 0, index = 0;
+    if (target->since) push_ordinary_since(&ordinary, &n_ordinary, surveying->bound, now_us);
+    if (target->tenant) push_ordinary_tenant(&ordinary, &n_ordinary, target->tenant);
+    if (decides_fields(target)) {
+        MONGO_BSON condition = unlisted(target);
+        MONGO_BSON listed = BCON_NEW("$nor", "[", BCON_DOCUMENT(condition), "]");
+        mongo_push(&ordinary, &n_ordinary, listed);
+    }
+    if (n_ordinary) {
+        MONGO_BSON other = BCON_NEW("$nor", "[", "{", "$and", BCON_ARRAY(&ordinary), "}", "]");
+        mongo_push(&conditions, &index, other);
+        push_only(surveying, &conditions, &index);
+    }
+    bson_t *match = n_ordinary ? BCON_NEW("$and", BCON_ARRAY(&conditions)) : NULL;
+    bson_destroy(&ordinary);
+    bson_destroy(&conditions);
+    return match;
+}
+
+/* Mostly there is none, and the collection is read once instead of once for each. */
+static int has_any(struct surveying *surveying, int64_t now_us, bool *ret_any, struct err *err) {
+    MONGO_BSON match = extraordinary(surveying, now_us);
+    if (!match) {
+        *ret_any = false;
+        return 0;
+    }
+    MONGO_BSON one = BCON_NEW("$limit", BCON_INT32(1));
+    MONGO_BSON pipeline = pipeline_of(surveying, match, one);
+    MONGO_CURSOR cursor = NULL;
+    const bson_t *document;
+    if (mongo_aggregate(surveying->store, NULL, surveying->bound->target->name, pipeline, NULL, &cursor, err) ||
+        mongo_next(surveying->store, cursor, "look for undecidable documents", &document, err))
+        return -1;
+    *ret_any = document != NULL;
+    return 0;
 }
 
 static int survey_documents(struct surveying *surveying, int64_t now_us, struct err *err) {

@@ -277,6 +277,58 @@ static int64_t count_of(struct fixture *fixture, const struct target *target, co
     return 0;
 }
 
+/* One question decides whether any reason is asked for: it must see each of them where there is no other. */
+START_TEST(one_odd_document_among_ordinary_ones_is_seen) {
+    static const struct { const char *json, *code; } odd[] = {
+        {"{'t': 'anna', 'm': {'at': null}}", "since-empty"},
+        {"{'t': 'anna', 'm': {'at': '2025-01-01'}}", "since-type"},
+        {"{'t': 'anna', 'm': {'at': {'$oid': '507f1f77bcf86cd799439011'}}}", "since-type"},
+        {"{'t': 'anna', 'm': {'at': [" OLD "]}}", "since-type"},
+        {"{'t': 'anna', 'm': [{'at': " OLD "}]}", "since-type"},
+        {"{'t': 'anna', 'm': {'at': " YOUNG "}}", "since-future"},
+        {"{'m': {'at': " OLD "}}", "tenant-empty"},
+        {"{'t': '', 'm': {'at': " OLD "}}", "tenant-empty"},
+        {"{'t': {'$numberDecimal': '7'}, 'm': {'at': " OLD "}}", "tenant-unknown"},
+        {"{'t': {'$minKey': 1}, 'm': {'at': " OLD "}}", "tenant-unknown"},
+        {"{'t': ['anna'], 'm': {'at': " OLD "}}", "tenant-ambiguous"},
+    };
+    static const char *const ordinary[] = {"'anna'", "7", "7.5", "{'$numberLong': '7'}", "{'$oid': '507f1f77bcf86cd799439011'}"};
+    struct fixture fixture;
+    fixture_open(&fixture, REPLICA_SET);
+    for (size_t i = 0; i < sizeof ordinary / sizeof *ordinary; i++)
+        fixture_insert(&fixture, "logs", arena_printf(fixture.arena, "{'t': %s, 'm': {'at': " OLD "}}", ordinary[i]));
+    struct target *target = fixture_target(&fixture, "logs", "t", "m.at");
+    fixture_start(&fixture);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        ck_assert_int_eq(count_of(&fixture, target, odd[i].code), 0);
+        fixture_insert(&fixture, "logs", arena_printf(fixture.arena, "{'_id': 'odd', %s", odd[i].json + 1));
+        ck_assert_msg(count_of(&fixture, target, odd[i].code) == 1, "%s", odd[i].json);
+        fixture_command(&fixture, "{'delete': 'logs', 'deletes': [{'q': {'_id': 'odd'}, 'limit': 1}]}");
+    }
+    fixture_close(&fixture);
+}
+END_TEST
+
+START_TEST(one_odd_number_among_instants_is_seen) {
+    static const struct { const char *since, *code; } odd[] = {{"null", "since-empty"}, {"0", "since-type"}, {"-1", "since-type"}, {"'1'", "since-type"},
+                                                              {"{'$date': '2025-12-31T00:00:00Z'}", "since-type"}, {"[1]", "since-type"},
+                                                              {"{'$numberLong': '1767225601'}", "since-future"}};
+    struct fixture fixture;
+    fixture_open(&fixture, REPLICA_SET);
+    fixture_insert(&fixture, "logs", "{'t': 'anna', 'at': {'$numberLong': '1767225600'}}");
+    struct target *target = fixture_target(&fixture, "logs", "t", "at");
+    target->unit = UNIT_SECONDS;
+    fixture_start(&fixture);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        ck_assert_int_eq(count_of(&fixture, target, odd[i].code), 0);
+        fixture_insert(&fixture, "logs", arena_printf(fixture.arena, "{'_id': 'odd', 't': 'anna', 'at': %s}", odd[i].since));
+        ck_assert_msg(count_of(&fixture, target, odd[i].code) == 1, "%s", odd[i].since);
+        fixture_command(&fixture, "{'delete': 'logs', 'deletes': [{'q': {'_id': 'odd'}, 'limit': 1}]}");
+    }
+    fixture_close(&fixture);
+}
+END_TEST
+
 START_TEST(documents_that_no_rule_lets_in) {
     struct fixture fixture;
     fixture_open(&fixture, REPLICA_SET);
@@ -367,6 +419,6 @@ START_TEST(replicas_are_seen_by_those_who_may) {
 }
 END_TEST
 
-UNIT_MAIN("mongo_check", replicas_are_seen_by_those_who_may, what_cannot_be_swept_is_a_fault, advice_names_missing_and_dangerous_indexes, the_printed_grants_are_enough_and_no_more,
+UNIT_MAIN("mongo_check", one_odd_document_among_ordinary_ones_is_seen, one_odd_number_among_instants_is_seen, replicas_are_seen_by_those_who_may, what_cannot_be_swept_is_a_fault, advice_names_missing_and_dangerous_indexes, the_printed_grants_are_enough_and_no_more,
           a_tenants_own_collection_is_dropped_whole, undecidable_documents_are_counted_by_reason, documents_that_no_rule_lets_in, one_document_is_explained,
           a_draft_names_collections_with_a_tenant)
