@@ -118,8 +118,7 @@ static void note_clock(struct ledger *ledger, const struct entry *entry) {
 }
 
 static void note_pause(struct ledger *ledger, const struct entry *entry) {
-    /* What is said again of a pause that is over was on its way when it ended. */
-    if (ledger->paused || (text_equal(entry->outcome, "stands") && text_equal(entry->id, ledger->pause.id))) return;
+    if (ledger->paused) return;
     struct arena *arena = ledger->arena;
     ledger->paused = true;
     ledger->pause = (struct pause){.id = arena_strdup(arena, entry->id), .ground = arena_strdup(arena, entry->ground),

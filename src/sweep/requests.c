@@ -131,7 +131,8 @@ static void approvals_stand(struct requests *requests) {
     }
 }
 
-/* Its entry stands before whatever is entered now, but it has not taken effect yet. */
+/* Its entry stands before whatever is entered now, but it has not taken effect yet: what is said of the pause behind it would bring that back
+ * at the next start, when the segment with its end is gone. */
 static bool resume_is_on_its_way(const struct requests *requests) {
     for (const struct asked *asked = requests->asked; asked; asked = asked->next)
         if (!asked->on_disk && !asked->code && asked->request.kind == REQUEST_RESUME) return true;
