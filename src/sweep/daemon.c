@@ -7,6 +7,7 @@
 #include "sweep/settle.h"
 #include "sweep/status.h"
 #include "sweep/sweep.h"
+#include "sweep/timetable.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,7 +23,6 @@
 static const double stop_grace_seconds = 10.;
 /* The wall clock is looked at this often: a step of it must not make a firing be missed. */
 static const double tick_seconds = 30.;
-static const int64_t first_retry_us = 60 * TIME_SECOND_US;
 
 struct daemon {
     const char *config_path;
@@ -39,8 +39,7 @@ struct daemon {
     size_t n_vkeys;
     bool sweep_now;            /* USR1 came */
     bool stopping;
-    int64_t last_begin_us;     /* of a sweep; 0: none since the start */
-    int64_t retry_us, retry_wait_us; /* when to try again what a store that was down left; 0: nothing */
+    struct timetable timetable;
     int status_code;
     struct status status;
     bool status_failed;
@@ -75,31 +74,6 @@ static void on_progress(struct ev_loop *loop, struct ev_timer *timer, int events
     __attribute__((cleanup(buf_free))) struct buf text = {0};
     bool waits = sweep_progress(daemon->sweep, &text);
     set_state(daemon, daemon->stopping ? "stopping" : waits ? "waiting" : "sweeping", buf_text(&text));
-}
-
-/* ---- when to sweep ---- */
-
-static bool in_window(const struct settings *settings, int64_t now_us) {
-    int from = settings->window_from_minute, to = settings->window_to_minute;
-    if (from == to) return true;
-    struct civil now = time_to_civil(now_us);
-    int minute = now.hour * 60 + now.minute;
-    return from < to ? minute >= from && minute < to : minute >= from || minute < to;
-}
-
-static int64_t next_window(const struct settings *settings, int64_t after_us) {
-    if (in_window(settings, after_us)) return after_us;
-    int64_t opening = time_day_of(after_us) * TIME_DAY_US + settings->window_from_minute * 60 * TIME_SECOND_US;
-    return opening >= after_us ? opening : opening + TIME_DAY_US;
-}
-
-static int64_t next_sweep_us(const struct daemon *daemon, int64_t now_us) {
-    const struct settings *settings = &daemon->schedule->settings;
-    int64_t due_us = daemon->last_begin_us ? daemon->last_begin_us + settings->sweep_every_us : now_us;
-    /* A clock that went back must not put off the next sweep for longer than one period. */
-    if (due_us > now_us + settings->sweep_every_us) due_us = now_us + settings->sweep_every_us;
-    if (daemon->retry_us && daemon->retry_us < due_us) due_us = daemon->retry_us;
-    return next_window(settings, due_us > now_us ? due_us : now_us);
 }
 
 static void on_sweep_done(void *context, const struct sweep_report *report);
@@ -191,8 +165,7 @@ static bool is_paused(struct daemon *daemon) {
 static void begin_sweep(struct daemon *daemon, const char *trigger) {
     int64_t now_us = time_now_us();
     daemon->sweep_now = false;
-    daemon->retry_us = 0;
-    daemon->last_begin_us = now_us;
+    timetable_begin(&daemon->timetable, now_us);
     daemon->sweep = sweep_start(&daemon->engine, trigger, now_us, on_sweep_done, daemon);
     ev_timer_again(daemon->engine.loop, &daemon->progress);
 }
@@ -205,7 +178,7 @@ static void tick_again(struct daemon *daemon, int64_t now_us, int64_t next_us) {
 
 /* Begins what is to begin now; else says when the next sweep will be. A pause or a hold that is being journaled goes first. */
 static void consider_sweep(struct daemon *daemon) {
-    int64_t now_us = time_now_us(), next_us = next_sweep_us(daemon, now_us);
+    int64_t now_us = time_now_us(), next_us = timetable_next(&daemon->timetable, &daemon->schedule->settings, now_us);
     daemon->status.next_sweep_us = next_us;
     tick_again(daemon, now_us, next_us);
     if (requests_pending(daemon->requests)) return;
@@ -224,7 +197,7 @@ static void consider_sweep(struct daemon *daemon) {
     } else if (daemon->sweep_now) {
         begin_sweep(daemon, "signal");
     } else if (next_us <= now_us) {
-        begin_sweep(daemon, daemon->retry_us && daemon->retry_us <= now_us ? "retry" : "timer");
+        begin_sweep(daemon, timetable_trigger(&daemon->timetable, now_us));
     }
 }
 
@@ -255,12 +228,6 @@ static int once_status(const struct sweep_report *report) {
     return report->waits || report->ended_early ? EX_TEMPFAIL : EX_OK;
 }
 
-static bool needs_retry(const struct sweep_report *report) {
-    bool down = report->journal_failed;
-    for (size_t i = 0; i < report->n_stores; i++) down |= report->stores[i].down;
-    return down && !report->ended_early;
-}
-
 static void say_result(const struct sweep_report *report) {
     int64_t purged = 0, anonymized = 0, left = 0;
     for (size_t i = 0; i < report->n_rules; i++) {
@@ -271,18 +238,6 @@ static void say_result(const struct sweep_report *report) {
     log_notice("sweep %lld %s: %s records purged, %s anonymized, %s due and left, %zu findings", (long long)report->number,
                report->ended_early ? "ended early" : report->outcome, text_number(purged).text, text_number(anonymized).text,
                text_number(left).text, report->n_findings);
-}
-
-static void plan_retry(struct daemon *daemon, const struct sweep_report *report) {
-    if (report->again && !report->ended_early) daemon->retry_us = time_now_us();
-    if (!needs_retry(report)) {
-        daemon->retry_wait_us = 0;
-        return;
-    }
-    int64_t wait_us = daemon->retry_wait_us ? daemon->retry_wait_us * 2 : first_retry_us;
-    if (wait_us > daemon->schedule->settings.sweep_every_us) wait_us = daemon->schedule->settings.sweep_every_us;
-    daemon->retry_wait_us = wait_us;
-    daemon->retry_us = time_now_us() + wait_us / 2 + random() % (wait_us / 2 + 1);
 }
 
 static void put_in_force(struct daemon *daemon);
@@ -311,7 +266,7 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
     status_note(&daemon->status, &daemon->schedule->settings, report);
     for (size_t i = 0; i < report->n_spent; i++) requests_spend(daemon->requests, report->spent[i]);
     if (report->verified && clock_look(&daemon->clock)) on_clock_confirmed(daemon);
-    plan_retry(daemon, report);
+    timetable_end(&daemon->timetable, &daemon->schedule->settings, report, time_now_us());
     if (daemon->once) daemon->status_code = once_status(report);
     struct err err;
     if (status_keep(&daemon->status, daemon->schedule, &err)) log_warning("%s", err.text);
@@ -383,7 +338,7 @@ static void put_in_force(struct daemon *daemon) {
     status_reset(&daemon->status, daemon->schedule, time_now_us());
     schedule_free(old);
     enter_schedule(daemon);
-    daemon->retry_us = 0;
+    daemon->timetable.retry_us = 0;
     log_notice("the new schedule is in force: %zu rules, %zu targets", daemon->schedule->n_rules, daemon->schedule->n_targets);
     write_status(daemon);
 }
