@@ -1,4 +1,4 @@
-/* What evidence costs for each record: its leaf, the sorting and the root of its batch, and its line in the evidence file. */
+/* What evidence costs for each record: its leaf, the sorting and the root of its batch, and its place in the evidence file. */
 #include "base/time.h"
 #include "journal/evidence.h"
 #include "journal/evidence_file.h"
@@ -29,8 +29,8 @@ static void fill(struct evidence_batch *batch, int64_t first) {
 int main(void) {
     static const unsigned char key[EVIDENCE_KEY_BYTES] = "a key of thirty-two bytes, or so";
     struct arena *arena = arena_new();
-    struct buf lines = {.text = NULL};
-    int64_t leaves_us = 0, roots_us = 0, lines_us = 0;
+    struct buf units = {.text = NULL};
+    int64_t leaves_us = 0, roots_us = 0, units_us = 0;
     for (int64_t n = 0; n < BATCHES; n++) {
         struct evidence_batch batch;
         int64_t start_us = cpu_us();
@@ -39,18 +39,18 @@ int main(void) {
         int64_t filled_us = cpu_us();
         struct evidence evidence = evidence_end(&batch);
         int64_t ended_us = cpu_us();
-        evidence_lines(&lines, n, evidence.leaves, evidence.n_leaves);
-        lines_us += cpu_us() - ended_us;
+        evidence_units(&units, n, evidence.leaves, evidence.n_leaves);
+        units_us += cpu_us() - ended_us;
         roots_us += ended_us - filled_us;
         leaves_us += filled_us - start_us;
         evidence_free(&batch);
-        buf_clear(&lines);
+        buf_clear(&units);
         arena_clear(arena);
     }
     const double records = (double)RECORDS * BATCHES;
-    (void)printf("per record, in batches of %d: leaf %.0f ns, sorting and root %.0f ns, line %.0f ns\n", RECORDS, (double)leaves_us * 1e3 / records,
-                 (double)roots_us * 1e3 / records, (double)lines_us * 1e3 / records);
-    buf_free(&lines);
+    (void)printf("per record, in batches of %d: leaf %.0f ns, sorting and root %.0f ns, its place in the file %.0f ns\n", RECORDS, (double)leaves_us * 1e3 / records,
+                 (double)roots_us * 1e3 / records, (double)units_us * 1e3 / records);
+    buf_free(&units);
     arena_free(arena);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,14 +20,33 @@ struct evidence_name evidence_file_name(int64_t first_seq) {
     return name;
 }
 
-void evidence_lines(struct buf *to, int64_t seq, const struct merkle_hash *leaves, size_t n_leaves) {
-    char hex[2 * SHA256_BYTES + 1];
-    buf_printf(to, "intent %" PRId64 " %zu\n", seq, n_leaves);
-    for (size_t i = 0; i < n_leaves; i++) {
-        text_hex(hex, leaves[i].bytes);
-        hex[sizeof hex - 1] = '\n';
-        buf_add_n(to, hex, sizeof hex);
-    }
+/* With its terminating zero, which is not written. */
+static void make_title(char title[EVIDENCE_UNIT + 1], int64_t seq, size_t n_leaves) {
+    int length = snprintf(title, EVIDENCE_UNIT, "intent %" PRId64 " %zu", seq, n_leaves);
+    if (length >= EVIDENCE_UNIT) abort(); /* of 10^15 entries, or a batch of 10^8 records */
+    memset(title + length, ' ', (size_t)(EVIDENCE_UNIT - 1 - length));
+    memcpy(title + EVIDENCE_UNIT - 1, "\n", 2);
+}
+
+void evidence_units(struct buf *to, int64_t seq, const struct merkle_hash *leaves, size_t n_leaves) {
+    char title[EVIDENCE_UNIT + 1];
+    make_title(title, seq, n_leaves);
+    buf_add_n(to, title, EVIDENCE_UNIT);
+    buf_add_n(to, (const char *)leaves->bytes, n_leaves * sizeof *leaves);
+}
+
+bool evidence_read_title(const unsigned char unit[EVIDENCE_UNIT], int64_t *ret_seq, size_t *ret_leaves) {
+    char text[EVIDENCE_UNIT + 1], again[EVIDENCE_UNIT + 1];
+    int64_t seq;
+    size_t n_leaves;
+    memcpy(text, unit, EVIDENCE_UNIT);
+    text[EVIDENCE_UNIT] = '\0';
+    if (memcmp(text, "intent ", strlen("intent ")) != 0 || sscanf(text, "intent %15" SCNd64 " %8zu", &seq, &n_leaves) != 2 || seq < 0) return false;
+    make_title(again, seq, n_leaves);
+    if (memcmp(again, unit, EVIDENCE_UNIT) != 0) return false;
+    *ret_seq = seq;
+    *ret_leaves = n_leaves;
+    return true;
 }
 
 struct evidence_file evidence_file_in(const struct folder *folder) {
@@ -55,14 +75,12 @@ static int write_all(const struct evidence_file *file, const char *text, size_t 
     return 0;
 }
 
-/* What a crash left of a line is ended, so that the next batch begins on a line of its own. */
-static int end_torn_line(struct evidence_file *file, struct err *err) {
-    char last;
-    if (!file->bytes) return 0;
-    if (pread(file->fd, &last, 1, file->bytes - 1) != 1) return failed(file, "cannot read the evidence", err);
-    if (last == '\n') return 0;
-    if (write_all(file, "\n", 1, err)) return -1;
-    file->bytes++;
+/* What a crash left of a unit is filled up, so that the next batch begins where a title is looked for. */
+static int end_torn_unit(struct evidence_file *file, struct err *err) {
+    static const char filling[EVIDENCE_UNIT] = "";
+    size_t over = (size_t)(file->bytes % EVIDENCE_UNIT), missing = over ? EVIDENCE_UNIT - over : 0;
+    if (write_all(file, filling, missing, err)) return -1;
+    file->bytes += (int64_t)missing;
     return 0;
 }
 
@@ -90,7 +108,7 @@ static int open_file(struct evidence_file *file, int64_t first_seq, bool fresh, 
     file->bytes = own.st_size;
     file->first_seq = first_seq;
     if (journal_calls.fsync(file->folder->fd)) return failed(file, "cannot put the folder on disk", err);
-    return end_torn_line(file, err);
+    return end_torn_unit(file, err);
 }
 
 int evidence_file_check(const struct evidence_file *file, struct err *err) {
@@ -109,9 +127,9 @@ int evidence_file_reserve(struct evidence_file *file, int64_t first_seq, bool fr
     return err_within(err, "journal \"%s\"", file->folder->path);
 }
 
-int evidence_file_append(struct evidence_file *file, const struct buf *lines, struct err *err) {
-    if (evidence_file_check(file, err) || write_all(file, lines->text, lines->length, err)) return -1;
+int evidence_file_append(struct evidence_file *file, const struct buf *units, struct err *err) {
+    if (evidence_file_check(file, err) || write_all(file, units->text, units->length, err)) return -1;
     if (journal_calls.fdatasync(file->fd)) return failed(file, "cannot put the evidence on disk", err);
-    file->bytes += (int64_t)lines->length;
+    file->bytes += (int64_t)units->length;
     return evidence_file_check(file, err);
 }

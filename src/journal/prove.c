@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAF_LINE = EVIDENCE_HEX + 1 };
-
 /* A batch in an evidence file that has one of the leaves, and what the journal says of it. */
 struct hit {
     const char *path;
@@ -30,7 +28,6 @@ struct hit {
 struct search {
     const char *folder, *tenant;
     const struct prove_candidate *candidates;
-    char (*hex)[EVIDENCE_HEX + 1]; /* the candidates' leaves */
     size_t n_candidates;
     struct arena *arena;
     struct hit *hits;
@@ -56,35 +53,24 @@ static int64_t first_seq_of(const char *file) {
     return named ? seq : 0;
 }
 
-static const struct prove_candidate *find_leaf(const struct search *search, const char *hex) {
+static const struct prove_candidate *find_leaf(const struct search *search, const struct merkle_hash *leaf) {
     for (size_t i = 0; i < search->n_candidates; i++)
-        if (!memcmp(hex, search->hex[i], EVIDENCE_HEX)) return &search->candidates[i];
+        if (merkle_equal(leaf, &search->candidates[i].leaf)) return &search->candidates[i];
     return NULL;
 }
 
-/* "intent SEQ LEAVES", as evidence_lines writes it and in no other way. */
-static bool read_title(const char *line, int64_t *ret_seq, size_t *ret_leaves) {
-    char again[128];
-    if (sscanf(line, "intent %" SCNd64 " %zu", ret_seq, ret_leaves) != 2) return false;
-    (void)snprintf(again, sizeof again, "intent %" PRId64 " %zu\n", *ret_seq, *ret_leaves);
-    return !strcmp(again, line);
-}
+/* Behind the last of them nothing is of the batch. */
+static bool is_within(const struct hit *batch, long place) { return batch->leaves_at && (size_t)(place - batch->leaves_at) / EVIDENCE_UNIT <= batch->n_leaves; }
 
 static int search_file(struct search *search, const char *path, int64_t first_seq, struct err *err) {
     __attribute__((cleanup(close_file))) FILE *file = fopen(path, "re");
     if (!file && errno == ENOENT) return 0; /* its time was over: removed since the folder was read */
     if (!file) return err_set_errno(err, errno, "%s cannot be read", path);
-    const struct hit none = {.path = path, .first_seq = first_seq};
-    struct hit batch = none;
-    char line[128];
-    while (fgets(line, sizeof line, file)) {
-        if (strlen(line) != LEAF_LINE) { /* a title, or what nobody wrote: the leaves behind that are of no batch */
-            batch = none;
-            if (!read_title(line, &batch.seq, &batch.n_leaves)) batch.seq = 0;
-            batch.leaves_at = ftell(file);
-        } else if (batch.seq && (batch.candidate = find_leaf(search, line))) {
-            *ARENA_APPEND(search->arena, search->hits, search->n_hits) = batch;
-        }
+    struct hit batch = {.path = path, .first_seq = first_seq};
+    struct merkle_hash unit;
+    for (long place = EVIDENCE_UNIT; fread(unit.bytes, sizeof unit.bytes, 1, file) == 1; place += EVIDENCE_UNIT) {
+        if (evidence_read_title(unit.bytes, &batch.seq, &batch.n_leaves)) batch.leaves_at = place;
+        else if (is_within(&batch, place) && (batch.candidate = find_leaf(search, &unit))) *ARENA_APPEND(search->arena, search->hits, search->n_hits) = batch;
     }
     return ferror(file) ? err_set_errno(err, errno, "%s cannot be read", path) : 0;
 }
@@ -161,17 +147,14 @@ static int search_journal(struct search *search, struct err *err) {
 /* False: the leaves in the file are not those that the intent has the root of. */
 static int read_leaves(const struct search *search, const struct hit *hit, struct proof *proof, bool *ret_right, struct err *err) {
     __attribute__((cleanup(close_file))) FILE *file = fopen(hit->path, "re");
-    char line[128], root[EVIDENCE_HEX + 1];
+    char root[EVIDENCE_HEX + 1];
     *ret_right = false;
     if (!file || fseek(file, hit->leaves_at, SEEK_SET)) return err_set_errno(err, errno, "%s cannot be read", hit->path);
-    struct merkle_hash *leaves = NULL;
+    struct merkle_hash *leaves = NULL, leaf;
     size_t count = 0, index = 0;
-    while (count < hit->n_leaves && fgets(line, sizeof line, file)) {
-        if (strlen(line) != LEAF_LINE || line[EVIDENCE_HEX] != '\n') return 0;
-        struct merkle_hash *leaf = ARENA_APPEND(search->arena, leaves, count);
-        line[EVIDENCE_HEX] = '\0';
-        if (!frontier_read_hash(line, leaf)) return 0;
-        if (merkle_equal(leaf, &hit->candidate->leaf)) index = count - 1;
+    while (count < hit->n_leaves && fread(leaf.bytes, sizeof leaf.bytes, 1, file) == 1) {
+        if (merkle_equal(&leaf, &hit->candidate->leaf)) index = count;
+        *ARENA_APPEND(search->arena, leaves, count) = leaf;
     }
     if (count != hit->n_leaves || !count || !merkle_equal(&leaves[index], &hit->candidate->leaf)) return 0;
     text_hex(root, evidence_root(leaves, count).bytes);
@@ -272,8 +255,6 @@ static int add_inclusion(const char *folder, struct arena *arena, struct proof *
 int journal_prove(const char *folder, const struct prove_candidate *candidates, size_t n_candidates, const char *tenant, struct arena *arena,
                   struct proof *ret_proof, const char **ret_why, struct err *err) {
     struct search search = {.folder = folder, .tenant = tenant, .candidates = candidates, .n_candidates = n_candidates, .arena = arena};
-    search.hex = arena_alloc(arena, n_candidates * sizeof *search.hex);
-    for (size_t i = 0; i < n_candidates; i++) text_hex(search.hex[i], candidates[i].leaf.bytes);
     if (search_files(&search, err)) return -1;
     if (search.n_hits && search_journal(&search, err)) return -1;
     if (make(&search, ret_proof, ret_why, err)) return -1;

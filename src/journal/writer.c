@@ -77,7 +77,7 @@ static void make_group(const struct writer *writer, struct pending *first, struc
     for (struct pending *pending = first; pending; pending = pending->next) {
         if (pending->refused) continue;
         pending->seq = add_draft(group, pending->draft, pending->time_us ? pending->time_us : now_us);
-        if (pending->n_leaves) evidence_lines(&group->evidence, pending->seq, pending->leaves, pending->n_leaves);
+        if (pending->n_leaves) evidence_units(&group->evidence, pending->seq, pending->leaves, pending->n_leaves);
     }
 }
 
@@ -166,8 +166,8 @@ static int lose(struct writer *writer) {
 }
 
 /* Leaves that are on disk without their intent do no harm; an intent without its leaves would be a promise that is not kept. */
-static int write_evidence(struct writer *writer, const struct buf *lines, struct err *err) {
-    if (lines->length) return evidence_file_append(&writer->evidence, lines, err);
+static int write_evidence(struct writer *writer, const struct buf *units, struct err *err) {
+    if (units->length) return evidence_file_append(&writer->evidence, units, err);
     bool ours = writer->file.bytes && writer->evidence.first_seq == writer->file.first_seq;
     return ours ? evidence_file_check(&writer->evidence, err) : 0;
 }

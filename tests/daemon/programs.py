@@ -1,6 +1,7 @@
 """Running build/lapsed and build/lapsectl from a test: output kept, every wait with a deadline."""
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -43,6 +44,18 @@ class Journal:
         """Whole lines only: the last one may be under way."""
         found = [json.loads(line) for line in self.text().splitlines(keepends=True) if line.endswith("\n")]
         return [entry for entry in found if event in (None, entry["event"]) and all(entry.get(k) == v for k, v in fields.items())]
+
+    def evidence(self):
+        """(seq, number of leaves, leaves) of each batch in the evidence files; what a crash left behind a torn one is of none."""
+        batches = []
+        for path in sorted(self.folder.glob("evidence-*")):
+            content = path.read_bytes()
+            for unit in (content[at:at + 32] for at in range(0, len(content), 32)):
+                if title := re.fullmatch(rb"intent (\d+) (\d+) *\n", unit):
+                    batches.append((int(title.group(1)), int(title.group(2)), []))
+                elif batches and len(unit) == 32 and len(batches[-1][2]) < batches[-1][1]:
+                    batches[-1][2].append(unit)
+        return batches
 
     def committed(self, action=None):
         """(rule, target, records, dependents) of every batch that the journal says went through."""

@@ -57,7 +57,7 @@ class Journal:
             getattr(self, "_" + entry["event"].replace("-", "_"), lambda *_: None)(entry, begun)
         self.keys = [path.read_bytes() for path in state.glob("evidence-*.key")]
         self.by_leaf, self.by_target = defaultdict(list), defaultdict(list)
-        self._evidence(journal.folder)
+        self._evidence(journal)
         for batch in self.batches.values():
             batch.observed = [sweep for sweep in self.sweeps if sweep[1] < batch.seq and sweep[0] >= batch.began - shop.NOTICE + .2]
             for tenant in batch.tenants if batch.may_have_destroyed and batch.mode == "range" else ():
@@ -93,16 +93,11 @@ class Journal:
     def _outcome(self, entry, _):
         self.batches[entry["sweep"], entry["batch"]].take(entry)
 
-    def _evidence(self, folder):
-        by_seq, batch = {batch.seq: batch for batch in self.batches.values()}, None
-        for path in sorted(folder.glob("evidence-*")):
-            for line in path.read_text().splitlines():
-                if line.startswith("intent "):
-                    batch = by_seq.get(int(line.split()[1]))
-                    if batch:
-                        batch.leaves = []  # what was written for an intent that a crash cut off comes first
-                elif batch:
-                    batch.leaves.append(line)
+    def _evidence(self, journal):
+        by_seq = {batch.seq: batch for batch in self.batches.values()}
+        for seq, _, leaves in journal.evidence():
+            if batch := by_seq.get(seq):
+                batch.leaves = [leaf.hex() for leaf in leaves]  # what was written for an intent that a crash cut off comes first
         for batch in self.batches.values():
             for leaf in batch.leaves:
                 self.by_leaf[leaf].append(batch)

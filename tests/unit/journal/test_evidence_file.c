@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 
 static struct merkle_hash leaves[3];
 
@@ -23,16 +24,17 @@ static struct entry with_leaves(int64_t batch) {
     return entry;
 }
 
-static struct buf expected_lines(int64_t seq) {
-    struct buf lines = {.text = NULL};
-    evidence_lines(&lines, seq, leaves, 3);
-    return lines;
+static struct buf expected_units(int64_t seq) {
+    struct buf units = {.text = NULL};
+    evidence_units(&units, seq, leaves, 3);
+    return units;
 }
 
 static void assert_file(int64_t first_seq, const struct buf *expected) {
     size_t length;
     char *bytes = folder_read(evidence_file_name(first_seq).text, &length);
-    ck_assert_str_eq(bytes, buf_text(expected));
+    ck_assert_uint_eq(length, expected->length);
+    ck_assert_mem_eq(bytes, expected->text, length);
     free(bytes);
 }
 
@@ -82,7 +84,7 @@ START_TEST(leaves_come_before_their_intent) {
     record(-1);
     ck_assert(put(journal, &intent) && put(journal, &outcome));
     ck_assert_str_eq(calls, "eEjJjJ");
-    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(2);
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_units(2);
     assert_file(1, &expected);
     journal_close(journal);
     ck_assert(is_whole(3));
@@ -106,7 +108,7 @@ START_TEST(after_a_failure_a_segment_begins_with_evidence_of_its_own) {
         ck_assert(put(journal, &second));
         journal_close(journal);
         /* Entry 3 begins the segment, 4 says what was cut, 5 is the intent. */
-        struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(5);
+        struct buf expected __attribute__((cleanup(buf_free))) = expected_units(5);
         assert_file(3, &expected);
         ck_assert(is_whole(5));
         journal_calls = real;
@@ -125,7 +127,7 @@ START_TEST(an_empty_segment_replaces_what_has_its_name) {
     record(-1);
     ck_assert(put(journal, &second));
     journal_close(journal);
-    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(3);
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_units(3);
     assert_file(1, &expected);
     ck_assert(is_whole(3));
     folder_remove();
@@ -133,28 +135,70 @@ START_TEST(an_empty_segment_replaces_what_has_its_name) {
 END_TEST
 
 START_TEST(a_restart_goes_on_behind_a_torn_batch) {
+    enum { TORN = 2 * EVIDENCE_UNIT + 5 };
     setup();
     struct journal_conf conf = folder_conf();
     struct journal *journal = journal_opened(&conf);
     struct entry intent = with_leaves(1);
     ck_assert(put(journal, &intent));
     journal_close(journal);
-    /* A crash: leaves of an intent that was never entered, cut within a line. */
+    /* A crash: leaves of an intent that was never entered, cut within one. */
     struct buf path = folder_path(evidence_file_name(1).text);
     FILE *file = fopen(path.text, "a");
-    ck_assert(file != NULL && fputs("intent 3 3\n61616161", file) >= 0 && !fclose(file));
+    struct buf torn __attribute__((cleanup(buf_free))) = expected_units(3);
+    ck_assert(file != NULL && fwrite(torn.text, TORN, 1, file) == 1 && !fclose(file));
     buf_free(&path);
     journal = journal_opened(&conf);
     intent = with_leaves(2);
     ck_assert(put(journal, &intent));
     journal_close(journal);
-    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(2);
-    struct buf second __attribute__((cleanup(buf_free))) = expected_lines(3);
-    buf_add(&expected, "intent 3 3\n61616161\n");
-    buf_add(&expected, buf_text(&second));
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_units(2);
+    struct buf second __attribute__((cleanup(buf_free))) = expected_units(3);
+    static const char filling[EVIDENCE_UNIT] = "";
+    buf_add_n(&expected, torn.text, TORN);
+    buf_add_n(&expected, filling, EVIDENCE_UNIT - TORN % EVIDENCE_UNIT);
+    buf_add_n(&expected, second.text, second.length);
     assert_file(1, &expected);
     ck_assert(is_whole(3));
     folder_remove();
+}
+END_TEST
+
+static bool is_title(const char unit[EVIDENCE_UNIT + 1]) {
+    unsigned char bytes[EVIDENCE_UNIT];
+    int64_t seq;
+    size_t n_leaves;
+    memcpy(bytes, unit, sizeof bytes);
+    return evidence_read_title(bytes, &seq, &n_leaves);
+}
+
+START_TEST(titles_are_read_as_they_are_written) {
+    static const int64_t seqs[] = {1, 42, 999999999999999};
+    static const size_t counts[] = {1, 20000, 99999999};
+    for (size_t i = 0; i < 3; i++) {
+        struct buf units __attribute__((cleanup(buf_free))) = {.text = NULL};
+        int64_t seq;
+        size_t n_leaves;
+        evidence_units(&units, seqs[i], leaves, 3);
+        ck_assert_uint_eq(units.length, 4 * EVIDENCE_UNIT);
+        ck_assert(evidence_read_title((const unsigned char *)units.text, &seq, &n_leaves) && seq == seqs[i] && n_leaves == 3);
+        buf_clear(&units);
+        buf_printf(&units, "intent %" PRId64 " %zu", seqs[i], counts[i]);
+        while (units.length < EVIDENCE_UNIT - 1) buf_add_char(&units, ' ');
+        buf_add_char(&units, '\n');
+        ck_assert(evidence_read_title((const unsigned char *)units.text, &seq, &n_leaves) && seq == seqs[i] && n_leaves == counts[i]);
+        for (size_t at = 0; at < EVIDENCE_UNIT; at++) { /* zeros in it, and other bytes */
+            const char kept = units.text[at];
+            units.text[at] = '\0';
+            ck_assert_msg(!is_title(units.text), "%zu", at);
+            units.text[at] = (char)0xff;
+            ck_assert_msg(!is_title(units.text), "%zu", at);
+            units.text[at] = kept;
+        }
+    }
+    ck_assert(is_title("intent 7 3                     \n"));
+    ck_assert(!is_title("intent 7 3                      ") && !is_title("intent  7 3                    \n") && !is_title("intent 07 3                    \n"));
+    ck_assert(!is_title("intent -7 3                    \n") && !is_title("intent 7 3 3                   \n") && !is_title("intent 7 +3                    \n"));
 }
 END_TEST
 
@@ -173,7 +217,7 @@ START_TEST(evidence_taken_away_stops_the_next_intent) {
     ck_assert(waiter.failed && strstr(waiter.err.text, "evidence-000000000001 was removed or replaced") != NULL);
     ck_assert(put(journal, &second));
     journal_close(journal);
-    struct buf expected __attribute__((cleanup(buf_free))) = expected_lines(5);
+    struct buf expected __attribute__((cleanup(buf_free))) = expected_units(5);
     assert_file(3, &expected);
     ck_assert(is_whole(5)); /* the journal does not need the evidence */
     folder_remove();
@@ -245,5 +289,5 @@ START_TEST(old_evidence_is_removed_with_its_whole_segment) {
 END_TEST
 
 UNIT_MAIN("evidence_file", old_evidence_is_removed_with_its_whole_segment, leaves_come_before_their_intent, after_a_failure_a_segment_begins_with_evidence_of_its_own,
-          an_empty_segment_replaces_what_has_its_name, a_restart_goes_on_behind_a_torn_batch, evidence_taken_away_stops_the_next_intent,
+          an_empty_segment_replaces_what_has_its_name, a_restart_goes_on_behind_a_torn_batch, titles_are_read_as_they_are_written, evidence_taken_away_stops_the_next_intent,
           evidence_is_looked_at_with_each_group)

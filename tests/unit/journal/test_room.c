@@ -162,7 +162,7 @@ END_TEST
 
 START_TEST(no_intent_without_room_for_its_evidence) {
     struct journal *journal = opened(1 << 20);
-    static struct merkle_hash leaves[20000]; /* 1.3 MB */
+    static struct merkle_hash leaves[40000]; /* 1.3 MB */
     struct entry intent = an_intent(1, 1), outcome = an_outcome(1, 1, "committed");
     intent.evidence = "00";
     intent.evidence_leaves = leaves;
