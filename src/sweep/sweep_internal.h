@@ -1,5 +1,5 @@
 /* What the files of the sweep share. sweep.c: the stages, one after the other; ask.c: the
- * questions to stores that change nothing; site.c: one store's passes; lane.c: one connection's batches, with limit.c;
+ * questions to stores that change nothing; site.c: one store's passes; lane.c: one connection's batches, with limit.c and reread.c;
  * report.c: results, findings and their entries. */
 #ifndef LAPSED_SWEEP_SWEEP_INTERNAL_H
 #define LAPSED_SWEEP_SWEEP_INTERNAL_H
@@ -202,6 +202,11 @@ void site_exclude(struct site *site, const struct order *order, const char *tena
 void lane_begin(struct lane *lane, size_t part, size_t parts); /* then calls site_lane_over, from a job of its own */
 void lane_hurry(struct lane *lane); /* the sweep ends: whatever it waits for, it waits no longer */
 bool lane_batch_is_held(const struct lane *lane, const struct holds *holds); /* one of these holds forbids its present batch */
+
+/* reread.c: whether the batch's tenants are as the plan saw them: their ends, periods and parents */
+bool reread_is_needed(const struct lane *lane);
+int reread_run(struct job *job, struct store *store, struct err *err); /* lane->job: fills lane->reread */
+size_t reread_judge(struct lane *lane); /* how many changed: those are reported, and left out of this sweep */
 
 /* ask.c */
 void site_ask(struct site *site, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)); /* site->job */

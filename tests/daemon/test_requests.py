@@ -68,7 +68,8 @@ def test_a_hold_is_acknowledged_under_a_pause_though_a_batch_was_unsettled(world
     step, open_ones = 0, set()
     while not open_ones:
         step += 1
-        assert step < 12
+        assert step < 30
+        world.sql("INSERT INTO events SELECT %s + n, 1 + n %% 2, now() - interval '13 months', 'x' FROM generate_series(1, 30) n", 1000 * step)
         world.once(wrapper=["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", f"inject=fdatasync:signal=KILL:when={step}"])
         batches = {event: {(entry["sweep"], entry["batch"]) for entry in world.journal.entries(event)} for event in ("intent", "outcome")}
         open_ones = batches["intent"] - batches["outcome"]
