@@ -116,10 +116,13 @@ static DIR *open_dir(int fd) {
 struct arrived {
     const char *name;
     struct timespec at; /* the kernel's: when it came into the folder, or was changed there */
+    bool folder;
 };
 
+/* Folders behind the files: a full one cannot be removed, and many of them would hide what came later. */
 static int by_arrival(const void *a, const void *b) {
     const struct arrived *x = a, *y = b;
+    if (x->folder != y->folder) return x->folder ? 1 : -1;
     if (x->at.tv_sec != y->at.tv_sec) return x->at.tv_sec < y->at.tv_sec ? -1 : 1;
     if (x->at.tv_nsec != y->at.tv_nsec) return x->at.tv_nsec < y->at.tv_nsec ? -1 : 1;
     return strcmp(x->name, y->name);
@@ -133,7 +136,7 @@ int spool_list(const struct spool *spool, struct arena *arena, size_t most, cons
     struct stat found;
     for (const struct dirent *entry; (entry = readdir(dir));)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && !fstatat(spool->new_fd, entry->d_name, &found, AT_SYMLINK_NOFOLLOW))
-            *ARENA_APPEND(arena, all, count) = (struct arrived){.name = arena_strdup(arena, entry->d_name), .at = found.st_ctim};
+            *ARENA_APPEND(arena, all, count) = (struct arrived){.name = arena_strdup(arena, entry->d_name), .at = found.st_ctim, .folder = S_ISDIR(found.st_mode)};
     if (count) qsort(all, count, sizeof *all, by_arrival);
     if (count > most) count = most;
     const char **names = ARENA_ARRAY(arena, const char *, count);

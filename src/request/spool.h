@@ -31,7 +31,7 @@ struct spool_item {
     char sha256[65];    /* of the bytes */
 };
 
-/* The names in new, at most `most`, those first that came first; from `arena`. */
+/* The names in new, at most `most`, those first that came first, folders last; from `arena`. */
 int spool_list(const struct spool *spool, struct arena *arena, size_t most, const char *const **ret_names, size_t *ret_count, struct err *err) MUST_CHECK;
 /* False: it is gone. */
 bool spool_read(const struct spool *spool, struct arena *arena, const char *name, struct spool_item *ret_item);

@@ -291,7 +291,7 @@ def test_a_hold_in_mid_sweep_reaches_keys_that_may_be_its_tenants(world, hold, w
             world.redis.hset(f"seen:{tenant}:{n}", mapping={"at": 1})
     rule = RULE_EVENTS.replace('table = "events"; tenant = "customer_id"; since = "at";', 'keys = "seen:{tenant}:*"; since = "field:at"; unit = "s";')
     world.configure(rule, tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", kinds=("main", "cache"),
-                    settings=idle("gentle", "batch = { rows = 1; };\n"))
+                    settings=idle("normal", "batch = { rows = 1; };\n"))
     daemon = world.start()
     daemon.send(signal.SIGUSR1)
     daemon.wait_for("outcome", 3)
@@ -304,3 +304,15 @@ def test_a_hold_in_mid_sweep_reaches_keys_that_may_be_its_tenants(world, hold, w
     assert set(world.redis.keys("seen:*")) == left_then
     assert daemon.stop() == 0
     world.verify()
+
+
+def test_what_cannot_be_removed_hides_no_hold(world):
+    """Folders with something in them stay in the spool for good: more of them than are looked at in one go."""
+    daemon = first_start(world)
+    new = world.folder / "state" / "spool" / "new"
+    for n in range(300):
+        made = world.folder / "state" / "spool" / "tmp" / f"full-{n}"
+        (made / "inside").mkdir(parents=True)
+        made.rename(new / made.name)
+    asked(world.lapsectl("hold", "--tenant", "1", "--ground", "litigation"), "stands on tenant 1")
+    assert daemon.stop() == 0
