@@ -110,6 +110,8 @@ int redis_compile(struct redis_store *store, struct arena *arena, const struct o
     struct redis_order *compiled = ARENA_ARRAY(arena, struct redis_order, n_orders);
     for (size_t i = 0; i < n_orders; i++) {
         if (compile_order(store, arena, orders[i], &compiled[i], err) < 0) return -1;
+        compiled[i].first = true;
+        for (size_t j = 0; j < i; j++) compiled[i].first = compiled[i].first && (compiled[j].bound != compiled[i].bound || compiled[j].out);
     }
     *ret_orders = compiled;
     return 0;

@@ -142,6 +142,7 @@ struct redis_order {
     enum redis_look look;
     const char *member_type; /* REDIS_LOOK_MEMBERS: "zset" or "stream" */
     bool out;                /* wants nothing (any more) */
+    bool first;              /* of those over its target */
 };
 
 /* Whose a key is. */

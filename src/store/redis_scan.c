@@ -94,7 +94,7 @@ static int consider_key(struct page *page, size_t key, struct err *err) {
             bound = scan->orders[i].bound;
             owner = redis_owner_of(scan->store, scan->page, bound, scan->orders, scan->n_orders, page->keys->element[key]->str,
                                    page->keys->element[key]->len);
-            if (scan->matched && owner.kind != REDIS_OWNER_NO_MATCH) scan->matched[bound->target->number]++;
+            if (scan->matched && scan->orders[i].first && owner.kind != REDIS_OWNER_NO_MATCH) scan->matched[bound->target->number]++;
         }
         if (owner.kind == REDIS_OWNER_OK && consider(page, key, i, &owner, err) < 0) return -1;
     }

@@ -185,12 +185,39 @@ static int count_all(struct site *site, struct store *store, bool beforehand, st
     return is_too_slow(err) ? count_each(site, store, beforehand, err) : -1;
 }
 
+static bool is_held(const struct site *site, const struct order *order) {
+    const struct plan *plan = site->sweep->plan;
+    for (size_t i = 0; i < plan->n_held; i++)
+        if (order == &plan->held[i]) return true;
+    return false;
+}
+
+/* The orders over what is held are figures: none of them is judged, or carried out. */
+static void set_held_apart(struct site *site) {
+    size_t n_asked = 0, n_uncounted = 0;
+    site->n_held = 0;
+    for (size_t i = 0; i < site->n_asked; i++) {
+        if (is_held(site, site->asked[i])) {
+            site->held[site->n_held] = site->asked[i];
+            site->held_tallies[site->n_held++] = site->tallies[i];
+        } else {
+            site->asked[n_asked] = site->asked[i];
+            site->tallies[n_asked++] = site->tallies[i];
+        }
+    }
+    for (size_t i = 0; i < site->n_uncounted; i++)
+        if (!is_held(site, site->uncounted[i])) site->uncounted[n_uncounted++] = site->uncounted[i];
+    site->n_asked = n_asked;
+    site->n_uncounted = n_uncounted;
+}
+
 static int run_count(struct job *job, struct store *store, struct err *err) {
     struct site *site = SITE_OF(job, job);
     const struct store_driver *driver = store_driver(store);
     if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
     if (driver->remember) driver->remember(store, true);
     if (count_all(site, store, true, err)) return -1;
+    if (site->held_counted) set_held_apart(site);
     return figures_ask_shares(store, site->sweep->schedule, site->asked, site->tallies, site->n_asked, site->arena, &site->shares, &site->n_shares, err);
 }
 
@@ -210,14 +237,27 @@ static void on_counted(struct job *job) {
     sweep_site_over(site);
 }
 
+static void list_held(struct site *site) {
+    const struct sweep *sweep = site->sweep;
+    site->held = ARENA_ARRAY(site->arena, const struct order *, sweep->plan->n_held);
+    site->held_tallies = ARENA_ARRAY(site->arena, struct tally, sweep->plan->n_held);
+    for (size_t i = 0; i < sweep->plan->n_held; i++) {
+        const struct target *target = sweep->plan->held[i].target;
+        if (target->store == site->conf && !sweep->bad[target->number]) site->held[site->n_held++] = &sweep->plan->held[i];
+    }
+}
+
 void site_count(struct site *site) {
     struct sweep *sweep = site->sweep;
-    const struct order **orders = ARENA_ARRAY(site->arena, const struct order *, sweep->plan->n_orders);
+    const struct order **orders = ARENA_ARRAY(site->arena, const struct order *, sweep->plan->n_orders + sweep->plan->n_held);
     size_t count = 0;
     for (size_t i = 0; i < sweep->plan->n_orders; i++) {
         const struct order *order = &sweep->plan->orders[i];
         if (order->target->store == site->conf && !sweep->bad[order->target->number]) orders[count++] = order;
     }
+    list_held(site);
+    site->held_counted = store_driver_of(site->conf->kind)->thorough && site->n_held;
+    for (size_t i = 0; site->held_counted && i < site->n_held; i++) orders[count++] = site->held[i];
     ask(site, orders, count);
     site_ask(site, run_count, on_counted);
 }
@@ -286,7 +326,7 @@ static int run_verify(struct job *job, struct store *store, struct err *err) {
     else if (site->sweep->surveys && driver->foresee) driver->foresee(store, site->sweep->plan->now_us);
     if (!counted && count_all(site, store, false, err)) return -1;
     /* A figure for people: a store that refuses it has not failed. */
-    if (site->n_held && ask_once(site, store, driver->count, site->held, site->n_held, site->held_tallies, err)) {
+    if (site->n_held && !(counted && site->held_counted) && ask_once(site, store, driver->count, site->held, site->n_held, site->held_tallies, err)) {
         site->n_held = 0;
         return is_of_order(err) ? 0 : -1;
     }
@@ -314,11 +354,5 @@ void site_verify(struct site *site) {
     for (size_t i = 0; i < site->n_own_orders; i++)
         if (leave_is_free(sweep, site->own_orders[i]->target->rule)) orders[n_orders++] = site->own_orders[i];
     ask(site, orders, n_orders);
-    site->held = ARENA_ARRAY(site->arena, const struct order *, sweep->plan->n_held);
-    for (size_t i = 0; i < sweep->plan->n_held; i++) {
-        const struct target *target = sweep->plan->held[i].target;
-        if (target->store == site->conf && !sweep->bad[target->number]) site->held[site->n_held++] = &sweep->plan->held[i];
-    }
-    site->held_tallies = ARENA_ARRAY(site->arena, struct tally, site->n_held);
     site_ask(site, run_verify, on_verified);
 }

@@ -66,9 +66,10 @@ struct site {
     const struct order **asked;
     size_t n_asked;
     struct tally *tallies;
-    const struct order **held; /* what is due but held, with its tallies */
+    const struct order **held; /* what is due but held, with its tallies: counted with the rest where each count reads everything */
     size_t n_held;
     struct tally *held_tallies;
+    bool held_counted;
     struct unanswered *unanswered; /* what could not be asked; nothing else is known of it */
     size_t n_unanswered;
     const struct order **own_orders; /* for the tenants that have nothing else left */

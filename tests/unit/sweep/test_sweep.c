@@ -517,6 +517,15 @@ static int open_thorough(const struct store_settings *settings, struct store **r
     return result;
 }
 
+static int64_t held;
+
+static void on_done_noting_held(void *context, const struct sweep_report *report) {
+    held = 0;
+    for (size_t i = 0; i < report->rules[0].n_waits; i++)
+        if (text_equal(report->rules[0].waits[i].why, "held")) held = report->rules[0].waits[i].records;
+    on_done(context, report);
+}
+
 static void open_all_thorough(const char *text) {
     thorough = scripted_driver;
     thorough.thorough = true;
@@ -566,6 +575,29 @@ START_TEST(what_went_otherwise_is_counted_again) {
 }
 END_TEST
 
+START_TEST(what_is_held_is_counted_with_the_rest) {
+    open_all_thorough(HEAD LOGS " );");
+    tenant("b", -1);
+    tenant("c", -1);
+    for (int i = 100; i < 107; i++) scripted_put("logs", i, "b", now_us - 400 * TIME_DAY_US);
+    place((struct hold){.id = "h", .scope = HOLD_TENANT, .tenant = "b"});
+    finish(sweep_start(&engine, trigger, now_us, on_done_noting_held, NULL));
+    ck_assert_uint_eq(scripted_size("logs"), 7);
+    ck_assert_uint_eq(scripted_calls(SCRIPTED_COUNT), 1);
+    ck_assert_int_eq(held, 7);
+    ck_assert_int_eq(rules[0].purged, 40);
+    ck_assert(!rules[0].left && !seen.waits);
+    /* Where it is looked again, that is, too. */
+    for (int i = 200; i < 203; i++) scripted_put("logs", i, "c", now_us - 400 * TIME_DAY_US);
+    doubtful = true;
+    finish(sweep_start(&engine, trigger, now_us, on_done_noting_held, NULL));
+    ck_assert_uint_eq(scripted_size("logs"), 7);
+    ck_assert_uint_eq(scripted_calls(SCRIPTED_COUNT), 1 + 3);
+    ck_assert_int_eq(held, 7);
+    close_all();
+}
+END_TEST
+
 START_TEST(what_could_not_go_is_left_as_counted) {
     open_all_thorough(HEAD LOGS ", { data = \"Events\"; keep = \"12 months\"; basis = \"b\"; targets = ( { store = \"main\"; collection = \"events\"; tenant = \"t\"; since = \"at\"; } ); } );");
     for (int i = 0; i < 10; i++) scripted_put("events", i, "a", now_us - 400 * TIME_DAY_US);
@@ -582,7 +614,7 @@ START_TEST(what_could_not_go_is_left_as_counted) {
 END_TEST
 
 UNIT_MAIN("sweep", what_went_as_counted_is_not_counted_again, what_the_server_may_have_forgotten_is_counted_again,
-          what_went_otherwise_is_counted_again, what_could_not_go_is_left_as_counted,
+          what_went_otherwise_is_counted_again, what_is_held_is_counted_with_the_rest, what_could_not_go_is_left_as_counted,
           a_hold_rolls_the_batch_back_however_the_tenant_is_written, a_hold_that_is_there_before_keeps_its_tenant, a_hold_rolls_the_prepared_batch_back, a_hold_between_prepare_and_intent_binds,
           a_batch_that_commits_is_waited_for, a_held_rule_is_left_out_and_the_others_go_on, a_hold_on_all_ends_what_runs,
           what_is_due_goes_and_nothing_else, the_intent_is_on_disk_before_the_commit,
