@@ -113,10 +113,10 @@ def held(shop, left):
     shop.assert_whole()
 
 
-@pytest.mark.parametrize("tenant", OVER)
-def test_a_hold_on_a_tenant_reaches_every_path(shop, tenant):
-    """By age, by its end, both stages, the collection dropped whole, keys, members, and its own row."""
-    shop.hold("tenant", tenant)
+@pytest.mark.parametrize("tenant, written", [*((tenant, str(tenant)) for tenant in OVER), (2, "002"), (3, " +3")])
+def test_a_hold_on_a_tenant_reaches_every_path(shop, tenant, written):
+    """By age, by its end, both stages, the collection dropped whole, keys, members, and its own row; however the hold writes it."""
+    shop.hold("tenant", written)
     held(shop, after_sweep(lambda place, whose: whose == tenant))
     named = {triple[0] for entry in shop.world.journal.entries("intent") for triple in entry["tenants"]}
     assert str(tenant) not in named and named
