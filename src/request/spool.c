@@ -146,11 +146,12 @@ int spool_list(const struct spool *spool, struct arena *arena, size_t most, cons
     return 0;
 }
 
-static bool take_bytes(int fd, struct arena *arena, struct spool_item *item) {
-    char *bytes = arena_alloc(arena, REQUEST_MOST_BYTES + 1);
+/* What its owner writes behind this size meanwhile is not read, and not digested. */
+static bool take_bytes(int fd, size_t size, struct arena *arena, struct spool_item *item) {
+    char *bytes = arena_alloc(arena, size + 1);
     size_t length = 0;
-    for (ssize_t got; length <= REQUEST_MOST_BYTES; length += (size_t)got) {
-        got = read(fd, bytes + length, REQUEST_MOST_BYTES + 1 - length);
+    for (ssize_t got; length < size; length += (size_t)got) {
+        got = read(fd, bytes + length, size - length);
         if (got < 0) return false;
         if (!got) break;
     }
@@ -175,8 +176,7 @@ static const char *read_open(int fd, struct arena *arena, struct spool_item *ite
     item->author = found.st_uid;
     if (!S_ISREG(found.st_mode) || found.st_nlink != 1) return "file";
     if (found.st_size > REQUEST_MOST_BYTES) return "size";
-    if (!take_bytes(fd, arena, item)) return "unreadable";
-    if (item->length > REQUEST_MOST_BYTES) return "size";
+    if (!take_bytes(fd, (size_t)found.st_size, arena, item)) return "unreadable";
     digest(item);
     return NULL;
 }

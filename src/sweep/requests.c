@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_AT_ONCE = 256, MOST_REFUSALS = 30 }; /* refusals: that are entered one by one, in a minute */
+enum { MOST_AT_ONCE = 1024, MOST_REFUSALS = 30 }; /* refusals: that are entered one by one, in a minute */
 static const int64_t MINUTE_US = 60 * TIME_SECOND_US;
 
 /* A file of the spool that is being dealt with. */
