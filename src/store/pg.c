@@ -283,11 +283,14 @@ static int check_connected(struct pg_store *store, struct err *err) {
     return err_set(err, ERR_UNAVAILABLE, "store \"%s\": the connection to the server broke", store_name(store));
 }
 
+static int send_query(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, int format, struct err *err) {
+    if (check_connected(store, err) < 0) return -1;
+    return PQsendQueryParams(store->connection, sql, n_parameters, NULL, parameters, NULL, NULL, format) ? 0 : send_failed(store, err);
+}
+
 static int query(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, int format, PGresult **ret_result,
                  struct err *err) {
-    if (check_connected(store, err) < 0) return -1;
-    if (!PQsendQueryParams(store->connection, sql, n_parameters, NULL, parameters, NULL, NULL, format)) return send_failed(store, err);
-    return collect(store, true, ret_result, err);
+    return send_query(store, sql, n_parameters, parameters, format, err) < 0 ? -1 : collect(store, true, ret_result, err);
 }
 
 int pg_query(struct pg_store *store, const char *sql, int n_parameters, const char *const *parameters, PGresult **ret_result,
@@ -315,12 +318,17 @@ int pg_stream(struct pg_store *store, const char *sql, pg_row *each, void *conte
     assert(store->in_transaction);
     PG_RESULT declared = NULL;
     if (pg_script(store, "SET LOCAL cursor_tuple_fraction = 1", err) < 0 || pg_query(store, buf_text(&declare), 0, NULL, &declared, err) < 0) return -1;
-    for (int n_rows = ROWS_AT_ONCE; n_rows == ROWS_AT_ONCE;) {
+    if (send_query(store, buf_text(&fetch), 0, NULL, 0, err) < 0) return -1;
+    for (bool more = true; more;) {
         PG_RESULT rows = NULL;
-        if (pg_query(store, buf_text(&fetch), 0, NULL, &rows, err) < 0) return -1;
-        n_rows = PQntuples(rows);
-        for (int row = 0; row < n_rows; row++)
-            if (each(context, rows, row, err) < 0) return -1;
+        if (collect(store, true, &rows, err) < 0) return -1;
+        int n_rows = PQntuples(rows), failed = 0;
+        more = n_rows == ROWS_AT_ONCE;
+        if (more && send_query(store, buf_text(&fetch), 0, NULL, 0, err) < 0) return -1; /* the server reads on meanwhile */
+        for (int row = 0; row < n_rows && !failed; row++) failed = each(context, rows, row, err);
+        struct err ignored;
+        if (failed && more && collect(store, true, NULL, &ignored) < 0) pg_disconnect(store);
+        if (failed) return -1;
     }
     return pg_script(store, "CLOSE lapsed_stream", err);
 }

@@ -101,6 +101,9 @@ static int64_t latest_cutoff(const struct scope *scope) {
 }
 
 static const char no_index[] = "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off";
+/* The index on tenant and anchor from one end to the other, which is many times smaller than the table; what of the table it leads to is read once,
+ * in order. */
+static const char by_bitmap[] = "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off";
 static const char by_index[] = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off";
 static const char as_before[] = "RESET enable_indexscan; RESET enable_indexonlyscan; RESET enable_bitmapscan; RESET enable_seqscan; RESET enable_sort";
 
@@ -221,6 +224,7 @@ int pg_candidates(struct pg_store *store, const struct pg_due *due, enum pg_bloc
     if (read_at_once(store, due, &at_once, err) < 0) return -1;
     /* Left free, the planner may read the table once for every tenant, where it has no statistics or old ones. */
     const char *pins = !at_once && !whole && indexed(due) ? by_index : at_once && is_bare(due, blocked) ? no_index : NULL;
+    if (pins == no_index && due->anchor && indexed(due) && !pg_is_emptied(store, due->leaf)) pins = by_bitmap;
     if (pins && pg_script(store, pins, err) < 0) return -1;
     if (whole) result = ask_whole(store, &found, blocked, err);
     else if (!indexed(due) || at_once) result = ask_all(store, &found, blocked, err);

@@ -263,9 +263,34 @@ START_TEST(a_long_list_of_tenants_has_its_time) {
 }
 END_TEST
 
+static int number_a_few(void *context, const struct tenant_row *row, struct err *err) {
+    (void)row;
+    return ++*(size_t *)context < 1500 ? 0 : err_set(err, ERR_REFUSED, "enough");
+}
+
+/* More of it is under way when a line is refused. */
+START_TEST(a_refused_line_ends_the_list_and_not_the_connection) {
+    pg_schema(logs_sql);
+    pg_sql("INSERT INTO customers SELECT n FROM generate_series(1, 3500) n");
+    struct acts acts = acts_open(BY_END(LOGS));
+    size_t count = 0;
+    struct err err;
+    ck_assert_int_eq(pg_driver.tenants(acts.store, NULL, 0, number_a_few, &count, &err), -1);
+    ck_assert_uint_eq(count, 1500);
+    ck_assert_str_eq(err.text, "enough");
+    static const char session[] = "SELECT pid FROM pg_stat_activity WHERE usename = 'lapsed' AND application_name = 'lapsed'";
+    long pid = pg_number(session);
+    count = 0;
+    ck_assert_msg(pg_driver.tenants(acts.store, NULL, 0, number, &count, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(count, 3500);
+    ck_assert_int_eq(pg_number(session), pid);
+    acts_close(&acts);
+}
+END_TEST
+
 UNIT_MAIN("PostgreSQL: purge", large_and_small_tenants_take_turns, without_an_index_the_same_records_go,
           without_tenants_the_index_on_since_is_followed, a_locked_record_does_not_hold_the_others_up, composite_keys_ctid_and_nasty_names,
           partitions_are_swept_one_by_one, ids_of_another_type_match_nothing,
           tenants_that_are_gone_lapse_and_listed_ones_have_their_own_cutoff, the_tenant_may_stand_in_another_table,
           only_sees_the_table_and_nothing_of_ours, records_of_an_earlier_order_and_under_at_least_stay, the_tenants_query_is_read_as_it_stands,
-          a_long_list_of_tenants_has_its_time)
+          a_long_list_of_tenants_has_its_time, a_refused_line_ends_the_list_and_not_the_connection)

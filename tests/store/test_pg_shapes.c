@@ -6,6 +6,7 @@
 #include "store/pg_take.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CUTOFF "2026-01-01"
@@ -244,5 +245,57 @@ START_TEST(the_probe_does_not_read_the_table) {
 }
 END_TEST
 
+enum { MANY = 701 };
+
+static int by_id(const void *a, const void *b) { return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id); }
+
+/* Every tenant with a cutoff of its own, some of them held: more than it pays to ask for one by one. */
+static struct order order_for_many(const struct acts *acts, struct scope_tenant tenants[MANY]) {
+    const struct target *target = acts_target(acts, 0);
+    for (int i = 0; i < MANY; i++)
+        tenants[i] = (struct scope_tenant){.id = arena_printf(acts->arena, "%d", i), .end_us = TIME_FOREVER,
+                                           .cutoff_us = i % 7 == 0 ? TIME_NEVER : i % 7 == 1 ? at("2025-06-01") : at(CUTOFF)};
+    qsort(tenants, MANY, sizeof *tenants, by_id);
+    return order_make(target, ACTION_PURGE, &target->rule->keep[0],
+                      (struct scope){.kind = SCOPE_REST, .of = target, .anchor = "at", .anchor_is_since = true, .cutoff_us = TIME_NEVER, .tenants = tenants, .n_tenants = MANY});
+}
+
+#define MANY_PLAINLY \
+    "FROM events WHERE at > '-infinity' AND at < CASE tenant % 7 WHEN 0 THEN '-infinity' WHEN 1 THEN '2025-06-01' ELSE '" CUTOFF "' END::timestamptz"
+
+/* The same answers as the plain statement's, and by the index, whatever the statistics say. */
+START_TEST(few_rows_of_many_tenants_are_found_by_the_index) {
+    static const char *const statistics[] = {"SELECT", "ANALYZE events"};
+    for (unsigned i = 0; i < 4; i++) {
+        make_events(NARROW, TENANT_AT);
+        fill(1200, MANY - 1, i < 2 ? 50 : 2, 600 + i);
+        pg_sql(statistics[i % 2]);
+        struct scope_tenant tenants[MANY];
+        struct acts acts = acts_open(RULE(""));
+        struct order order = order_for_many(&acts, tenants);
+        long n_tenants = pg_number("SELECT count(DISTINCT tenant) " MANY_PLAINLY), before;
+        pg_sql("SELECT pg_stat_force_next_flush()");
+        before = pg_number("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'events'::regclass");
+        struct tally tally = acts_probe(&acts, &order);
+        ck_assert_int_gt(n_tenants, 0);
+        ck_assert_int_eq((long)tally.n_tenants, n_tenants);
+        struct buf ids = {0};
+        for (size_t t = 0; t < tally.n_tenants; t++) buf_printf(&ids, "%s%s", t ? "," : "", tally.tenants[t].tenant);
+        acts_close(&acts); /* the server counts its scans when a session ends */
+        pg_schema_again();
+        int64_t until_us = time_monotonic_us() + 20 * TIME_SECOND_US;
+        while (pg_number("SELECT count(*) FROM pg_stat_activity WHERE usename = 'lapsed'")) ck_assert_int_lt(time_monotonic_us(), until_us);
+        ck_assert_int_eq(pg_number("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'events'::regclass"), before);
+        struct buf others = {0};
+        buf_printf(&others, "SELECT count(*) %s AND tenant NOT IN (%s)", MANY_PLAINLY, buf_text(&ids));
+        ck_assert_int_eq(pg_number(buf_text(&others)), 0);
+        buf_free(&others);
+        buf_free(&ids);
+        pg_leave();
+    }
+}
+END_TEST
+
 UNIT_MAIN("PostgreSQL: shapes", every_way_takes_what_the_plain_statement_takes, every_way_heeds_the_condition_of_the_target,
-          every_way_takes_children_and_leaves_what_is_referred_to, the_server_goes_that_way_whatever_its_statistics_say, the_probe_does_not_read_the_table)
+          every_way_takes_children_and_leaves_what_is_referred_to, the_server_goes_that_way_whatever_its_statistics_say, the_probe_does_not_read_the_table,
+          few_rows_of_many_tenants_are_found_by_the_index)
