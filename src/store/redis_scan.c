@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PAGE_KEYS = 1000, STREAM_CHUNK = 1000 };
+enum { PAGE_KEYS = 500, STREAM_CHUNK = 1000 };
 
 /* A key that an order may want, in the sequence in which the lookups were sent. */
 struct candidate {
