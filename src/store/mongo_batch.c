@@ -19,7 +19,7 @@ struct queued {
     const char *id;
     int64_t left; /* due documents, as counted when the order's turn came; -1: not known */
     int64_t oldest_us;
-    const bson_t *from; /* {"": anchor} of the last document that went: the tenant's next batch begins there; NULL: at the beginning */
+    const bson_t *from; /* {"": anchor} of the last document of a batch that was all the tenant's: its next one begins there; NULL: at the beginning */
 };
 
 struct excluded {
@@ -188,17 +188,16 @@ static int64_t expected_of(const struct pass *pass, const struct queued *queued,
     return pass->n_seen / pass->n_seen_tenants + 1;
 }
 
-/* As many tenants as should fit into the batch, at least one. */
+/* As many tenants as should fill the batch: of the last one some may be left for another. */
 static void fill_window(struct pass *pass, size_t limit) {
     int64_t expected = 0;
     pass->last = NULL;
     while (pass->n_queue && pass->n_window < MONGO_TENANTS_A_QUESTION) {
         const struct queued *next = &pass->queue[pass->head];
-        int64_t left = expected_of(pass, next, limit);
         /* One collection a batch, and one filter: who goes on from somewhere goes on alone. */
         bool alone = pass->orders[pass->current]->target->tenant_in_name || next->from;
-        if (pass->n_window && (alone || (!pass->by_key && expected + left > (int64_t)limit))) break;
-        expected += left;
+        if (pass->n_window && (alone || (!pass->by_key && expected >= (int64_t)limit))) break;
+        expected += expected_of(pass, next, limit);
         pass->window[pass->n_window++] = pop(pass);
         if (alone) break;
     }
@@ -252,7 +251,8 @@ static void settle_uncounted(struct pass *pass) {
     struct queued *unfinished = in_window(pass, last);
     if (!unfinished) return;
     unfinished->left = -1;
-    unfinished->from = anchor_of(pass, documents[n_documents - 1].found);
+    /* One of several has had little, which is soon passed over: what it has left may share a batch again. */
+    if (!strcmp(documents[0].tenant, last)) unfinished->from = anchor_of(pass, documents[n_documents - 1].found);
     push(pass, *unfinished);
 }
 

@@ -86,6 +86,43 @@ START_TEST(an_index_gives_the_answer_of_reading_everything) {
 }
 END_TEST
 
+/* Where nobody counts what a tenant has, batches are full all the same; a large tenant goes on behind what went, and the others do not
+ * wait until it is through. */
+START_TEST(uncounted_tenants_fill_their_batches) {
+    enum { LIMIT = 10, SMALL = 40, OF_EACH = 6, LARGE = 33 };
+    struct fixture fixture;
+    fixture_open(&fixture, REPLICA_SET);
+    for (int i = 0; i < SMALL * OF_EACH; i++)
+        fixture_insert(&fixture, "logs", arena_printf(fixture.arena, "{'t': 'small%d', 'at': {'$date': {'$numberLong': '%lld'}}}", i % SMALL, (long long)(DAY(-i - 1) / 1000)));
+    for (int i = 0; i < 2 * LARGE; i++)
+        fixture_insert(&fixture, "logs", arena_printf(fixture.arena, "{'t': 'large%d', 'at': {'$date': {'$numberLong': '%lld'}}}", i % 2, (long long)(DAY(-i - 1) / 1000)));
+    fixture_command(&fixture, "{'createIndexes': 'logs', 'indexes': [{'name': 'both', 'key': {'t': 1, 'at': 1}}]}");
+    struct target *target = fixture_target(&fixture, "logs", "t", "at");
+    fixture_start(&fixture);
+    struct order order = fixture_purge(&fixture, target, fixture_rest(&fixture, "at", NEW_YEAR_US));
+    const struct order *orders[] = {&order};
+    struct pass *pass;
+    const struct batch *batch;
+    struct outcome outcome;
+    int batches = 0, last_of[2] = {0};
+    int64_t gone = 0;
+    ck_assert(!mongo_driver.begin(fixture.store, orders, 1, NULL, &pass, &fixture.err));
+    for (;; batches++) {
+        ck_assert_msg(!mongo_driver.prepare(fixture.store, pass, LIMIT, fixture.arena, &batch, NULL, &fixture.err), "%s", fixture.err.text);
+        if (!batch) break;
+        ck_assert_int_le(batch->records, LIMIT);
+        for (size_t i = 0; i < batch->n_tenants; i++) last_of[!strncmp(batch->tenants[i].tenant, "large", 5)] = batches;
+        ck_assert(!mongo_driver.finish(fixture.store, pass, true, &outcome, &fixture.err));
+        gone += outcome.records;
+    }
+    mongo_driver.end(fixture.store, pass);
+    ck_assert_int_eq(gone, SMALL * OF_EACH + 2 * LARGE);
+    ck_assert_msg(batches <= gone / LIMIT + 8, "%d batches", batches);
+    ck_assert_int_lt(last_of[0], last_of[1]);
+    fixture_close(&fixture);
+}
+END_TEST
+
 /* In the index a decimal stands among the integers that it is equal to: before those that are younger. */
 START_TEST(a_decimal_hides_no_integer) {
     struct fixture fixture;
@@ -107,4 +144,4 @@ START_TEST(a_decimal_hides_no_integer) {
 }
 END_TEST
 
-UNIT_MAIN("mongo_fast", a_decimal_hides_no_integer, an_index_gives_the_answer_of_reading_everything)
+UNIT_MAIN("mongo_fast", uncounted_tenants_fill_their_batches, a_decimal_hides_no_integer, an_index_gives_the_answer_of_reading_everything)
