@@ -41,11 +41,13 @@ static int hex_value(char c) {
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+static bool is_between_digits(char c) { return c == '-' || c == '{' || c == '}' || c == ' ' || (c >= '\t' && c <= '\r'); }
+
 static bool read_uuid(const char *id, char to[SPELLING_ROOM]) {
     enum { DIGITS = 32 };
     size_t length = 0, n_digits = 0;
     for (const char *at = id; *at; at++) {
-        if (strchr("-{} \t\n\v\f\r", *at)) continue;
+        if (is_between_digits(*at)) continue;
         int value = hex_value(*at);
         if (value < 0 || n_digits == DIGITS) return false;
         if (n_digits == 8 || n_digits == 12 || n_digits == 16 || n_digits == 20) to[length++] = '-';
@@ -76,6 +78,14 @@ static bool read_object_id(const char *id, char to[SPELLING_ROOM]) {
 
 /* ---- whatever it is ---- */
 
+/* Most ids are: each tenant's is asked about for each hold. */
+static bool is_plain_integer(const char *id) {
+    enum { UUID_DIGITS = 32 };
+    size_t length = 0;
+    while (id[length] >= '0' && id[length] <= '9') length++;
+    return length && !id[length] && length != UUID_DIGITS && (id[0] != '0' || length == 1);
+}
+
 static const char *without_blanks_behind(const char *id, char room[SPELLING_ROOM]) {
     size_t length = strlen(id), kept = length;
     while (kept && id[kept - 1] == ' ') kept--;
@@ -87,6 +97,7 @@ static const char *without_blanks_behind(const char *id, char room[SPELLING_ROOM
 
 const char *spelling_normal(const char *id, char room[SPELLING_ROOM]) {
     struct integer integer;
+    if (is_plain_integer(id)) return id;
     if (read_uuid(id, room) || read_object_id(id, room)) return room;
     if (!read_integer(id, &integer) || integer.n_digits >= SPELLING_ROOM - 1) return without_blanks_behind(id, room);
     (void)snprintf(room, SPELLING_ROOM, "%s%.*s", integer.negative ? "-" : "", (int)(integer.n_digits ? integer.n_digits : 1), integer.n_digits ? integer.digits : "0");

@@ -69,11 +69,13 @@ static enum hold_scope scope_named(const char *name) {
 
 static struct kept *add_hold(struct ledger *ledger, const struct entry *entry) {
     struct arena *arena = ledger->arena;
+    char room[SPELLING_ROOM];
     struct kept *kept = ARENA_APPEND(arena, ledger->kept, ledger->n_kept);
     kept->hold = (struct hold){.id = arena_strdup(arena, entry->id), .scope = scope_named(entry->scope),
                                .tenant = arena_strdup(arena, entry->tenant), .rule = arena_strdup(arena, entry->rule),
                                .ground = arena_strdup(arena, entry->ground), .author = (uint32_t)entry->author,
                                .since_us = entry->placed_us, .released_us = TIME_FOREVER};
+    kept->hold.normal = entry->tenant ? arena_strdup(arena, spelling_normal(entry->tenant, room)) : NULL;
     kept->request = arena_strdup(arena, entry->request);
     return kept;
 }

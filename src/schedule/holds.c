@@ -60,29 +60,46 @@ const struct tenant *holds_find(const struct tenants *tenants, const char *id) {
     return tenant ? tenant : tenants_find(tenants, spelling_normal(id, room));
 }
 
-static bool same(const char *a, const char *b) { return !spelling_compare(a, b); }
+/* normal: by spelling_normal. */
+static bool means(const char *id, const char *normal) {
+    char room[SPELLING_ROOM];
+    return !strcmp(spelling_normal(id, room), normal);
+}
 
 static const struct tenant *parent_of(const struct tenants *tenants, const struct tenant *tenant) {
     return tenant && tenant->parent ? holds_find(tenants, tenant->parent) : NULL;
 }
 
+/* Up the chain of parents. A second walker at half the speed is met only in a circle (Floyd). */
+struct climb {
+    const struct tenant *at, *slow;
+    size_t steps;
+};
+
+/* NULL: there is no further parent. */
+static const char *next_parent(const struct tenants *tenants, struct climb *climb) {
+    const char *parent = climb->at ? climb->at->parent : NULL;
+    if (!parent) return NULL;
+    climb->at = parent_of(tenants, climb->at);
+    if (++climb->steps % 2 == 0) climb->slow = parent_of(tenants, climb->slow);
+    if (climb->at == climb->slow) climb->at = NULL;
+    return parent;
+}
+
 /* Whether the chain of parents leads to `root`. */
 static bool is_below(const struct tenants *tenants, const struct tenant *tenant, const char *root) {
-    /* A second walker at half the speed is met only in a circle (Floyd). */
-    const struct tenant *slow = tenant;
-    for (size_t steps = 1; tenant && tenant->parent; steps++) {
-        if (same(tenant->parent, root)) return true;
-        tenant = parent_of(tenants, tenant);
-        if (steps % 2 == 0) slow = parent_of(tenants, slow);
-        if (tenant == slow) return false;
-    }
+    char room[SPELLING_ROOM];
+    const char *normal = spelling_normal(root, room), *parent;
+    struct climb climb = {.at = tenant, .slow = tenant};
+    while ((parent = next_parent(tenants, &climb)))
+        if (means(parent, normal)) return true;
     return false;
 }
 
 static int by_spelling(const void *a, const void *b) { return spelling_compare(*(const char *const *)a, *(const char *const *)b); }
 
 static bool is_member(const struct hold *hold, const char *id) {
-    return hold->n_members && bsearch(&id, hold->members, hold->n_members, sizeof *hold->members, by_spelling);
+    return holds_has(hold->members, hold->n_members, id);
 }
 
 static bool in_subtree(const struct hold *hold, const struct tenants *tenants, const struct tenant *tenant) {
@@ -94,7 +111,7 @@ size_t holds_new_members(const struct hold *hold, const struct tenants *tenants,
     size_t count = 0;
     for (size_t i = 0; i < tenants_count(tenants); i++) {
         const struct tenant *tenant = tenants_at(tenants, i);
-        if (is_below(tenants, tenant, hold->tenant) && !is_member(hold, tenant->id) && !same(tenant->id, hold->tenant))
+        if (is_below(tenants, tenant, hold->tenant) && !is_member(hold, tenant->id) && spelling_compare(tenant->id, hold->tenant) != 0)
             *ARENA_APPEND(arena, ids, count) = tenant->id;
     }
     *ret_ids = ids;
@@ -112,12 +129,35 @@ static bool is_above(const struct hold *hold, const struct tenants *tenants, con
     return false;
 }
 
+static void add_parents(const struct tenants *tenants, const char *id, struct arena *arena, const char ***ids, size_t *count) {
+    const struct tenant *tenant = holds_find(tenants, id);
+    struct climb climb = {.at = tenant, .slow = tenant};
+    for (const char *parent; (parent = next_parent(tenants, &climb));) *ARENA_APPEND(arena, *ids, *count) = parent;
+}
+
+size_t holds_above(const struct holds *holds, const struct tenants *tenants, struct arena *arena, const char ***ret_ids) {
+    const char **ids = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < holds->count; i++) {
+        const struct hold *hold = &holds->items[i];
+        if (hold->tenant) add_parents(tenants, hold->tenant, arena, &ids, &count);
+        for (size_t m = 0; m < hold->n_members; m++) add_parents(tenants, hold->members[m], arena, &ids, &count);
+    }
+    if (count) qsort(ids, count, sizeof *ids, by_spelling);
+    *ret_ids = ids;
+    return count;
+}
+
+bool holds_has(const char *const *ids, size_t count, const char *id) { return count && bsearch(&id, ids, count, sizeof *ids, by_spelling); }
+
 const struct hold *holds_on_tenant(const struct holds *holds, const struct tenants *tenants, const char *id, bool own) {
+    char room[SPELLING_ROOM];
     const struct tenant *tenant = NULL;
+    const char *normal = spelling_normal(id, room);
     for (size_t i = 0; holds && i < holds->count; i++) {
         const struct hold *hold = &holds->items[i];
         if (hold->scope != HOLD_TENANT && hold->scope != HOLD_SUBTREE) continue;
-        if (same(hold->tenant, id)) return hold;
+        if (hold->normal ? !strcmp(hold->normal, normal) : means(hold->tenant, normal)) return hold;
         if (hold->scope == HOLD_SUBTREE && is_member(hold, id)) return hold;
         if (!tenants) continue;
         if (!tenant) tenant = holds_find(tenants, id);

@@ -16,6 +16,7 @@ struct hold {
     const char *id;
     enum hold_scope scope;
     const char *tenant; /* HOLD_TENANT, HOLD_SUBTREE */
+    const char *normal; /* spelling_normal of it; NULL: nobody asked yet, and each question takes longer */
     const char *rule;   /* HOLD_RULE: the rule's name */
     const char *ground; /* a code */
     uint32_t author;    /* user id */
@@ -41,6 +42,10 @@ const struct hold *holds_on_target(const struct holds *holds, const struct sched
 const struct hold *holds_on_tenant(const struct holds *holds, const struct tenants *tenants, const char *id, bool own);
 /* The tenant that a hold names, by its id or by that as servers write it; NULL: not in the list. */
 const struct tenant *holds_find(const struct tenants *tenants, const char *id);
+/* The ids of all that a held tenant is below, in the sequence of spelling_compare, some more than once: whose own records stay. The list
+ * in `arena`, the ids the tenants'. Returns how many. */
+size_t holds_above(const struct holds *holds, const struct tenants *tenants, struct arena *arena, const char ***ret_ids);
+bool holds_has(const char *const *ids, size_t count, const char *id); /* in a list in that sequence */
 /* Of a HOLD_SUBTREE: the tenants that belong to it by their chain of parents and are not among its members yet, sorted, the
  * list in `arena`, the ids the tenants'. A circle of parents ends the chain. Returns how many. */
 size_t holds_new_members(const struct hold *hold, const struct tenants *tenants, struct arena *arena, const char ***ret_ids);

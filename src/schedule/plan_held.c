@@ -69,10 +69,13 @@ void plan_collect_held(struct making *making) {
         for (size_t m = 0; m < hold->n_members; m++) add_held_name(making, hold->members[m]);
     }
     if (!making->n_held[0]) return;
+    const char **above;
+    size_t n_above = holds_above(making->holds, making->tenants, making->arena, &above);
     for (size_t i = 0; i < tenants_count(making->tenants); i++) {
         const char *id = tenants_at(making->tenants, i)->id;
-        for (int own = 0; own < 2; own++)
-            if (holds_on_tenant(making->holds, making->tenants, id, own)) add_held(making, own, id);
+        bool held = holds_on_tenant(making->holds, making->tenants, id, false);
+        if (held) add_held(making, false, id);
+        if (held || holds_has(above, n_above, id)) add_held(making, true, id);
     }
     for (int own = 0; own < 2; own++) making->n_held[own] = sort_texts(making->held[own], making->n_held[own]);
 }

@@ -78,6 +78,7 @@ static void copy_holds(struct keeping *keeping, const struct holds *from) {
         items[i] = *hold;
         items[i].id = arena_strdup(keeping->arena, hold->id);
         items[i].tenant = hold->tenant ? arena_strdup(keeping->arena, hold->tenant) : NULL;
+        items[i].normal = hold->normal ? arena_strdup(keeping->arena, hold->normal) : NULL;
         items[i].rule = hold->rule ? arena_strdup(keeping->arena, hold->rule) : NULL;
         items[i].ground = hold->ground ? arena_strdup(keeping->arena, hold->ground) : NULL;
         items[i].members = members;

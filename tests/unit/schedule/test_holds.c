@@ -1,4 +1,5 @@
 /* Holds take away from the plan what they reach, in every path, and nothing else. */
+#include "base/spelling.h"
 #include "schedule/plan.h"
 #include "schedule_text.h"
 
@@ -115,7 +116,9 @@ END_TEST
 /* "7", as the tenants query writes it, is held however the hold writes it; so is one that is gone, where no type tells. */
 START_TEST(a_hold_binds_however_the_tenant_is_written) {
     static const char *const spellings[][2] = {{"7", "007"}, {"007", "7"}, {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "A0EEBC999C0B4EF8BB6D6BB9BD380A11"},
-                                               {"5f43a9c1e0b1d2a3c4e5f607", "5F43A9C1E0B1D2A3C4E5F607"}, {"anna", "anna "}};
+                                               {"5f43a9c1e0b1d2a3c4e5f607", "5F43A9C1E0B1D2A3C4E5F607"}, {"anna", "anna "},
+                                               {"00000000000000000000000000000007", "00000000-0000-0000-0000-000000000007"}, {"0", "-0.0"}};
+    char room[SPELLING_ROOM];
     for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
         setup();
         tenants_free(tenants);
@@ -132,6 +135,8 @@ START_TEST(a_hold_binds_however_the_tenant_is_written) {
         const struct holds holds = {.items = &hold, .count = 1};
         ck_assert_ptr_eq(holds_on_tenant(&holds, tenants, spellings[i][0], false), &hold);
         ck_assert_ptr_null(holds_on_tenant(&holds, tenants, "8", false));
+        const struct hold asked = {.id = "h", .scope = HOLD_TENANT, .tenant = spellings[i][1], .normal = spelling_normal(spellings[i][1], room), .released_us = TIME_FOREVER};
+        ck_assert_ptr_nonnull(holds_on_tenant(&(struct holds){.items = &asked, .count = 1}, tenants, spellings[i][0], false));
         const struct hold gone = {.id = "h", .scope = HOLD_TENANT, .tenant = "009", .released_us = TIME_FOREVER};
         plan = plan_under(&gone, 1);
         ck_assert(!goes(plan, "logs", "009") && !goes(plan, "logs", "9") && goes(plan, "logs", "90"));
