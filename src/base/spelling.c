@@ -108,3 +108,5 @@ int spelling_compare(const char *a, const char *b) {
     char room_a[SPELLING_ROOM], room_b[SPELLING_ROOM];
     return strcmp(spelling_normal(a, room_a), spelling_normal(b, room_b));
 }
+
+int spelling_order(const void *a, const void *b) { return spelling_compare(*(const char *const *)a, *(const char *const *)b); }

@@ -19,5 +19,6 @@ enum { SPELLING_ROOM = 48 };
 const char *spelling_normal(const char *id, char room[SPELLING_ROOM]);
 /* A sequence of ids; 0: they may mean the same. */
 int spelling_compare(const char *a, const char *b);
+int spelling_order(const void *a, const void *b); /* the same of two elements of an array of texts, for qsort and bsearch */
 
 #endif

@@ -80,14 +80,12 @@ static struct kept *add_hold(struct ledger *ledger, const struct entry *entry) {
     return kept;
 }
 
-static int by_spelling(const void *a, const void *b) { return spelling_compare(*(const char *const *)a, *(const char *const *)b); }
-
 /* Kept sorted, each once. Most entries bring none. */
 static void add_members(struct ledger *ledger, struct kept *kept, const struct entry *entry) {
     for (size_t i = 0; i < entry->n_members; i++)
         *ARENA_APPEND(ledger->arena, kept->members, kept->n_members) = arena_strdup(ledger->arena, entry->members[i]);
     if (!entry->n_members) return;
-    qsort(kept->members, kept->n_members, sizeof *kept->members, by_spelling);
+    qsort(kept->members, kept->n_members, sizeof *kept->members, spelling_order);
     size_t count = 0;
     for (size_t i = 0; i < kept->n_members; i++)
         if (!count || spelling_compare(kept->members[count - 1], kept->members[i]) != 0) kept->members[count++] = kept->members[i];

@@ -96,8 +96,6 @@ static bool is_below(const struct tenants *tenants, const struct tenant *tenant,
     return false;
 }
 
-static int by_spelling(const void *a, const void *b) { return spelling_compare(*(const char *const *)a, *(const char *const *)b); }
-
 static bool is_member(const struct hold *hold, const char *id) {
     return holds_has(hold->members, hold->n_members, id);
 }
@@ -143,12 +141,12 @@ size_t holds_above(const struct holds *holds, const struct tenants *tenants, str
         if (hold->tenant) add_parents(tenants, hold->tenant, arena, &ids, &count);
         for (size_t m = 0; m < hold->n_members; m++) add_parents(tenants, hold->members[m], arena, &ids, &count);
     }
-    if (count) qsort(ids, count, sizeof *ids, by_spelling);
+    if (count) qsort(ids, count, sizeof *ids, spelling_order);
     *ret_ids = ids;
     return count;
 }
 
-bool holds_has(const char *const *ids, size_t count, const char *id) { return count && bsearch(&id, ids, count, sizeof *ids, by_spelling); }
+bool holds_has(const char *const *ids, size_t count, const char *id) { return count && bsearch(&id, ids, count, sizeof *ids, spelling_order); }
 
 const struct hold *holds_on_tenant(const struct holds *holds, const struct tenants *tenants, const char *id, bool own) {
     char room[SPELLING_ROOM];
