@@ -123,11 +123,13 @@ static void add_unheld(struct making *making, const struct request *request, str
     } else if (scope.kind == SCOPE_WHOLE || !making->n_held[request->own]) {
         add_order(making, request, scope);
     } else if (scope.kind == SCOPE_REST) {
-        add_order(making, request, plan_rest_without_held(making, &scope, request->own));
+        add_order(making, request, plan_without_held(making, &scope, request->own));
         add_held_order(making, request, plan_held_by_name(making, &scope, request->own));
     } else {
         struct scope held = plan_listed_part(making, &scope, request->own, true), not_held = plan_listed_part(making, &scope, request->own, false);
-        if (not_held.n_tenants) add_order(making, request, not_held);
+        /* A key that may be a held tenant's is nobody else's: its store must know of that one. */
+        bool by_name = request->target->kind == TARGET_KEYS;
+        if (not_held.n_tenants) add_order(making, request, by_name ? plan_without_held(making, &scope, request->own) : not_held);
         if (held.n_tenants) add_held_order(making, request, held);
     }
 }
@@ -333,9 +335,10 @@ const struct order *plan_narrow(struct arena *arena, const struct order *order, 
     if (cutoff_us == TIME_NEVER) return NULL;
     struct scope_tenant *tenants = NULL;
     size_t count = 0;
-    for (size_t i = 0; order->due.kind == SCOPE_REST && i < order->due.n_tenants; i++) {
+    for (size_t i = 0; i < order->due.n_tenants; i++) {
         const char *id = order->due.tenants[i].id;
-        if (order->due.tenants[i].cutoff_us < order->due.cutoff_us && strcmp(id, tenant) != 0)
+        bool stricter = order->due.tenants[i].cutoff_us < (order->due.kind == SCOPE_REST ? order->due.cutoff_us : TIME_NEVER + 1);
+        if (stricter && strcmp(id, tenant) != 0)
             *ARENA_APPEND(arena, tenants, count) = (struct scope_tenant){.id = id, .cutoff_us = TIME_NEVER, .end_us = TIME_FOREVER};
     }
     *ARENA_APPEND(arena, tenants, count) =

@@ -105,8 +105,8 @@ struct scope plan_held_by_name(struct making *making, const struct scope *scope,
     return part;
 }
 
-/* Every tenant that the target holds, but for the held ones. */
-struct scope plan_rest_without_held(struct making *making, const struct scope *scope, bool own) {
+/* Every tenant that the scope speaks of, and the held ones with nothing due. */
+struct scope plan_without_held(struct making *making, const struct scope *scope, bool own) {
     struct scope part = *scope, listed = plan_listed_part(making, scope, own, false);
     struct scope_tenant *tenants = ARENA_ARRAY(making->arena, struct scope_tenant, listed.n_tenants + making->n_held[own]);
     size_t count = 0;

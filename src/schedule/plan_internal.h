@@ -45,6 +45,6 @@ bool plan_scope(struct making *making, const struct target *target, const struct
 void plan_collect_held(struct making *making);
 struct scope plan_listed_part(struct making *making, const struct scope *scope, bool own, bool held);
 struct scope plan_held_by_name(struct making *making, const struct scope *scope, bool own);
-struct scope plan_rest_without_held(struct making *making, const struct scope *scope, bool own);
+struct scope plan_without_held(struct making *making, const struct scope *scope, bool own);
 
 #endif

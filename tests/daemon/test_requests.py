@@ -316,3 +316,17 @@ def test_what_cannot_be_removed_hides_no_hold(world):
         made.rename(new / made.name)
     asked(world.lapsectl("hold", "--tenant", "1", "--ground", "litigation"), "stands on tenant 1")
     assert daemon.stop() == 0
+
+
+def test_a_hold_reaches_keys_that_may_be_its_tenants_under_a_rule_by_an_end(world):
+    """Of a tenant that nobody knows, in a key that can be read as another's, which has ended."""
+    world.sql("CREATE TABLE customers (id text PRIMARY KEY, ended_at timestamptz)")
+    world.sql("INSERT INTO customers VALUES ('1', NULL), ('gone', now() - interval '2 years')")
+    world.redis.mset({"seen:gone:7:a": "x", "seen:gone:8:a": "x", "seen:gone:a": "x"})
+    rule = RULE_EVENTS.replace('table = "events"; tenant = "customer_id"; since = "at";', 'keys = "seen:{tenant}:*";').replace("12 months", "subscription + 30 days")
+    world.configure(rule, tenants="SELECT id AS tenant, ended_at AS subscription FROM customers", kinds=("main", "cache"), settings=idle())
+    daemon = world.start()
+    asked(world.lapsectl("hold", "--tenant", "gone:7", "--ground", "litigation"), "stands on tenant gone:7")
+    daemon.sweep()
+    assert world.redis.keys("seen:*") == ["seen:gone:7:a"]
+    assert daemon.stop() == 0
