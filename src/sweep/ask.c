@@ -288,10 +288,19 @@ static bool is_left_to_gate(const struct sweep *sweep, const struct order *order
     return order->own && sweep->gated && leave_is_free(sweep, order->target->rule);
 }
 
-/* Of each order all that was counted went, or nothing: the store said so of each record. */
+/* Own records have theirs at the gate. */
+static bool had_its_turn(const struct site *site, const struct order *order) {
+    const struct sweep *sweep = site->sweep;
+    for (size_t i = 0; i < sweep->n_orders; i++)
+        if (sweep->orders[i] == order) return !order->own && !site_is_left_out(site, order);
+    return false;
+}
+
+/* Of each order that had its turn all that was counted went, of the others nothing: the store said so of each record. What is not there
+ * any more when its turn comes was not destroyed by us, and is not left. */
 static bool went_as_counted(const struct site *site) {
     for (size_t i = 0; i < site->n_counted; i++)
-        if (site->gone[i] && site->gone[i] != site->counts[i].records) return false;
+        if (site->gone[i] != site->counts[i].records && (site->gone[i] || had_its_turn(site, site->counted[i]))) return false;
     return !site->doubtful;
 }
 
@@ -302,7 +311,7 @@ static bool is_as_counted(const struct site *site) {
     if (!sweep->leaves || site->n_uncounted || site->n_own_orders) return false;
     for (size_t i = 0; i < sweep->schedule->n_targets; i++)
         if (sweep->schedule->targets[i]->store == site->conf && sweep->refused[i]) return false;
-    return !sweep->batches || (store_driver_of(site->conf->kind)->thorough && !site_is_stale(site) && went_as_counted(site));
+    return went_as_counted(site) && (!sweep->batches || (store_driver_of(site->conf->kind)->thorough && !site_is_stale(site)));
 }
 
 static void take_counts(struct site *site) {

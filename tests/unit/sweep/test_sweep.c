@@ -613,7 +613,25 @@ START_TEST(what_could_not_go_is_left_as_counted) {
 }
 END_TEST
 
-UNIT_MAIN("sweep", what_went_as_counted_is_not_counted_again, what_the_server_may_have_forgotten_is_counted_again,
+/* It expires, or an application deletes it, before its turn comes: of the one rule all, of the other nothing. */
+START_TEST(what_went_by_itself_is_not_left) {
+    open_all_thorough(HEAD LOGS ", { data = \"Events\"; keep = \"12 months\"; basis = \"b\"; targets = ( { store = \"main\"; collection = \"events\"; tenant = \"t\"; since = \"at\"; } ); } );");
+    for (int i = 0; i < 10; i++) scripted_put("events", i, "a", now_us - 400 * TIME_DAY_US);
+    scripted_block(SCRIPTED_PREPARE);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_PREPARE);
+    for (int i = 0; i < 10; i++) scripted_put("events", i, "a", now_us);
+    scripted_release(SCRIPTED_PREPARE);
+    finish(sweep);
+    ck_assert_int_eq(rules[0].purged, 40);
+    ck_assert_int_eq(rules[1].purged, 0);
+    ck_assert_int_eq(rules[1].left, 0);
+    ck_assert(!seen.waits);
+    close_all();
+}
+END_TEST
+
+UNIT_MAIN("sweep", what_went_by_itself_is_not_left, what_went_as_counted_is_not_counted_again, what_the_server_may_have_forgotten_is_counted_again,
           what_went_otherwise_is_counted_again, what_is_held_is_counted_with_the_rest, what_could_not_go_is_left_as_counted,
           a_hold_rolls_the_batch_back_however_the_tenant_is_written, a_hold_that_is_there_before_keeps_its_tenant, a_hold_rolls_the_prepared_batch_back, a_hold_between_prepare_and_intent_binds,
           a_batch_that_commits_is_waited_for, a_held_rule_is_left_out_and_the_others_go_on, a_hold_on_all_ends_what_runs,
