@@ -6,7 +6,10 @@
 
 #include <assert.h>
 
-enum { MOST_PASSES = 1000 }; /* one that goes on destroying after so many is a fault of ours */
+enum {
+    MOST_PASSES = 1000,   /* one that goes on destroying after so many is a fault of ours */
+    LONG_RECORDS = 10000, /* so many are counted: the pass is long, and each lane has several batches of it */
+};
 
 static const int64_t FRESH_US = 60 * TIME_SECOND_US;
 
@@ -53,6 +56,15 @@ bool site_is_stale(const struct site *site) { return site->refilled || time_mono
 
 /* ---- passes ---- */
 
+/* By what was counted before anything was destroyed. */
+static bool is_long(const struct site *site) {
+    int64_t records = 0;
+    for (size_t i = 0; i < site->n_counted; i++)
+        for (size_t j = 0; j < site->n_orders; j++)
+            if (site->counted[i] == site->orders[j] && !site_is_left_out(site, site->orders[j])) records += site->counts[i].records;
+    return records >= LONG_RECORDS;
+}
+
 /* One lane carries out a short pass, for looking who has anything due is most of its cost; a long one is divided. */
 static void begin_pass(struct site *site) {
     bool any = false;
@@ -90,7 +102,7 @@ static void begin_round(struct site *site, const struct order **orders, size_t n
     site->n_orders = n_orders;
     /* A thorough pass reads everything: divided, everything would be read by each. */
     site->divisible = divisible && site->n_lanes > 1 && !store_driver_of(site->conf->kind)->thorough;
-    site->divide = false;
+    site->divide = site->divisible && is_long(site);
     site->passes = 0;
     for (size_t i = 0; i < site->n_lanes; i++) site->lanes[i].passes = 0;
     begin_pass(site);

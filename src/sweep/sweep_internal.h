@@ -90,7 +90,7 @@ struct site {
     struct exclusion *excluded; /* tenants that are no longer due: each pass is told before it chooses */
     size_t n_excluded;
     bool divisible; /* a long pass of this round may be divided among the lanes */
-    bool divide;    /* the pass under way has turned out to be long: it ends, and the next one is divided */
+    bool divide;    /* the next pass is: much was counted, or the one under way, which ends, has turned out to be long */
     size_t passes;
     size_t running; /* lanes at work in the pass */
     int64_t done_in_pass; /* records destroyed or anonymized */

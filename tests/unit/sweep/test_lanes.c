@@ -62,6 +62,23 @@ START_TEST(a_long_pass_is_divided_and_each_record_goes_once) {
 }
 END_TEST
 
+START_TEST(what_is_counted_to_be_long_is_divided_at_once) {
+    open_logs(HEAD LOGS " );");
+    schedule->settings.batch_rows = 5000;
+    for (int i = RECORDS; i < 10000; i++)
+        scripted_put("logs", i, arena_printf(schedule->arena, "t%d", i % TENANTS), now_us - 400 * TIME_DAY_US);
+    scripted_block(SCRIPTED_COMMIT);
+    struct sweep *sweep = begin();
+    run_until(two_commit);
+    ck_assert_uint_eq(scripted_parts(), 2);
+    scripted_release(SCRIPTED_COMMIT);
+    finish(sweep);
+    ck_assert_uint_eq(scripted_size("logs"), 0);
+    ck_assert_int_eq(rules[0].purged, 10000);
+    close_all();
+}
+END_TEST
+
 START_TEST(a_short_pass_is_not_divided) {
     open_all(HEAD LOGS " );");
     tenant("a", -1);
@@ -238,7 +255,7 @@ START_TEST(limits_are_remembered) {
 }
 END_TEST
 
-UNIT_MAIN("lanes", a_long_pass_is_divided_and_each_record_goes_once, a_short_pass_is_not_divided, a_gentle_sweep_has_one_lane,
+UNIT_MAIN("lanes", what_is_counted_to_be_long_is_divided_at_once, a_long_pass_is_divided_and_each_record_goes_once, a_short_pass_is_not_divided, a_gentle_sweep_has_one_lane,
           own_records_go_by_one_lane, ending_early_finishes_every_batch_in_flight, a_hold_reaches_every_lane, a_hold_waits_for_every_lane,
           lanes_together_destroy_no_more_than_was_counted,
           a_veto_stops_every_lane, a_lost_answer_in_one_lane_is_settled, a_lost_commit_in_one_lane_is_done_again,
