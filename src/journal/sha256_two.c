@@ -13,7 +13,9 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { MESSAGES = 2, ROUNDS = 64, WORDS = SHA256_BYTES / 4 };
+_Static_assert(sizeof(SHA_LONG) == 4, "the state is of eight words of 32 bits");
+
+enum { MESSAGES = 2, ROUNDS = 64 };
 
 /* FIPS 180-4, section 4.2.2. */
 static const uint32_t constants[ROUNDS] __attribute__((aligned(16))) = {
@@ -30,9 +32,12 @@ struct state { __m128i abef, cdgh; };
 #define WITH_SHA __attribute__((target("sha,sse4.1"), always_inline)) static inline
 
 WITH_SHA struct state load_state(const SHA256_CTX *context) {
-    uint32_t h[WORDS];
-    for (size_t i = 0; i < WORDS; i++) h[i] = context->h[i];
-    return (struct state){_mm_set_epi32((int)h[0], (int)h[1], (int)h[4], (int)h[5]), _mm_set_epi32((int)h[2], (int)h[3], (int)h[6], (int)h[7])};
+    __m128i abcd, efgh;
+    memcpy(&abcd, context->h, sizeof abcd);
+    memcpy(&efgh, context->h + 4, sizeof efgh);
+    abcd = _mm_shuffle_epi32(abcd, _MM_SHUFFLE(2, 3, 0, 1));
+    efgh = _mm_shuffle_epi32(efgh, _MM_SHUFFLE(0, 1, 2, 3));
+    return (struct state){_mm_alignr_epi8(abcd, efgh, 8), _mm_blend_epi16(efgh, abcd, 0xf0)};
 }
 
 WITH_SHA void store_state(const struct state *state, unsigned char ret_bytes[SHA256_BYTES]) {
@@ -89,8 +94,8 @@ __attribute__((target("sha,sse4.1"))) static void add_block(struct state states[
 
 __attribute__((target("sha,sse4.1"))) static void add_blocks(const struct sha256 *start, unsigned char *const messages[MESSAGES], size_t length,
                                                             unsigned char *const ret_bytes[MESSAGES]) {
-    struct state states[MESSAGES];
-    for (size_t m = 0; m < MESSAGES; m++) states[m] = load_state(&start->context);
+    const struct state first = load_state(&start->context);
+    struct state states[MESSAGES] = {first, first};
     for (size_t at = 0; at < length; at += SHA256_BLOCK) add_block(states, messages, at);
     for (size_t m = 0; m < MESSAGES; m++) store_state(&states[m], ret_bytes[m]);
 }
