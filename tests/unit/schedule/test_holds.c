@@ -145,6 +145,31 @@ START_TEST(a_hold_binds_however_the_tenant_is_written) {
 }
 END_TEST
 
+/* A key that may be the held one's must be told from its namesake's, also under an approval for that one alone. */
+START_TEST(an_order_over_keys_names_who_is_held) {
+    setup();
+    const struct hold hold = {.id = "h", .scope = HOLD_TENANT, .tenant = "stranger:7", .released_us = TIME_FOREVER};
+    const struct plan *plan = plan_under(&hold, 1);
+    bool found = false;
+    for (size_t i = 0; i < plan->n_orders; i++) {
+        const struct order *order = &plan->orders[i], *narrowed = plan_narrow(arena, order, "stranger");
+        if (order->target->kind != TARGET_KEYS) continue;
+        const struct scope_tenant key = {.id = "stranger:7"};
+        const struct order *both[] = {order, narrowed};
+        for (size_t o = 0; o < 2; o++) {
+            ck_assert_ptr_nonnull(bsearch(&key, both[o]->due.tenants, both[o]->due.n_tenants, sizeof key, scope_tenant_by_id));
+            ck_assert_int_eq(scope_cutoff(&both[o]->due, "stranger:7"), TIME_NEVER);
+            ck_assert_int_ne(scope_cutoff(&both[o]->due, "stranger"), TIME_NEVER);
+        }
+        ck_assert_int_eq(scope_cutoff(&narrowed->due, "client"), TIME_NEVER);
+        ck_assert_ptr_null(plan_narrow(arena, order, "stranger:7"));
+        found = true;
+    }
+    ck_assert(found);
+    teardown();
+}
+END_TEST
+
 START_TEST(a_held_tenant_keeps_the_own_records_above_it) {
     setup();
     const struct hold hold = {.id = "h", .scope = HOLD_TENANT, .tenant = "grandchild", .released_us = TIME_FOREVER};
@@ -229,7 +254,7 @@ START_TEST(all_is_all_and_so_is_a_rule_that_nobody_knows) {
 }
 END_TEST
 
-UNIT_MAIN("holds", a_hold_binds_however_the_tenant_is_written, without_holds_all_goes, a_tenant_is_kept_in_every_path, a_tenant_that_is_gone_can_be_held_and_is_told_of,
+UNIT_MAIN("holds", an_order_over_keys_names_who_is_held, a_hold_binds_however_the_tenant_is_written, without_holds_all_goes, a_tenant_is_kept_in_every_path, a_tenant_that_is_gone_can_be_held_and_is_told_of,
           a_held_tenant_keeps_the_own_records_above_it, a_subtree_is_kept_and_circles_end, a_circle_below_the_held_one_is_kept,
           who_was_a_member_once_stays_one, a_rule_is_kept_whichever_rule_would_reach_its_data,
           only_a_rule_or_all_reach_what_has_no_tenants, all_is_all_and_so_is_a_rule_that_nobody_knows)
