@@ -211,7 +211,7 @@ def test_a_flood_of_refused_requests_does_not_fill_the_journal(world):
         pytest.skip("only root can give a file to another user")
     daemon = first_start(world)
     daemon.stop(signal.SIGKILL)
-    for n in range(300):
+    for n in range(1100):
         put(world, f"junk-{n}", {"v": 1, "request": "resume"}, owner=65534)
     put(world, "typo", '{"v":1}')
     put(world, "case-7", {"v": 1, "request": "hold", "scope": "tenant", "tenant": "1", "ground": "litigation"})
@@ -310,7 +310,7 @@ def test_what_cannot_be_removed_hides_no_hold(world):
     """Folders with something in them stay in the spool for good: more of them than are looked at in one go."""
     daemon = first_start(world)
     new = world.folder / "state" / "spool" / "new"
-    for n in range(300):
+    for n in range(1100):
         made = world.folder / "state" / "spool" / "tmp" / f"full-{n}"
         (made / "inside").mkdir(parents=True)
         made.rename(new / made.name)
