@@ -19,7 +19,7 @@ struct rule_report {
     const struct rule *rule;
     int64_t purged, anonymized, dependents;
     int64_t blocked, undecidable;
-    int64_t left;   /* due and free to go, but still there: -1 if a store could not be asked. Of a Redis, of what was counted */
+    int64_t left;   /* due and free to go, but still there: -1 if a store could not be asked. Of a Redis, maybe of what was counted a minute ago */
     int64_t lag_us; /* how long the oldest of those has been due */
     int64_t oldest_us; /* since when the oldest record has been due that is still there for whatever reason; 0: none is known */
     const struct wait *waits; /* what of it waits, and why */
