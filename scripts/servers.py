@@ -187,7 +187,7 @@ class Redis:
                       f"user lapsed on >{self.passwords['lapsed']} ~* &* +@all\n")
         write_private(self.data / "redis.conf",
                       f"bind 127.0.0.1\nport {self.port}\ndir {self.data}\naclfile {self.data}/users.acl\n"
-                      f"databases 1024\nsave \"\"\n{self.options}")
+                      f"databases 1024\nsave \"\"\nset-proc-title no\n{self.options}")  # stop() finds a server by its words
         with open(self.log, "ab") as log:
             process = subprocess.Popen([self.program, str(self.data / "redis.conf")], stdout=log, stderr=log,
                                        stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
