@@ -78,7 +78,7 @@ static bool read_object_id(const char *id, char to[SPELLING_ROOM]) {
 
 /* ---- whatever it is ---- */
 
-/* Most ids are: each tenant's is asked about for each hold. */
+/* Most ids are one of the two: each tenant's is asked about for each hold. */
 static bool is_plain_integer(const char *id) {
     enum { UUID_DIGITS = 32 };
     size_t length = 0;
@@ -95,9 +95,20 @@ static const char *without_blanks_behind(const char *id, char room[SPELLING_ROOM
     return room;
 }
 
+static bool is_lower_hex(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)(text[i] - '0') > 9 && (unsigned char)(text[i] - 'a') > 5) return false;
+    return true;
+}
+
+static bool is_plain_uuid(const char *id) {
+    return is_lower_hex(id, 8) && id[8] == '-' && is_lower_hex(id + 9, 4) && id[13] == '-' && is_lower_hex(id + 14, 4) && id[18] == '-' &&
+           is_lower_hex(id + 19, 4) && id[23] == '-' && is_lower_hex(id + 24, 12) && !id[36];
+}
+
 const char *spelling_normal(const char *id, char room[SPELLING_ROOM]) {
     struct integer integer;
-    if (is_plain_integer(id)) return id;
+    if (is_plain_integer(id) || is_plain_uuid(id)) return id;
     if (read_uuid(id, room) || read_object_id(id, room)) return room;
     if (!read_integer(id, &integer) || integer.n_digits >= SPELLING_ROOM - 1) return without_blanks_behind(id, room);
     (void)snprintf(room, SPELLING_ROOM, "%s%.*s", integer.negative ? "-" : "", (int)(integer.n_digits ? integer.n_digits : 1), integer.n_digits ? integer.digits : "0");
