@@ -211,7 +211,7 @@ def test_a_flood_of_refused_requests_does_not_fill_the_journal(world):
         pytest.skip("only root can give a file to another user")
     daemon = first_start(world)
     daemon.stop(signal.SIGKILL)
-    for n in range(1100):
+    for n in range(300):
         put(world, f"junk-{n}", {"v": 1, "request": "resume"}, owner=65534)
     put(world, "typo", '{"v":1}')
     put(world, "case-7", {"v": 1, "request": "hold", "scope": "tenant", "tenant": "1", "ground": "litigation"})
