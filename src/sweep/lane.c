@@ -107,37 +107,6 @@ static void back_off(struct lane *lane) {
 
 /* ---- a batch: prepare, read the ends again, intent, finish, outcome ---- */
 
-/* An outcome that could not be written is asked for again, like one that was never known. */
-struct outcome_note {
-    struct journal_ticket ticket;
-    struct engine *engine;
-    struct unsettled *batch;
-};
-
-static void on_outcome(struct journal_ticket *ticket, const struct err *err) {
-    struct outcome_note *note = (struct outcome_note *)(void *)ticket;
-    if (err) engine_remember(note->engine, note->batch);
-    else unsettled_free(note->batch);
-    free(note);
-}
-
-static struct unsettled *unsettled_of(const struct lane *lane) {
-    return unsettled_new(lane->ticket.seq, lane->sweep->report.number, lane->batch_number, lane->site->conf->name, lane->batch->transaction,
-                         lane->batch->server);
-}
-
-static void enter_outcome(struct lane *lane, const char *outcome, const struct err *err) {
-    struct entry entry = {.event = ENTRY_OUTCOME, .sweep = lane->sweep->report.number, .batch = lane->batch_number, .outcome = outcome,
-                          .records = lane->outcome.records, .dependents = lane->outcome.dependents};
-    if (err) {
-        entry.code = err_code_name(err->code);
-        entry.detail = *err->detail ? err->detail : NULL;
-    }
-    struct outcome_note *note = xcalloc(1, sizeof *note);
-    *note = (struct outcome_note){.ticket.done = on_outcome, .engine = lane->sweep->engine, .batch = unsettled_of(lane)};
-    journal_append(lane->sweep->engine->journal, &entry, &note->ticket);
-}
-
 /* The engine remembers it for the next sweep. */
 static void adapt_limit(struct lane *lane, int64_t took_us) {
     size_t number = lane->batch->order->target->number;
@@ -160,78 +129,17 @@ static void pause_and_prepare(struct lane *lane, int64_t took_us) {
     else prepare(lane);
 }
 
-static void note_gone(struct lane *lane, bool all_went) {
-    struct site *site = lane->site;
-    size_t at = 0;
-    while (at < site->n_counted && site->counted[at] != lane->batch->order) at++;
-    if (at < site->n_counted) site->gone[at] += lane->outcome.records;
-    site->doubtful = site->doubtful || at == site->n_counted || !all_went || lane->outcome.doubtful;
-}
-
-static void note_committed(struct lane *lane) {
-    const struct order *order = lane->batch->order;
-    struct rule_report *rule = &lane->sweep->rules[order->target->rule->number];
-    if (order->action == ACTION_PURGE) rule->purged += lane->outcome.records;
-    else rule->anonymized += lane->outcome.records;
-    rule->dependents += lane->outcome.dependents;
-    bool all_went = lane->outcome.records == lane->batch->records && lane->outcome.dependents == lane->batch->dependents;
-    note_gone(lane, all_went);
-    if (!all_went || !store_driver_of(lane->site->conf->kind)->thorough) lane->site->done_in_pass += lane->outcome.records + lane->outcome.dependents;
-    lane->attempts = 0;
-}
-
-/* ---- holds that came after the plan ---- */
-
-/* Whether one of these holds names a tenant that the tenants query does not know: a key that can be read in several ways may be of it,
- * which its store was not told when the plan was made. */
-static bool names_unknown(const struct lane *lane, const struct holds *holds) {
-    for (size_t i = 0; i < holds->count; i++)
-        if (holds->items[i].tenant && !holds_find(lane->sweep->tenants, holds->items[i].tenant)) return true;
-    return false;
-}
-
-/* A batch of dependents alone does not say whose they are: any hold that the plan did not know may be on them. */
-static bool is_doubtful(const struct lane *lane, const struct holds *holds) {
-    const struct order *order = lane->batch->order;
-    if (!holds || !holds->count || order->due.kind == SCOPE_WHOLE || lane->sweep->engine->holds_version == lane->sweep->holds_version) return false;
-    return !lane->batch->n_tenants || (order->target->kind == TARGET_KEYS && names_unknown(lane, holds));
-}
-
-static const struct hold *hold_on_tenant(const struct lane *lane, const struct holds *holds, size_t index) {
-    const char *id = lane->batch->tenants[index].tenant;
-    return *id ? holds_on_tenant(holds, lane->sweep->tenants, id, lane->batch->order->own) : NULL;
-}
-
-bool lane_batch_is_held(const struct lane *lane, const struct holds *holds) {
-    if (holds_on_target(holds, lane->sweep->schedule, lane->batch->order->target)) return true;
-    for (size_t i = 0; i < lane->batch->n_tenants; i++)
-        if (hold_on_tenant(lane, holds, i)) return true;
-    return is_doubtful(lane, holds);
-}
-
-static void exclude_everywhere(struct lane *lane, const char *tenant) {
-    for (size_t o = 0; o < lane->site->n_orders; o++)
-        if (lane->site->orders[o]->due.kind != SCOPE_WHOLE) site_exclude(lane->site, lane->site->orders[o], tenant);
-}
-
 static bool is_held_now(const struct lane *lane) {
     const struct holds *holds = lane->sweep->engine->holds;
-    return holds && holds->count && lane_batch_is_held(lane, holds);
+    return holds && holds->count && held_forbids(lane, holds);
 }
 
 /* Rolls the prepared batch back: its held tenants are left out of what follows, or the order is, where the whole target is
  * held. */
 static void hold_back(struct lane *lane) {
-    const struct holds *holds = lane->sweep->engine->holds;
     const struct order *order = lane->batch->order;
-    size_t n_tenants = 0;
-    for (size_t i = 0; i < lane->batch->n_tenants; i++) {
-        if (!hold_on_tenant(lane, holds, i)) continue;
-        exclude_everywhere(lane, lane->batch->tenants[i].tenant);
-        n_tenants++;
-    }
     log_notice("\"%s\": a hold came while the sweep ran, rolling back the batch in \"%s\"", order->target->rule->data, order->target->name);
-    bool whole = !n_tenants || holds_on_target(holds, lane->sweep->schedule, order->target);
+    bool whole = !held_leave_out(lane, lane->sweep->engine->holds);
     if (whole) {
         site_leave_out(lane->site, order);
         lane->again = true; /* with the others */
@@ -277,7 +185,7 @@ static void on_settled(struct job *job) {
     const struct settling settling = {.batch = lane->unknown, .result = lane->settled};
     if (lane->settled == SETTLED_COMMITTED) {
         lane->outcome = (struct outcome){.records = lane->batch->records, .dependents = lane->batch->dependents};
-        note_committed(lane);
+        outcome_note(lane);
     } else if (lane->settled == SETTLED_UNRESOLVED) {
         leave_take(lane->sweep, lane->batch->order->target->rule, lane->batch->records);
     }
@@ -295,21 +203,22 @@ static void on_finished(struct job *job) {
     lane->committing = false;
     if (!job->failed || job->err.code != ERR_UNKNOWN) lane->claimed = 0;
     if (!job->failed) {
-        enter_outcome(lane, "committed", NULL);
-        note_committed(lane);
+        outcome_enter(lane, "committed", NULL);
+        outcome_note(lane);
+        lane->attempts = 0;
         adapt_limit(lane, took_us);
         pause_and_prepare(lane, took_us);
     } else if (job->err.code == ERR_UNKNOWN) {
         /* It may have been applied: nothing further is destroyed there before the store was asked what became of it. */
         log_warning("%s, asking what became of the batch", job->err.text);
         lane->site->doubtful = true;
-        enter_outcome(lane, "unknown", &job->err);
-        struct unsettled *batch = unsettled_of(lane);
+        outcome_enter(lane, "unknown", &job->err);
+        struct unsettled *batch = outcome_unsettled(lane);
         lane->unknown = batch;
         engine_remember(lane->sweep->engine, batch);
         settle(lane);
     } else {
-        enter_outcome(lane, "rolled-back", &job->err);
+        outcome_enter(lane, "rolled-back", &job->err);
         back_off(lane);
     }
 }
@@ -341,7 +250,7 @@ static void on_intent(struct journal_ticket *ticket, const struct err *err) {
     }
     if (!err) {
         lane->outcome = (struct outcome){0};
-        enter_outcome(lane, "rolled-back", NULL);
+        outcome_enter(lane, "rolled-back", NULL);
         hold_back(lane);
         return;
     }

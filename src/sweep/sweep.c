@@ -382,7 +382,7 @@ bool sweep_is_committing(const struct sweep *sweep, const struct hold *hold) {
     for (size_t i = 0; i < sweep->schedule->n_stores; i++) {
         const struct site *site = &sweep->sites[i];
         for (size_t l = 0; l < site->n_lanes; l++)
-            if (site->lanes[l].committing && lane_batch_is_held(&site->lanes[l], &holds)) return true;
+            if (site->lanes[l].committing && held_forbids(&site->lanes[l], &holds)) return true;
     }
     return false;
 }

@@ -1,6 +1,6 @@
 /* What the files of the sweep share. sweep.c: the stages, one after the other; ask.c: the
- * questions to stores that change nothing; site.c: one store's passes; lane.c: one connection's batches, with limit.c and reread.c;
- * report.c: results, findings and their entries. */
+ * questions to stores that change nothing; site.c: one store's passes; lane.c: one connection's batches, with limit.c, reread.c,
+ * held.c and outcome.c; report.c: results, findings and their entries. */
 #ifndef LAPSED_SWEEP_SWEEP_INTERNAL_H
 #define LAPSED_SWEEP_SWEEP_INTERNAL_H
 
@@ -202,7 +202,17 @@ void site_exclude(struct site *site, const struct order *order, const char *tena
 /* lane.c */
 void lane_begin(struct lane *lane, size_t part, size_t parts); /* then calls site_lane_over, from a job of its own */
 void lane_hurry(struct lane *lane); /* the sweep ends: whatever it waits for, it waits no longer */
-bool lane_batch_is_held(const struct lane *lane, const struct holds *holds); /* one of these holds forbids its present batch */
+
+/* held.c: holds on the lane's present batch */
+bool held_forbids(const struct lane *lane, const struct holds *holds);
+/* Leaves its held tenants out of what the pass does from now on. false: it is not they that are held, but all of its target, or
+ * records that do not say whose they are. */
+bool held_leave_out(struct lane *lane, const struct holds *holds);
+
+/* outcome.c: what became of the lane's present batch */
+void outcome_enter(struct lane *lane, const char *outcome, const struct err *err); /* err: why, or NULL */
+void outcome_note(struct lane *lane); /* it was committed */
+struct unsettled *outcome_unsettled(const struct lane *lane); /* to be asked about; the caller's */
 
 /* reread.c: whether the batch's tenants are as the plan saw them: their ends, periods and parents */
 bool reread_is_needed(const struct lane *lane);
