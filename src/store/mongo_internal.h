@@ -234,9 +234,6 @@ int mongo_work_choose_by_key(struct mongo_store *store, mongoc_client_session_t 
 int mongo_work_again(struct mongo_store *store, const struct mongo_work *listed, struct outcome *ret_outcome, struct err *err) MUST_CHECK;
 /* Fills records and tenants of a batch. */
 void mongo_work_tenants(const struct mongo_work *work, struct arena *arena, struct batch *batch);
-/* Deletes documents by their _id and, unless it is NULL, a filter. */
-int mongo_delete(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const struct mongo_document *documents,
-                 size_t n_documents, const bson_t *filter, int64_t *ret_deleted, struct err *err) MUST_CHECK;
 
 /* mongo_walk.c */
 /* The order's documents may be kept back for reasons that its filter does not know: they are read in the order of their keys. */

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ID_BYTES = 4 << 20 }; /* of one $in; a command may have 16 MiB */
+enum {
+    MOST_ID_BYTES = 4 << 20, /* of one $in; a command may have 16 MiB */
+    PAIRS_A_QUESTION = 100,  /* references of several columns: each document is compared with all of them */
+};
 
 /* A bson_t wants more than an arena's alignment. */
 static bson_t *view_room(struct arena *arena) {
@@ -124,15 +127,51 @@ static void append_id(bson_t *ids, uint32_t *index, const bson_t *document) {
     bson_append_iter(ids, key, -1, &id);
 }
 
-int mongo_delete(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const struct mongo_document *documents,
-                 size_t n_documents, const bson_t *filter, int64_t *ret_deleted, struct err *err) {
+/* What the document refers to, as read: {column: value, …}, or of one column the value alone. */
+static void append_reference(bson_t *references, uint32_t *index, const struct dependent *dependent, const bson_t *document) {
+    bson_t pairs = BSON_INITIALIZER;
+    bson_iter_t value;
+    for (size_t i = 0; i < dependent->join.n_columns; i++)
+        if (mongo_scalar_at(document, dependent->join.child_columns[i], &value)) bson_append_iter(&pairs, dependent->join.child_columns[i], -1, &value);
+    if (dependent->join.n_columns > 1) mongo_push(references, index, &pairs);
+    else if (bson_iter_init(&value, &pairs) && bson_iter_next(&value)) {
+        char room[16];
+        const char *key;
+        (void)bson_uint32_to_string((*index)++, &key, room, sizeof room);
+        bson_append_iter(references, key, -1, &value);
+    }
+    bson_destroy(&pairs);
+}
+
+/* The next of the documents, by their keys and what else must hold of them; *at moves on behind them. */
+static bson_t *selector_of(const struct mongo_document *documents, size_t n_documents, const struct dependent *of, const bson_t *filter, size_t *at) {
+    bson_t ids = BSON_INITIALIZER, references = BSON_INITIALIZER, conditions = BSON_INITIALIZER;
+    uint32_t n_conditions = 0, n_references = 0;
+    size_t most = of && of->join.n_columns > 1 ? PAIRS_A_QUESTION : SIZE_MAX;
+    for (uint32_t index = 0; *at < n_documents && index < most && ids.len + references.len < MOST_ID_BYTES; ++*at) {
+        append_id(&ids, &index, documents[*at].found);
+        if (of) append_reference(&references, &n_references, of, documents[*at].found);
+    }
+    MONGO_BSON keys = BCON_NEW("_id", "{", "$in", BCON_ARRAY(&ids), "}");
+    mongo_push(&conditions, &n_conditions, keys);
+    if (of) {
+        MONGO_BSON tied = of->join.n_columns > 1 ? BCON_NEW("$or", BCON_ARRAY(&references))
+                                                 : BCON_NEW(of->join.child_columns[0], "{", "$in", BCON_ARRAY(&references), "}");
+        mongo_push(&conditions, &n_conditions, tied);
+    }
+    if (filter) mongo_push(&conditions, &n_conditions, filter);
+    bson_t *selector = BCON_NEW("$and", BCON_ARRAY(&conditions));
+    bson_destroy(&ids);
+    bson_destroy(&references);
+    bson_destroy(&conditions);
+    return selector;
+}
+
+static int delete_listed(struct mongo_store *store, mongoc_client_session_t *session, const char *collection, const struct mongo_document *documents,
+                         size_t n_documents, const struct dependent *of, const bson_t *filter, int64_t *ret_deleted, struct err *err) {
     int64_t deleted = 0;
     for (size_t at = 0; at < n_documents;) {
-        bson_t ids = BSON_INITIALIZER;
-        for (uint32_t index = 0; at < n_documents && ids.len < MOST_ID_BYTES; at++) append_id(&ids, &index, documents[at].found);
-        MONGO_BSON selector = filter ? BCON_NEW("$and", "[", "{", "_id", "{", "$in", BCON_ARRAY(&ids), "}", "}", BCON_DOCUMENT(filter), "]")
-                                     : BCON_NEW("_id", "{", "$in", BCON_ARRAY(&ids), "}");
-        bson_destroy(&ids);
+        MONGO_BSON selector = selector_of(documents, n_documents, of, filter, &at);
         if (delete_many(store, session, collection, selector, &deleted, err)) return -1;
     }
     *ret_deleted = deleted;
@@ -143,7 +182,9 @@ static int apply_children(struct mongo_store *store, mongoc_client_session_t *se
                           int64_t *ret_count, struct err *err) {
     bool change = work->order->action == ACTION_ANONYMIZE && children->dependent->when_anonymized == WHEN_ANONYMIZED_COLUMNS;
     if (change) return mongo_anonymize_apply(store, session, work, children->collection, children->documents, children->count, false, ret_count, err);
-    return mongo_delete(store, session, children->collection, children->documents, children->count, NULL, ret_count, err);
+    /* A transaction keeps others from changing them; without one they may have become somebody else's since they were read. */
+    const struct dependent *of = session ? NULL : children->dependent;
+    return delete_listed(store, session, children->collection, children->documents, children->count, of, NULL, ret_count, err);
 }
 
 /* Children before parents. */
@@ -159,7 +200,7 @@ int mongo_work_apply(struct mongo_store *store, mongoc_client_session_t *session
     }
     if (work->order->action == ACTION_ANONYMIZE) {
         if (mongo_anonymize_apply(store, session, work, collection, work->documents, work->n_documents, true, &outcome.records, err)) return -1;
-    } else if (mongo_delete(store, session, collection, work->documents, work->n_documents, work->filter, &outcome.records, err)) {
+    } else if (delete_listed(store, session, collection, work->documents, work->n_documents, NULL, work->filter, &outcome.records, err)) {
         return -1;
     }
     *ret_outcome = outcome;

@@ -1,5 +1,6 @@
 /* MongoDB: answers that are lost or refused at the worst moment, and a server without transactions. */
 #include "store/mongo_fixture.h"
+#include "store/mongo_internal.h"
 
 #define OLD "{'$date': '2025-12-31T00:00:00Z'}"
 #define YOUNG "{'$date': '2026-01-02T00:00:00Z'}"
@@ -181,6 +182,46 @@ START_TEST(without_transactions_a_live_document_keeps_its_dependents) {
 }
 END_TEST
 
+/* Between reading what hangs on a document and destroying it, it becomes another's. */
+static void move_before_deletion(const struct dependent *dependent, const char *child, const char *moved) {
+    struct fixture fixture;
+    fixture_open(&fixture, STANDALONE);
+    fixture_insert(&fixture, "tickets", "{'_id': 1, 'area': 'a', 't': 'anna', 'at': " OLD "}");
+    fixture_insert(&fixture, "comments", arena_printf(fixture.arena, "{'_id': 'moved', %s}", child));
+    fixture_insert(&fixture, "comments", arena_printf(fixture.arena, "{'_id': 'stays', %s}", child));
+    struct target *target = fixture_target(&fixture, "tickets", "t", "at");
+    target->dependents = dependent;
+    target->n_dependents = 1;
+    fixture_start(&fixture);
+    struct mongo_store *store = mongo_of(fixture.store);
+    struct order order = fixture_purge(&fixture, target, fixture_listed(&fixture, "at", NEW_YEAR_US, anna));
+    struct mongo_work work = {.arena = fixture.arena, .order = &order, .limit = 100};
+    ck_assert(!mongo_usable(store, target, &work.bound, &fixture.err));
+    MONGO_BSON filter = mongo_compile(work.bound, &order, anna, 1);
+    work.filter = filter;
+    const struct mongo_find find = {.filter = filter};
+    struct outcome outcome;
+    size_t taken;
+    ck_assert(!mongo_work_choose(store, NULL, &work, &find, &fixture.err) && !mongo_work_complete(store, NULL, &work, &taken, &fixture.err));
+    ck_assert_uint_eq(work.n_children, 1);
+    ck_assert_uint_eq(work.children->count, 2);
+    fixture_command(&fixture, arena_printf(fixture.arena, "{'update': 'comments', 'updates': [{'q': {'_id': 'moved'}, 'u': {'$set': {%s}}}]}", moved));
+    ck_assert_msg(!mongo_work_apply(store, NULL, &work, &outcome, &fixture.err), "%s", fixture.err.text);
+    ck_assert_int_eq(outcome.records, 1);
+    ck_assert_int_eq(outcome.dependents, 1);
+    ck_assert_int_eq(fixture_count(&fixture, "comments", "{'_id': 'moved'}"), 1);
+    ck_assert_int_eq(fixture_count(&fixture, "comments", "{}"), 1);
+    fixture_close(&fixture);
+}
+
+START_TEST(without_transactions_what_became_anothers_stays) {
+    static const struct dependent by_two = {.join = {.child_table = "comments", .child_columns = {"ticketId", "in.area"}, .parent_table = "tickets",
+                                                     .parent_columns = {"_id", "area"}, .n_columns = 2}};
+    move_before_deletion(&comments, "'ticketId': 1", "'ticketId': 2");
+    move_before_deletion(&by_two, "'ticketId': 1, 'in': {'area': 'a'}", "'in.area': 'b'");
+}
+END_TEST
+
 START_TEST(without_transactions_a_large_document_is_drained_too) {
     struct fixture fixture;
     fixture_open(&fixture, STANDALONE);
@@ -267,7 +308,7 @@ START_TEST(what_takes_too_long_to_survey_is_sampled) {
 }
 END_TEST
 
-UNIT_MAIN("mongo_faults", a_question_that_takes_too_long_says_which_order_it_was, a_lost_answer_is_asked_for_again_in_its_session, an_answer_that_never_comes_is_unknown,
+UNIT_MAIN("mongo_faults", without_transactions_what_became_anothers_stays, a_question_that_takes_too_long_says_which_order_it_was, a_lost_answer_is_asked_for_again_in_its_session, an_answer_that_never_comes_is_unknown,
           a_transaction_that_the_server_ended_is_rolled_back, a_conflict_applies_nothing_and_is_tried_again, a_reader_cannot_begin,
           without_transactions_a_live_document_keeps_its_dependents, without_transactions_a_large_document_is_drained_too,
           without_transactions_a_changed_document_is_not_overwritten, what_takes_too_long_to_survey_is_sampled)
