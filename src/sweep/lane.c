@@ -122,9 +122,10 @@ static void on_paused(struct ev_loop *loop, struct ev_timer *timer, int events) 
     prepare(LANE_OF(timer, timer));
 }
 
-/* A share of the time is spent in batches; the rest is waited here, where no transaction is open. */
+/* A share of the time is spent in batches; the rest is waited here, where no transaction is open. The store's other users do not
+ * feel how long a batch waits for the journal. */
 static void pause_and_prepare(struct lane *lane, int64_t took_us) {
-    int64_t wait_us = limit_pause(&lane->sweep->schedule->settings, took_us);
+    int64_t wait_us = limit_pause(&lane->sweep->schedule->settings, took_us - lane->journal_us);
     if (wait_us && !is_over(lane)) after(lane, wait_us, on_paused);
     else prepare(lane);
 }
@@ -244,6 +245,7 @@ static void roll_back(struct lane *lane, bool again) {
 
 static void on_intent(struct journal_ticket *ticket, const struct err *err) {
     struct lane *lane = LANE_OF(ticket, ticket);
+    lane->journal_us = time_monotonic_us() - lane->entered_us;
     if (!err && !is_held_now(lane)) {
         finish(lane, true);
         return;
@@ -305,6 +307,7 @@ static void enter_intent(struct lane *lane) {
         .range = batch->range, .evidence = batch->evidence.n_leaves ? batch->evidence.root : NULL,
         .evidence_leaves = batch->evidence.leaves, .n_evidence_leaves = batch->evidence.n_leaves, .transaction = batch->transaction, .server = batch->server};
     lane->ticket.done = on_intent;
+    lane->entered_us = time_monotonic_us();
     journal_append(sweep->engine->journal, &entry, &lane->ticket);
 }
 

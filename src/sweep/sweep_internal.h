@@ -130,6 +130,7 @@ struct lane {
     int64_t claimed; /* the batch's records, from its intent until it is known what became of them */
     int64_t batch_number;
     int64_t began_us, worked_us; /* monotonic; how long the store worked on it, without waiting for a disk */
+    int64_t entered_us, journal_us; /* monotonic, of its intent; how long that was on its way to the journal's disk */
     const struct unsettled *unknown; /* this batch, while its store is asked what became of it; the engine's */
     enum settled settled;
     struct tenants *reread;
