@@ -6,6 +6,7 @@
 #include "sweep/daemon.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sysexits.h>
 
@@ -49,6 +50,7 @@ int main(int argc, char **argv) {
         else (void)fprintf(stderr, "lapsed: -t and --once exclude each other\n%s", usage);
         return EX_USAGE;
     }
+    (void)mallopt(M_ARENA_MAX, 1); /* what one connection's thread gives back serves the others */
     log_open("lapsed", level);
     store_register(&mongo_driver);
     store_register(&pg_driver);

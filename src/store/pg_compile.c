@@ -236,8 +236,10 @@ void pg_add_moment(struct pg_sql *sql, const struct pg_due *due, const char *val
 /* ---- WHERE ---- */
 
 static void add_listed(struct pg_sql *sql, const struct pg_due *due, const struct pg_column *anchor, const struct scope *scope) {
-    size_t n_groups;
-    const struct pg_group *groups = pg_groups(sql->arena, &due->tenant, scope->tenants, scope->n_tenants, &n_groups);
+    const struct pg_listed *listed = &due->listed;
+    bool known = listed->groups && listed->tenants == scope->tenants && listed->n_tenants == scope->n_tenants;
+    size_t n_groups = listed->n_groups;
+    const struct pg_group *groups = known ? listed->groups : pg_groups(sql->arena, &due->tenant, scope->tenants, scope->n_tenants, &n_groups);
     if (!n_groups) buf_add(&sql->text, "false");
     for (size_t i = 0; i < n_groups; i++) {
         buf_add(&sql->text, i ? " OR (" : "(");

@@ -42,6 +42,21 @@ int pg_run(struct pg_store *store, const struct pg_sql *sql, PGresult **ret_resu
 
 struct pg_going; /* store/pg_going.h */
 
+/* Tenants of a scope with the same cutoff: an array for a parameter. */
+struct pg_group {
+    int64_t cutoff_us;
+    const char *ids;
+    size_t count;
+};
+
+/* The groups of a long list of tenants, made once for many statements; NULL: not made. */
+struct pg_listed {
+    const struct scope_tenant *tenants;
+    size_t n_tenants;
+    const struct pg_group *groups;
+    size_t n_groups;
+};
+
 /* An order on one table: the target's, or a leaf of it. */
 struct pg_due {
     const struct order *order; /* what protects in it is spread over the spellings of ids */
@@ -51,18 +66,14 @@ struct pg_due {
     struct pg_tenant_type tenant;
     const char *zone;               /* for anchors without one */
     bool by_place;                  /* the rows are found by their ctid: no index may seem to serve instead */
+    struct pg_listed listed;        /* of order.due */
     const struct pg_going *going;   /* what will have gone at the end of the sweep does not block; NULL: it does while it is there */
 };
 /* Fails with ERR_CONFIG on what the catalog no longer fits (check says more). `arena` must live as long as the result. */
 int pg_due_of(const struct pg_store *store, struct arena *arena, const struct order *order, const struct pg_table *leaf, struct pg_due *ret_due,
               struct err *err) MUST_CHECK;
 
-/* Tenants of a scope with the same cutoff: an array for a parameter. TIME_NEVER and ids that do not fit are left out. */
-struct pg_group {
-    int64_t cutoff_us;
-    const char *ids;
-    size_t count;
-};
+/* TIME_NEVER and ids that do not fit are left out. */
 const struct pg_group *pg_groups(struct arena *arena, const struct pg_tenant_type *type, const struct scope_tenant *tenants,
                                  size_t n_tenants, size_t *ret_count);
 
@@ -120,7 +131,7 @@ struct pg_candidate {
     const char *tenant;
     int64_t cutoff_us, oldest_us, end_us; /* as in struct tenant_count and struct scope_tenant */
 };
-int pg_candidates(struct pg_store *store, const struct pg_due *due, enum pg_blocked blocked, struct arena *arena,
+int pg_candidates(struct pg_store *store, const struct pg_due *due, enum pg_blocked blocked, const struct portion *portion, struct arena *arena,
                   struct pg_candidate **ret_candidates, size_t *ret_count, struct err *err) MUST_CHECK;
 
 static inline void pg_arena_free(struct arena **arena) { arena_free(*arena); }

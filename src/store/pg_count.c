@@ -23,6 +23,7 @@ static int64_t instant_at(const PGresult *result, int row, int column) {
 struct candidates {
     struct arena *arena;
     const struct pg_due *due;
+    const struct portion *portion; /* NULL: all of them */
     struct pg_candidate *items;
     size_t count;
 };
@@ -41,6 +42,7 @@ static const struct scope_tenant *listed(const struct scope *scope, const char *
 
 /* oldest_us is TIME_FOREVER where there is no anchor. */
 static void add_candidate(struct candidates *to, const char *tenant, int64_t oldest_us) {
+    if (to->portion && !portion_has(to->portion, tenant)) return;
     const struct scope *scope = &to->due->order->due;
     const struct scope_tenant *known = listed(scope, tenant);
     *ARENA_APPEND(to->arena, to->items, to->count) =
@@ -215,9 +217,9 @@ static int read_at_once(struct pg_store *store, const struct pg_due *due, bool *
     return 0;
 }
 
-int pg_candidates(struct pg_store *store, const struct pg_due *due, enum pg_blocked blocked, struct arena *arena,
+int pg_candidates(struct pg_store *store, const struct pg_due *due, enum pg_blocked blocked, const struct portion *portion, struct arena *arena,
                   struct pg_candidate **ret_candidates, size_t *ret_count, struct err *err) {
-    struct candidates found = {.arena = arena, .due = due};
+    struct candidates found = {.arena = arena, .due = due, .portion = portion};
     const struct scope *scope = &due->order->due;
     int result;
     bool whole = scope->kind == SCOPE_WHOLE, at_once;
@@ -298,7 +300,7 @@ static void finish_tally(struct gathering *from, bool counting, struct tally *re
 static int probe_leaf(struct pg_store *store, const struct pg_due *due, struct gathering *to, struct err *err) {
     struct pg_candidate *candidates;
     size_t count;
-    if (pg_candidates(store, due, pg_blocked_of(due->order), to->arena, &candidates, &count, err) < 0) return -1;
+    if (pg_candidates(store, due, pg_blocked_of(due->order), NULL, to->arena, &candidates, &count, err) < 0) return -1;
     for (size_t i = 0; i < count; i++)
         gather_tenant(to->arena, &to->tenants, candidates[i].tenant, 1, candidates[i].cutoff_us, candidates[i].oldest_us);
     return 0;
@@ -396,7 +398,7 @@ static int count_blocked(struct pg_store *store, const struct pg_due *due, struc
 static int count_leaf(struct pg_store *store, const struct pg_due *due, struct gathering *to, struct err *err) {
     struct pg_candidate *candidates;
     size_t count;
-    if (pg_candidates(store, due, PG_BLOCKED_EITHER, to->arena, &candidates, &count, err) < 0) return -1;
+    if (pg_candidates(store, due, PG_BLOCKED_EITHER, NULL, to->arena, &candidates, &count, err) < 0) return -1;
     if (!count) return 0;
     struct order order = narrowed(to->arena, due->order, candidates, count);
     struct pg_due narrow = *due;

@@ -86,11 +86,12 @@ static int measure(struct pg_store *store, struct pg_run *run, struct err *err) 
 
 bool pg_run_is_endless(const struct pg_run *run) { return run->taken > run->most; }
 
-static size_t keep_portion(const struct portion *portion, struct pg_candidate *candidates, size_t count) {
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (portion_has(portion, candidates[i].tenant)) candidates[kept++] = candidates[i];
-    return kept;
+/* What each of its batches names all tenants for is written once. */
+static void list_tenants(struct pg_run *run) {
+    const struct scope *scope = &run->order.due;
+    struct pg_listed listed = {.tenants = scope->tenants, .n_tenants = scope->n_tenants};
+    listed.groups = pg_groups(run->arena, &run->due.tenant, scope->tenants, scope->n_tenants, &listed.n_groups);
+    run->due.listed = listed;
 }
 
 int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *order, const struct pg_table *leaf, const struct portion *portion,
@@ -100,8 +101,7 @@ int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *
     *run = (struct pg_run){.arena = arena};
     if (pg_due_of(store, arena, order, leaf, &run->due, err) < 0) return -1;
     run->order = *run->due.order;
-    if (pg_candidates(store, &run->due, pg_blocked_of(order), arena, &candidates, &count, err) < 0) return -1;
-    count = keep_portion(portion, candidates, count);
+    if (pg_candidates(store, &run->due, pg_blocked_of(order), portion, arena, &candidates, &count, err) < 0) return -1;
     run->over = !count;
     run->window_size = FIRST_WINDOW;
     if (!count) return 0;
@@ -121,7 +121,9 @@ int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *
         }
     }
     run->due.order = &run->order;
-    return measure(store, run, err) < 0 ? -1 : pg_run_shape(store, run, err);
+    if (measure(store, run, err) < 0 || pg_run_shape(store, run, err) < 0) return -1;
+    if (run->shape != PG_BY_TENANT && run->order.due.kind != SCOPE_WHOLE) list_tenants(run);
+    return 0;
 }
 
 /* Nothing but the table itself is asked to choose: no join, no condition of others. */
@@ -361,4 +363,5 @@ void pg_run_exclude(struct pg_run *run, const char *tenant) {
         if (strcmp(scope->tenants[i].id, tenant) != 0) left[count++] = scope->tenants[i];
     scope->tenants = left;
     scope->n_tenants = count;
+    if (run->due.listed.groups) list_tenants(run);
 }

@@ -12,6 +12,7 @@ enum {
     SAMPLE_BLOCKS = 16,
     MANY_DUE_PERCENT = 20, /* so many, and reading the table from one end to the other beats its indexes */
     MOST_CUTOFFS = 8,      /* one comparison each for every row read that way */
+    MOST_TENANTS = 32768,  /* each statement names all of them that way: more, and that takes longer than a batch may */
 };
 
 static void add_sample(struct pg_sql *sql, int64_t block, const char *columns, const char *source, const char *condition) {
@@ -62,6 +63,9 @@ int pg_run_shape(struct pg_store *store, struct pg_run *run, struct err *err) {
     bool serves_since = by_since && bound->index_since && !bound->n_via;
     run->shape = PG_BY_BLOCK;
     if (!serves_tenants && !serves_since) return 0;
+    run->shape = PG_BY_TENANT;
+    if (serves_tenants && run->order.due.n_tenants > MOST_TENANTS) return 0;
+    run->shape = PG_BY_BLOCK;
     bool few_cutoffs = cutoffs_of(run) <= MOST_CUTOFFS, many = false;
     if (few_cutoffs && run->n_blocks >= LEAST_SAMPLED_BLOCKS && many_due(store, run, &many, err) < 0) return -1;
     if (many) return 0;

@@ -128,6 +128,17 @@ START_TEST(every_way_takes_what_the_plain_statement_takes) {
 }
 END_TEST
 
+/* A statement that names tens of thousands of tenants takes longer than a batch may, however few records it is for. */
+START_TEST(very_many_tenants_go_one_after_the_other) {
+    make_events(NARROW, TENANT_AT);
+    pg_sql("INSERT INTO events SELECT n, n, '2025-05-01', 1, repeat('x', 250) FROM generate_series(1, 33500) n");
+    struct acts acts = acts_open(RULE(""));
+    ck_assert_int_eq(shape_of(&acts), PG_BY_TENANT);
+    same_as_plainly(&acts, 1, "", 20000);
+    acts_close(&acts);
+}
+END_TEST
+
 START_TEST(every_way_heeds_the_condition_of_the_target) {
     for (unsigned i = 0; i < N_TABLES; i++) {
         make_events(tables[i].storage, tables[i].indexes);
@@ -296,6 +307,7 @@ START_TEST(few_rows_of_many_tenants_are_found_by_the_index) {
 }
 END_TEST
 
-UNIT_MAIN("PostgreSQL: shapes", every_way_takes_what_the_plain_statement_takes, every_way_heeds_the_condition_of_the_target,
+UNIT_MAIN("PostgreSQL: shapes", every_way_takes_what_the_plain_statement_takes, very_many_tenants_go_one_after_the_other,
+          every_way_heeds_the_condition_of_the_target,
           every_way_takes_children_and_leaves_what_is_referred_to, the_server_goes_that_way_whatever_its_statistics_say, the_probe_does_not_read_the_table,
           few_rows_of_many_tenants_are_found_by_the_index)
