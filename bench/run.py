@@ -338,12 +338,13 @@ class Bench:
 
     # ---- results ----
 
-    def results(self, took):
+    def results(self, took, part, earlier):
+        """What this part measured, beside what others did, in this run or an earlier one."""
         def version(*words):
             return subprocess.run(words, stdout=subprocess.PIPE, text=True).stdout.splitlines()[0]
         model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
         memory = int(re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text()).group(1)) >> 20
-        return {"time": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%MZ"), "took": round(took),
+        measured = {"time": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%MZ"), "took": round(took),
                 "machine": {"cpu": model.group(1) if model else platform.machine(), "cores": len(os.sched_getaffinity(0)), "memory_gib": memory,
                             "load": os.getloadavg()[0]},
                 "versions": {"postgresql": version("psql", "--version").split()[2], "redis": self.redis.client.info()["redis_version"],
@@ -351,23 +352,35 @@ class Bench:
                 "rows": self.options.rows, "tenants": self.options.tenants, "rounds": self.options.rounds,
                 "ratios": self.ratios, "figures": self.figures, "seconds": {key: [round(t, 3) for t in all_] for key, all_ in self.seconds.items()},
                 "curves": self.curves}
+        self.seconds, self.ratios, self.figures, self.curves = {}, [], [], {}
+        return {name: measured if name == part else earlier[name] for name in PARTS if name == part or name in earlier}
+
+
+def conditions(results):
+    """When and where, and which parts."""
+    lines = {}
+    for part, measured in results.items():
+        machine, versions = measured["machine"], measured["versions"]
+        line = (f"{measured['time'][:10]}, {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; PostgreSQL {versions['postgresql']}, "
+                f"MongoDB {versions['mongodb']}, Redis {versions['redis']}; rounds: {measured['rounds']}")
+        lines.setdefault(line, []).append(f"{part} {measured['time'][11:]} (load {machine['load']:.1f})")
+    return [f"{line}; {', '.join(parts)}." for line, parts in lines.items()]
 
 
 def table(results):
     """Every row of what was measured, as Markdown."""
-    machine, versions = results["machine"], results["versions"]
-    lines = [f"{results['time']}, {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, load {machine['load']:.1f}; "
-             f"PostgreSQL {versions['postgresql']}, MongoDB {versions['mongodb']}, Redis {versions['redis']}; {results['rounds']} rounds.", ""]
-    if results["ratios"]:
+    lines = [*conditions(results), ""]
+    ratios, figures = ([row for measured in results.values() for row in measured[kind]] for kind in ("ratios", "figures"))
+    if ratios:
         lines += ["| work | against | lapsed | theirs | ratio: least | median | target | |", "|---|---|---|---|---|---|---|---|"]
-        for r in results["ratios"]:
+        for r in ratios:
             met = "met" if r["median"] >= r["target"] else "**short**"
             lines.append(f"| {r['work']} | {r['against'].split(': ', 1)[1]} | {r['ours']:.2f} s | {r['theirs']:.2f} s | {r['min']:.2f} x | {r['median']:.2f} x "
                          f"| {'aim at ' if r['aim'] else '>= '}{r['target']} x | {met} |")
         lines.append("")
-    if results["figures"]:
+    if figures:
         lines += ["| work | measured | target | |", "|---|---|---|---|"]
-        for f in results["figures"]:
+        for f in figures:
             good = f["target"] is None or (f["value"] <= f["target"] if f["at_most"] else f["value"] >= f["target"])
             target = "" if f["target"] is None else f"{'<=' if f['at_most'] else '>='} {f['target']} {f['unit']}"
             lines.append(f"| {f['work']} | {f['value']:.2f} {f['unit']} | {target} | {'' if f['target'] is None else 'met' if good else '**short**'} |")
@@ -403,18 +416,20 @@ def main():
     for part in parts:
         if part not in PARTS:
             parser.error(f"there is no part {part}; there are {', '.join(PARTS)}")
+    results = json.loads(options.results.read_text()) if options.only and options.results.exists() else {}
     for part in parts:
-        print(f"== {part} ({time.monotonic() - began:.0f} s)", flush=True)
+        part_began = time.monotonic()
+        print(f"== {part} ({part_began - began:.0f} s)", flush=True)
         getattr(bench, f"part_{part}")()
         shutil.rmtree(bench.folder)
         bench.folder.mkdir()
-    results = bench.results(time.monotonic() - began)
-    options.results.write_text(json.dumps(results, indent=1) + "\n")
-    if bench.curves:
-        options.results.with_suffix(".svg").write_text(chart.draw(bench.curves))
+        results = bench.results(time.monotonic() - part_began, part, results)
+        options.results.write_text(json.dumps(results, indent=1) + "\n")
+        if part == "curves":
+            options.results.with_suffix(".svg").write_text(chart.draw(results["curves"]["curves"]))
     print()
     print(table(results))
-    print(f"{results['took']} s; {options.results}")
+    print(f"{time.monotonic() - began:.0f} s; {options.results}")
 
 
 if __name__ == "__main__":
