@@ -127,14 +127,14 @@ demo: $(PROGRAMS)
 	@demo/run.py --build $(B) $(if $(KEEP),--keep) $(if $(COPIES),--copies $(COPIES))
 
 # ROWS=, TENANTS=, ROUNDS= and ONLY= as bench/run.py has them; bench-quick is small enough for two minutes, leaves
-# out what takes its time at any size (latency, curves), and writes nothing down.
+# out what takes its time at any size or says little of small ones (latency, journal, curves), and writes nothing down.
 comma = ,
 BENCH = scripts/servers.py --durable run $(B)/bench/servers -- $(PYTHON) bench/run.py --build $(B)
 bench: $(PROGRAMS) $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 	$(BENCH) $(if $(ROWS),--rows $(ROWS)) $(if $(TENANTS),--tenants $(TENANTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
-bench-quick: $(PROGRAMS) $(B)/bench/unjournaled
+bench-quick: $(PROGRAMS)
 	$(BENCH) --rows $(or $(ROWS),100000) --tenants $(or $(TENANTS),100) --rounds $(or $(ROUNDS),1) --results $(B)/bench/results.json \
-	  --only $(or $(ONLY),postgresql$(comma)mongodb$(comma)redis$(comma)idle$(comma)scale$(comma)journal)
+	  --only $(or $(ONLY),postgresql$(comma)mongodb$(comma)redis$(comma)idle$(comma)scale)
 # Everything dies now and then, and nothing may be destroyed wrongly: tests/soak/soak.py says how. MINUTES=30 SEED=7
 soak: $(PROGRAMS)
 	LAPSED_BUILD=$(B) $(PYTHON) tests/soak/soak.py --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep)

@@ -277,15 +277,16 @@ class Bench:
         """What journal and evidence cost of a purge: the same program with and without them (unjournaled.c), in alternation."""
         programs = {"with": "lapsed", "without": "bench/unjournaled"}
         if (self.build / programs["without"]).exists():  # built by make bench
-            for load, rows, rounds in (("full", self.options.rows, max(3, self.options.rounds)), ("gentle", min(self.options.rows, 20000), 3)):
-                shape = Shape(rows, self.options.tenants)
-                self.postgresql.load(shape)
-                self.share_of_journal(self.postgresql, programs, load, rounds)
+            rows, rounds = self.options.rows, max(3, self.options.rounds)
+            for name, store, load, rows in (("PostgreSQL", self.postgresql, "full", rows), ("PostgreSQL", self.postgresql, "gentle", min(rows, 20000)),
+                                            ("MongoDB", self.mongodb, "full", rows // 5), ("Redis", self.redis, "full", rows // 2)):
+                store.load(Shape(rows, self.options.tenants))
+                self.share_of_journal(name, store, programs, load, rounds)
         for name in ("evidence", "journal"):
             if (self.build / "bench" / name).exists():
                 self.own_program(name)
 
-    def share_of_journal(self, store, programs, load, rounds):
+    def share_of_journal(self, kind, store, programs, load, rounds):
         took, cpu = {name: [] for name in programs}, {name: [] for name in programs}
         for number in range(rounds):
             for name in sorted(programs, reverse=number % 2):
@@ -295,12 +296,12 @@ class Bench:
                 took[name].append(time.monotonic() - began)
                 cpu[name].append(self.cpu_of_children() - before)
                 store.check()
-                print(f"    {load}, {name + ' journal and evidence':32} {took[name][-1]:9.2f} s, {cpu[name][-1]:.3f} s of lapsed's CPU", flush=True)
+                print(f"    {kind}, {load}, {name + ' journal and evidence':32} {took[name][-1]:9.2f} s, {cpu[name][-1]:.3f} s of lapsed's CPU", flush=True)
         share = lambda whole, rest: 100 * (whole - rest) / whole  # noqa: E731
-        self.figure(f"journal and evidence, share of a purge, load {load}: median",
+        self.figure(f"journal and evidence, share of a purge, {kind}, load {load}: median",
                     statistics.median(share(*pair) for pair in zip(took["with"], took["without"])), "%", 5)
-        self.figure(f"journal and evidence, share of a purge, load {load}: shortest runs", share(min(took["with"]), min(took["without"])), "%", 5)
-        self.figure(f"journal and evidence, CPU of lapsed, load {load}",
+        self.figure(f"journal and evidence, share of a purge, {kind}, load {load}: shortest runs", share(min(took["with"]), min(took["without"])), "%", 5)
+        self.figure(f"journal and evidence, CPU of lapsed, {kind}, load {load}",
                     1000 * (statistics.median(cpu["with"]) - statistics.median(cpu["without"])), "ms")
 
     @staticmethod
