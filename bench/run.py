@@ -364,7 +364,8 @@ def conditions(results):
         machine, versions = measured["machine"], measured["versions"]
         line = (f"{measured['time'][:10]}, {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; PostgreSQL {versions['postgresql']}, "
                 f"MongoDB {versions['mongodb']}, Redis {versions['redis']}; rounds: {measured['rounds']}")
-        lines.setdefault(line, []).append(f"{part} {measured['time'][11:]} (load {machine['load']:.1f})")
+        load = "" if machine["load"] is None else f" (load {machine['load']:.1f})"
+        lines.setdefault(line, []).append(f"{part} {measured['time'][11:]}{load}")
     return [f"{line}; {', '.join(parts)}." for line, parts in lines.items()]
 
 

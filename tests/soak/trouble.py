@@ -25,8 +25,12 @@ class Supervisor(threading.Thread):
         self.over, self.lock, self.faults, self.starts, self.most_memory = threading.Event(), threading.Lock(), [], 0, 0
         self.asked = set()  # those that were told to end, by their id
 
+    def said(self):
+        return os.fstat(self.log.fileno()).st_size
+
     def run(self):
         while not self.over.is_set():
+            said = self.said()
             with self.lock:
                 self.process = subprocess.Popen([LAPSED, "-c", str(self.config)], env=self.environment, stdin=subprocess.DEVNULL,
                                                 stdout=self.log, stderr=subprocess.STDOUT)
@@ -38,7 +42,8 @@ class Supervisor(threading.Thread):
                 except subprocess.TimeoutExpired:
                     pass
             told, status = self.process.pid in self.asked, self.process.returncode
-            if not told or status not in (0, -signal.SIGKILL):
+            # Told before it had begun to listen, and so before its first word, it ends as any program does.
+            if not told or status not in (0, -signal.SIGKILL) and not (status == -signal.SIGTERM and self.said() == said):
                 self.faults.append(f"the daemon ended with {status}" + (", asked to" if told else ", which nobody had asked for"))
                 self.over.wait(.5)
 
