@@ -157,7 +157,7 @@ static void measure_verifying(const struct note_keys *keys, unsigned threads) {
 
 int main(int argc, char **argv) {
     struct note_keys keys;
-    (void)snprintf(folder, sizeof folder, "%s/lapsed-bench-%ld", argc > 1 ? argv[1] : "/tmp", (long)getpid());
+    (void)snprintf(folder, sizeof folder, "%s/lapsed-bench-%ld", argc > 1 ? argv[1] : P_tmpdir, (long)getpid());
     (void)snprintf(state, sizeof state, "%s.state", folder);
     log_open("bench/journal", LOG_LEVEL_ERROR);
     must(!pipe(wake_pipe), NULL);

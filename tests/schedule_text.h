@@ -4,14 +4,15 @@
 
 #include "base/time.h"
 #include "schedule/schedule.h"
+#include "temporary.h"
 #include "unit.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
 static inline struct schedule *schedule_of(const char *text) {
-    char folder[] = "/tmp/lapsed-test-XXXXXX", path[64];
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    char folder[TEMPORARY_ROOM], path[2 * TEMPORARY_ROOM];
+    ck_assert(temporary_folder(folder));
     (void)snprintf(path, sizeof path, "%s/lapsed.conf", folder);
     FILE *file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);

@@ -101,7 +101,7 @@ static bool take_options(const struct journal_place *place, int argc, char **arg
     }
     if (options->help) return true;
     if (optind < argc) {
-        (void)fprintf(stderr, "lapsectl: \"%s\" is too much; see lapsectl journal %s --help\n", argv[optind], argv[0]);
+        (void)fprintf(stderr, "lapsectl: \"%s\" is one argument too many; lapsectl journal %s --help lists what it takes\n", argv[optind], argv[0]);
         return false;
     }
     if (place->checking) return true;

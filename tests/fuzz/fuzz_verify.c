@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "journal/chain.h"
 #include "journal/verify.h"
+#include "temporary.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,14 +15,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-static char folder[64];
+static char folder[TEMPORARY_ROOM];
 static int folder_fd = -1;
 
 static void remove_folder(void) { (void)rmdir(folder); }
 
 static void make_folder(void) {
-    (void)snprintf(folder, sizeof folder, "%s/lapsed-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-    if (!mkdtemp(folder) || atexit(remove_folder)) abort();
+    if (!temporary_folder_in_memory(folder) || atexit(remove_folder)) abort();
     folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder_fd < 0) abort();
 }

@@ -1,4 +1,5 @@
 #include "pg_world.h"
+#include "temporary.h"
 
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -56,10 +57,10 @@ static char *password_of(struct arena *arena) {
 static const char ordinary_tenants[] = "ends = [ \"account\" ]; query = \"SELECT id AS tenant, ended_at AS account, months FROM customers\";";
 
 void open_world(struct world *world, const char *tenants, const char *rules, const char *role, const char *password) {
-    char folder[] = "/tmp/lapsed-test-XXXXXX", path[64], rules_path[64];
+    char folder[TEMPORARY_ROOM], path[2 * TEMPORARY_ROOM], rules_path[2 * TEMPORARY_ROOM];
     *world = (struct world){.arena = arena_new()};
     world->faults.arena = world->arena;
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert(temporary_folder(folder));
     (void)snprintf(path, sizeof path, "%s/lapsed.conf", folder);
     (void)snprintf(rules_path, sizeof rules_path, "%s/schedule.conf", folder);
     FILE *file = fopen(path, "w");

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "base/time.h"
+#include "temporary.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -17,7 +18,7 @@ static const char well[] =
     "\"anonymized\":0,\"blocked\":31,\"undecidable\":4,\"left\":0,\"lag_seconds\":0,\"last_success\":\"2026-11-23T01:12:04Z\"}],"
     "\"stores\":[{\"store\":\"main\",\"state\":\"up\"}],\"findings\":[]}";
 
-static char folder[] = "/tmp/lapsed-status-XXXXXX";
+static char folder[TEMPORARY_ROOM];
 static struct schedule schedule;
 
 static void write_file(const char *name, const char *text) {
@@ -28,7 +29,7 @@ static void write_file(const char *name, const char *text) {
 }
 
 static void make_folder(void) {
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert(temporary_folder(folder));
     schedule.settings.journal_folder = schedule.settings.run_folder = schedule.settings.state_folder = folder;
 }
 

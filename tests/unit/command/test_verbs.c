@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "store/store.h"
+#include "temporary.h"
 #include "unit.h"
 
 #include <jansson.h>
@@ -121,7 +122,7 @@ static const struct store_driver fake_driver = {
 /* ---- running lapsectl ---- */
 
 static const struct verb *const verbs[] = {&verb_check, &verb_grants, &verb_policy, &verb_plan, &verb_explain, &verb_status, &verb_findings};
-static char folder[] = "/tmp/lapsectl-XXXXXX", config[64];
+static char folder[TEMPORARY_ROOM], config[2 * TEMPORARY_ROOM];
 static char *out, *errors;
 
 static const char rules[] =
@@ -141,7 +142,7 @@ static void write_config(const char *schedule_text) {
 
 static void set_up(const char *schedule_text) {
     memset(&answers, 0, sizeof answers);
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert(temporary_folder(folder));
     (void)snprintf(config, sizeof config, "%s/lapsed.conf", folder);
     write_config(schedule_text);
     store_register(&fake_driver);

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "journal/journal.h"
+#include "temporary.h"
 #include "unit.h"
 
 #include <dirent.h>
@@ -17,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[64];
+static char folder[TEMPORARY_ROOM];
 static int wake_pipe[2];
 
 static inline void folder_remove(void) {
@@ -30,9 +31,7 @@ static inline void folder_remove(void) {
 
 static inline void folder_setup(void) {
     log_open("test", LOG_LEVEL_ERROR - 1); /* what is said of provoked failures is of no interest */
-    /* In memory where that is: thousands of fsyncs are waited for. */
-    (void)snprintf(folder, sizeof folder, "%s/lapsed-journal-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-    ck_assert(mkdtemp(folder) != NULL);
+    ck_assert(temporary_folder_in_memory(folder));
     ck_assert_int_eq(pipe(wake_pipe), 0);
 }
 

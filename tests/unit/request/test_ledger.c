@@ -1,6 +1,7 @@
 /* Holds and the pause are what the journal's entries say, whatever is said again. */
 #include "base/time.h"
 #include "request/ledger.h"
+#include "temporary.h"
 #include "unit.h"
 
 #include <stdio.h>
@@ -125,8 +126,8 @@ END_TEST
 
 START_TEST(the_copy_says_the_same) {
     static const char *const members[] = {"c\"1", "c2"};
-    char folder[] = "/tmp/lapsed-ledger-XXXXXX", path[64];
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    char folder[TEMPORARY_ROOM], path[2 * TEMPORARY_ROOM];
+    ck_assert(temporary_folder(folder));
     struct arena *arena = arena_new();
     struct ledger_copy copy;
     struct err err;

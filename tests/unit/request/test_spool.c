@@ -3,6 +3,7 @@
 #include "base/time.h"
 #include "request/request.h"
 #include "request/spool.h"
+#include "temporary.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -11,21 +12,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[64];
+static char folder[TEMPORARY_ROOM];
 static struct spool *spool;
 static struct arena *arena;
 static struct err err;
 
 static void setup(void) {
-    (void)strcpy(folder, "/tmp/lapsed-spool-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert(temporary_folder(folder));
     arena = arena_new();
     (void)umask(077); /* the folders' modes are ours all the same */
     ck_assert_msg(!spool_open(folder, &spool, &err), "%s", err.text);
 }
 
 static void teardown(void) {
-    char command[128];
+    char command[2 * TEMPORARY_ROOM];
     spool_close(spool);
     arena_free(arena);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);

@@ -4,13 +4,14 @@
 
 #include "base/text.h"
 #include "schedule/schedule.h"
+#include "temporary.h"
 #include "unit.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
 struct loading {
-    char folder[64], main[96], rules[96];
+    char folder[TEMPORARY_ROOM], main[2 * TEMPORARY_ROOM], rules[2 * TEMPORARY_ROOM];
     struct arena *arena;
     struct faults faults;
     struct schedule *schedule; /* NULL: faults */
@@ -25,8 +26,8 @@ static inline void loading_write(const char *path, const char *bytes, size_t len
 }
 
 static inline void loading_begin(struct loading *loading) {
-    *loading = (struct loading){.folder = "/tmp/lapsed-test-XXXXXX"};
-    ck_assert_ptr_nonnull(mkdtemp(loading->folder));
+    *loading = (struct loading){.arena = NULL};
+    ck_assert(temporary_folder(loading->folder));
     (void)snprintf(loading->main, sizeof loading->main, "%s/lapsed.conf", loading->folder);
     (void)snprintf(loading->rules, sizeof loading->rules, "%s/schedule.conf", loading->folder);
     loading->arena = arena_new();

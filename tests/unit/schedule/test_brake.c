@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "schedule/brake.h"
 #include "schedule_text.h"
+#include "temporary.h"
 
 #include <unistd.h>
 
@@ -268,8 +269,8 @@ START_TEST(a_list_that_shrank_stops_everything) {
 END_TEST
 
 START_TEST(the_state_outlives_the_daemon) {
-    char folder[] = "/tmp/lapsed-test-XXXXXX", path[64];
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    char folder[TEMPORARY_ROOM], path[2 * TEMPORARY_ROOM];
+    ck_assert(temporary_folder(folder));
     (void)snprintf(path, sizeof path, "%s/brakes.json", folder);
     int64_t now_us = at("2026-11-23");
     struct bench bench = bench_that_ran("", now_us);

@@ -1,6 +1,7 @@
 /* A shortened period counts only after notice, a lengthened one at once; a tenant that is gone keeps its last period. */
 #include "schedule/history.h"
 #include "schedule_text.h"
+#include "temporary.h"
 
 #include <sys/stat.h>
 
@@ -146,8 +147,8 @@ START_TEST(a_tenant_that_comes_back_with_a_shorter_period_waits) {
 END_TEST
 
 START_TEST(the_history_outlives_the_daemon) {
-    char folder[] = "/tmp/lapsed-test-XXXXXX", path[64];
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    char folder[TEMPORARY_ROOM], path[2 * TEMPORARY_ROOM];
+    ck_assert(temporary_folder(folder));
     (void)snprintf(path, sizeof path, "%s/periods.json", folder);
     struct history *history = fresh(), *again;
     struct err err;

@@ -5,6 +5,7 @@
 #include "schedule_text.h"
 #include "store/scripted.h"
 #include "sweep/sweep.h"
+#include "temporary.h"
 
 #include <sched.h>
 #include <sys/stat.h>
@@ -22,7 +23,7 @@
 #define ACCOUNT                                                                                                           \
     "{ data = \"Account\"; keep = \"account + 90 days\"; basis = \"b\"; targets = ( { store = \"main\"; collection = \"customers\"; tenant = \"_id\"; } ); }"
 
-static char folder[64];
+static char folder[TEMPORARY_ROOM];
 static struct engine engine;
 static struct schedule *schedule;
 static struct sweep_report seen; /* of the last sweep; its lists are gone */
@@ -44,8 +45,7 @@ static inline void wake(void *context) {
 }
 
 static inline void open_all(const char *text) {
-    (void)strcpy(folder, "/tmp/lapsed-sweep-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert(temporary_folder(folder));
     scripted_reset();
     store_register(&scripted_driver);
     schedule = schedule_of(text);

@@ -1,10 +1,11 @@
 /* One key a calendar month; the keys of other months are destroyed. */
 #include "schedule_text.h"
 #include "sweep/month_key.h"
+#include "temporary.h"
 
 #include <sys/stat.h>
 
-static char folder[] = "/tmp/lapsed-test-XXXXXX";
+static char folder[TEMPORARY_ROOM];
 
 static struct err err;
 
@@ -13,19 +14,19 @@ static int renew(int64_t now_us, unsigned char key[32]) {
 }
 
 static bool there(const char *name) {
-    char path[128];
+    char path[2 * TEMPORARY_ROOM];
     (void)snprintf(path, sizeof path, "%s/%s", folder, name);
     return !access(path, F_OK);
 }
 
 START_TEST(a_key_lasts_a_month_and_no_longer) {
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert(temporary_folder(folder));
     unsigned char first[32], same[32], next[32];
     ck_assert_int_eq(renew(at("2026-11-01"), first), 0);
     ck_assert_int_eq(renew(at("2026-11-30 23:59:59"), same), 0);
     ck_assert_mem_eq(first, same, 32);
     struct stat stat_of;
-    char path[128];
+    char path[2 * TEMPORARY_ROOM];
     (void)snprintf(path, sizeof path, "%s/pseudonym-2026-11.key", folder);
     ck_assert_int_eq(stat(path, &stat_of), 0);
     ck_assert_uint_eq(stat_of.st_mode & 0777, 0400);
@@ -46,14 +47,13 @@ START_TEST(a_key_lasts_a_month_and_no_longer) {
 END_TEST
 
 START_TEST(keys_are_kept_and_then_destroyed) {
-    char path[128];
+    char path[2 * TEMPORARY_ROOM];
     const struct period keep = {.count = 13, .unit = PERIOD_MONTHS};
     unsigned char key[32], january[32];
     size_t destroyed, count;
     struct arena *arena = arena_new();
     struct month_key *keys;
-    (void)snprintf(folder, sizeof folder, "/tmp/lapsed-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert(temporary_folder(folder));
     ck_assert_int_eq(month_key_renew(folder, "evidence", at("2025-01-31"), keep, january, &destroyed, &err), 0);
     ck_assert_int_eq(month_key_renew(folder, "evidence", at("2025-12-01"), keep, key, &destroyed, &err), 0);
     ck_assert_int_eq(month_key_renew(folder, "pseudonym", at("2025-12-01"), (struct period){0}, key, &destroyed, &err), 0);
