@@ -146,6 +146,12 @@ bool text_equal(const char *a, const char *b) { return a == b || (a && b && !str
 
 bool text_starts_with(const char *text, const char *prefix) { return !strncmp(text, prefix, strlen(prefix)); }
 
+uint64_t text_hash(const char *bytes, size_t length) {
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(1099511628211);
+    return hash ^ hash >> 32;
+}
+
 struct number_text text_number(int64_t number) {
     struct number_text result;
     char digits[24];

@@ -32,6 +32,7 @@ bool text_is_utf8(const char *bytes, size_t length);
 size_t text_plain_length(const char *bytes, size_t length);
 bool text_equal(const char *a, const char *b);          /* NULL equals NULL only */
 bool text_starts_with(const char *text, const char *prefix);
+uint64_t text_hash(const char *bytes, size_t length); /* for tables in memory: FNV-1a, folded so that its low bits are mixed, too */
 /* 1234567 -> "1,234,567". */
 struct number_text { char text[32]; };
 struct number_text text_number(int64_t number);

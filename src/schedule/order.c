@@ -1,5 +1,6 @@
 #include "schedule/order.h"
 
+#include "base/text.h"
 #include "base/time.h"
 
 #include <assert.h>
@@ -48,16 +49,9 @@ struct order order_any(const struct target *target, const struct scope_tenant *t
 
 bool order_is_any(const struct order *order) { return !order->keep; }
 
-/* FNV-1a. */
-static uint32_t hash_of(const char *text) {
-    uint32_t hash = UINT32_C(2166136261);
-    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * UINT32_C(16777619);
-    return hash ^ hash >> 16;
-}
-
 bool portion_has(const struct portion *portion, const char *tenant) {
     if (!portion || portion->parts < 2) return true;
-    return (*tenant ? hash_of(tenant) % portion->parts : 0) == portion->part;
+    return (*tenant ? text_hash(tenant, strlen(tenant)) % portion->parts : 0) == portion->part;
 }
 
 size_t portion_limit(const struct portion *portion, const struct order *order, size_t limit) {

@@ -38,15 +38,8 @@ void tenants_free(struct tenants *tenants) {
     free(tenants);
 }
 
-/* FNV-1a, 64 bits. */
-static uint64_t hash_of(const char *id) {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (; *id; id++) hash = (hash ^ (unsigned char)*id) * UINT64_C(1099511628211);
-    return hash ^ hash >> 32;
-}
-
 static size_t slot_of(const struct tenants *tenants, const char *id) {
-    size_t slot = hash_of(id) & (tenants->n_slots - 1);
+    size_t slot = text_hash(id, strlen(id)) & (tenants->n_slots - 1);
     while (tenants->slots[slot] && strcmp(tenants->items[tenants->slots[slot] - 1].id, id) != 0)
         slot = (slot + 1) & (tenants->n_slots - 1);
     return slot;

@@ -1,5 +1,7 @@
 #include "store/mongo_map.h"
 
+#include "base/text.h"
+
 #include <string.h>
 
 struct mongo_map_entry {
@@ -9,16 +11,9 @@ struct mongo_map_entry {
 
 enum { FIRST_ROOM = 64 };
 
-/* FNV-1a. Its keys are ids of records: nothing that an attacker could choose to collide costs more than time. */
-static size_t hash_of(const uint8_t *key, size_t length) {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < length; i++) hash = (hash ^ key[i]) * UINT64_C(1099511628211);
-    return (size_t)(hash ^ hash >> 32);
-}
-
 /* The entry of the key, or the free one where it belongs. */
 static struct mongo_map_entry *place_of(const struct mongo_map *map, const uint8_t *key, size_t length) {
-    for (size_t at = hash_of(key, length);; at++) {
+    for (size_t at = text_hash((const char *)key, length);; at++) {
         struct mongo_map_entry *entry = &map->entries[at & (map->room - 1)];
         if (!entry->key || (entry->length == length && !memcmp(entry->key, key, length))) return entry;
     }

@@ -44,10 +44,6 @@ struct pass {
 
 /* ---- the batch ---- */
 
-static int by_scope_id(const void *a, const void *b) {
-    return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
-}
-
 static int by_tenant(const void *a, const void *b) {
     return strcmp(((const struct tenant_count *)a)->tenant, ((const struct tenant_count *)b)->tenant);
 }
@@ -55,7 +51,7 @@ static int by_tenant(const void *a, const void *b) {
 /* The end of a tenant whose records have no anchor of their own. */
 static int64_t end_of(const struct scope *scope, const char *tenant) {
     const struct scope_tenant key = {.id = tenant};
-    const struct scope_tenant *found = scope->n_tenants ? bsearch(&key, scope->tenants, scope->n_tenants, sizeof key, by_scope_id) : NULL;
+    const struct scope_tenant *found = scope->n_tenants ? bsearch(&key, scope->tenants, scope->n_tenants, sizeof key, scope_tenant_by_id) : NULL;
     return found ? found->end_us : TIME_FOREVER;
 }
 

@@ -145,10 +145,6 @@ const char *pg_run_pins(const struct pg_run *run) {
 
 /* ---- choosing ---- */
 
-static int by_tenant_id(const void *a, const void *b) {
-    return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
-}
-
 bool pg_run_next(struct pg_run *run) {
     if (run->over) return false;
     run->scope = run->order.due;
@@ -158,7 +154,7 @@ bool pg_run_next(struct pg_run *run) {
     if (!run->n_window) return false;
     struct scope_tenant *tenants = ARENA_ARRAY(run->arena, struct scope_tenant, run->n_window);
     for (size_t i = 0; i < run->n_window; i++) tenants[i] = run->window[i]->tenant;
-    qsort(tenants, run->n_window, sizeof *tenants, by_tenant_id);
+    qsort(tenants, run->n_window, sizeof *tenants, scope_tenant_by_id);
     run->scope.tenants = tenants;
     run->scope.n_tenants = run->n_window;
     return true;

@@ -6,16 +6,9 @@
 
 enum { FIRST_SLOTS = 64 };
 
-/* FNV-1a. */
-static size_t hash_of(const char *text) {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
-    return (size_t)(hash ^ hash >> 32);
-}
-
 /* The slot that holds this tenant, or the free one where it belongs. */
 static size_t *slot_of(const struct pg_taken *taken, const char *tenant) {
-    size_t at = hash_of(tenant) % taken->n_slots;
+    size_t at = text_hash(tenant, strlen(tenant)) % taken->n_slots;
     while (taken->slots[at] && strcmp(taken->tenants[taken->slots[at] - 1].tenant, tenant) != 0) at = (at + 1) % taken->n_slots;
     return &taken->slots[at];
 }

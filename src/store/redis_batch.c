@@ -121,12 +121,6 @@ static size_t ready_bucket(const struct pass *pass, size_t limit) {
     return number;
 }
 
-static size_t hash_of(const struct redis_item *item) {
-    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-    for (size_t i = 0; i < item->key_length; i++) hash = (hash ^ (unsigned char)item->key[i]) * UINT64_C(1099511628211);
-    return (size_t)(hash ^ hash >> 32);
-}
-
 static bool same_key(const struct redis_item *a, const struct redis_item *b) {
     return a->key_length == b->key_length && memcmp(a->key, b->key, a->key_length) == 0;
 }
@@ -138,7 +132,7 @@ static void drop_doubles(struct bucket *bucket) {
     while (n_slots < 2 * bucket->n_items) n_slots *= 2;
     const struct redis_item **slots = ARENA_ARRAY(bucket->arena, const struct redis_item *, n_slots);
     for (size_t i = 0; i < bucket->n_items; i++) {
-        size_t at = hash_of(&bucket->items[i]) & (n_slots - 1);
+        size_t at = text_hash(bucket->items[i].key, bucket->items[i].key_length) & (n_slots - 1);
         while (slots[at] && !same_key(slots[at], &bucket->items[i])) at = (at + 1) & (n_slots - 1);
         if (slots[at]) {
             bucket->records -= bucket->items[i].count;

@@ -11,13 +11,6 @@
 
 enum { SHORT_LIST = 16 };
 
-/* FNV-1a. */
-static size_t hash_of(const char *id) {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (; *id; id++) hash = (hash ^ (unsigned char)*id) * UINT64_C(1099511628211);
-    return (size_t)(hash ^ hash >> 32);
-}
-
 /* Each key asks for its tenant: a million searches through a long list are most of a sweep. */
 static void index_tenants(struct arena *arena, struct redis_scope *to) {
     const struct scope *scope = to->scope;
@@ -25,7 +18,7 @@ static void index_tenants(struct arena *arena, struct redis_scope *to) {
     for (to->n_slots = 64; to->n_slots < 2 * scope->n_tenants;) to->n_slots *= 2;
     uint32_t *slots = ARENA_ARRAY(arena, uint32_t, to->n_slots);
     for (size_t i = 0; i < scope->n_tenants; i++) {
-        size_t at = hash_of(scope->tenants[i].id) & (to->n_slots - 1);
+        size_t at = text_hash(scope->tenants[i].id, strlen(scope->tenants[i].id)) & (to->n_slots - 1);
         while (slots[at]) at = (at + 1) & (to->n_slots - 1);
         slots[at] = (uint32_t)i + 1;
     }
@@ -34,7 +27,7 @@ static void index_tenants(struct arena *arena, struct redis_scope *to) {
 
 int64_t redis_cutoff(const struct redis_scope *scope, const char *tenant) {
     if (!scope->slots) return scope_cutoff(scope->scope, tenant);
-    for (size_t at = hash_of(tenant) & (scope->n_slots - 1); scope->slots[at]; at = (at + 1) & (scope->n_slots - 1)) {
+    for (size_t at = text_hash(tenant, strlen(tenant)) & (scope->n_slots - 1); scope->slots[at]; at = (at + 1) & (scope->n_slots - 1)) {
         const struct scope_tenant *listed = &scope->scope->tenants[scope->slots[at] - 1];
         if (strcmp(listed->id, tenant) == 0) return listed->cutoff_us;
     }
@@ -130,13 +123,9 @@ struct readings {
     int64_t date_end_us;
 };
 
-static int by_id(const void *a, const void *b) {
-    return strcmp(((const struct scope_tenant *)a)->id, ((const struct scope_tenant *)b)->id);
-}
-
 static bool is_listed(const struct scope *scope, const char *id) {
     const struct scope_tenant key = {.id = id};
-    return scope->n_tenants > 0 && bsearch(&key, scope->tenants, scope->n_tenants, sizeof key, by_id) != NULL;
+    return scope->n_tenants > 0 && bsearch(&key, scope->tenants, scope->n_tenants, sizeof key, scope_tenant_by_id) != NULL;
 }
 
 static bool is_known(const struct readings *readings, const char *id) {

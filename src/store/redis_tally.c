@@ -27,15 +27,8 @@ void redis_tally_free(struct redis_tally *tally) {
     free(tally);
 }
 
-/* FNV-1a. */
-static size_t hash_of(const char *text) {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
-    return (size_t)(hash ^ hash >> 32);
-}
-
 static struct tenant_count *slot_of(struct tenant_count *slots, size_t n_slots, const char *tenant) {
-    size_t at = hash_of(tenant) & (n_slots - 1);
+    size_t at = text_hash(tenant, strlen(tenant)) & (n_slots - 1);
     while (slots[at].tenant && strcmp(slots[at].tenant, tenant) != 0) at = (at + 1) & (n_slots - 1);
     return &slots[at];
 }
