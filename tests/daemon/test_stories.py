@@ -314,6 +314,20 @@ def test_a_new_column_with_personal_data(shop):
     shop.sweeps_clean()
 
 
+@contextmanager
+def in_mid_sweep(world, shop):
+    """The daemon has read tenants and counted, and waits for a record that the application has changed and not committed."""
+    application = shop.application()
+    application.cursor().execute("UPDATE parts SET note = 'mine' WHERE id = 11")
+    daemon = world.start()
+    daemon.send(signal.SIGUSR1)
+    daemon.until(lambda: world.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'lapsed' AND datname = %s AND wait_event_type = 'Lock'", world.database),
+                 "the daemon waits for the application")
+    yield daemon
+    application.rollback()
+    application.close()
+
+
 # ---- tenants ----
 
 def test_a_resubscription_in_mid_purge(world):
@@ -341,15 +355,8 @@ def test_a_period_that_is_lengthened_while_the_customers_row_goes(world):
     """Seven years of logs are granted to customer 3 in the night in which its own row is due: the sweep that read the tenants before
     does not destroy the row that says so, or nobody would know it any more."""
     shop = Shop(world, 'timeout = { statement = "20 s"; lock = "10 s"; };\n')
-    application = shop.application()
-    application.cursor().execute("UPDATE parts SET note = 'mine' WHERE id = 11")
-    daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.until(lambda: world.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'lapsed' AND datname = %s AND wait_event_type = 'Lock'", world.database),
-                 "the daemon waits for the application")
-    world.sql("UPDATE customers SET logs = '7 years' WHERE id = 3")
-    application.rollback()
-    application.close()
+    with in_mid_sweep(world, shop) as daemon:
+        world.sql("UPDATE customers SET logs = '7 years' WHERE id = 3")
     daemon.wait_for("sweep-end")
     assert 3 in shop.left()["customers"] and {31, 32} <= shop.left()["users"]
     daemon.sweep()
@@ -664,15 +671,8 @@ def test_a_cache_that_refills_in_mid_sweep(world, empty):
     shop = Shop(world, 'timeout = { statement = "20 s"; lock = "10 s"; };\n')
     if empty:
         world.redis.flushdb()
-    application = shop.application()
-    application.cursor().execute("UPDATE parts SET note = 'mine' WHERE id = 11")
-    daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.until(lambda: world.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'lapsed' AND datname = %s AND wait_event_type = 'Lock'", world.database),
-                 "the daemon waits for the application")
-    world.redis.set("cache:2:29", "CANARY-cache")
-    application.rollback()
-    application.close()
+    with in_mid_sweep(world, shop) as daemon:
+        world.redis.set("cache:2:29", "CANARY-cache")
     daemon.wait_for("sweep-end")
     assert daemon.stop() == 0
     shop.assert_left({place: set() if empty and STORE[place] == "cache" else left for place, left in after_sweep().items()})

@@ -222,19 +222,24 @@ START_TEST(numbers_equal_to_an_id_but_not_its_text_are_nobodys) {
 }
 END_TEST
 
-/* The gate of the tenants' own records. */
+/* The gate of the tenants' own records: asked of "logs". */
+static struct tally who_has_something_left(struct fixture *fixture, const char *const *all) {
+    struct target *target = fixture_target(fixture, "logs", "t", "at");
+    fixture_start(fixture);
+    struct scope scope = fixture_listed(fixture, NULL, 0, all);
+    struct order order = order_any(target, scope.tenants, scope.n_tenants);
+    const struct order *orders[] = {&order};
+    struct tally tally;
+    ck_assert(!mongo_driver.probe(fixture->store, orders, 1, fixture->arena, &tally, &fixture->err));
+    return tally;
+}
+
 START_TEST(who_is_named_in_an_array_has_something_left) {
     struct fixture fixture;
     fixture_open(&fixture, REPLICA_SET);
     static const char *const all[] = {"anna", "bert", "carl", NULL};
     fixture_insert(&fixture, "logs", "{'_id': 1, 't': ['anna', 'carl'], 'at': " OLD "}");
-    struct target *target = fixture_target(&fixture, "logs", "t", "at");
-    fixture_start(&fixture);
-    struct scope scope = fixture_listed(&fixture, NULL, 0, all);
-    struct order order = order_any(target, scope.tenants, scope.n_tenants);
-    const struct order *orders[] = {&order};
-    struct tally tally;
-    ck_assert(!mongo_driver.probe(fixture.store, orders, 1, fixture.arena, &tally, &fixture.err));
+    struct tally tally = who_has_something_left(&fixture, all);
     ck_assert_uint_eq(tally.n_tenants, 2);
     ck_assert_str_eq(tally.tenants[0].tenant, "anna");
     ck_assert_str_eq(tally.tenants[1].tenant, "carl");
@@ -251,13 +256,7 @@ START_TEST(a_decimal_does_not_hide_what_a_tenant_has_left) {
     fixture_insert(&fixture, "logs", "{'_id': 2, 't': 7}");
     fixture_insert(&fixture, "logs", "{'_id': 3, 't': {'$numberDecimal': '8'}}");
     fixture_insert(&fixture, "logs", "{'_id': 4, 't': [{'$numberDecimal': '8'}, 9]}");
-    struct target *target = fixture_target(&fixture, "logs", "t", "at");
-    fixture_start(&fixture);
-    struct scope scope = fixture_listed(&fixture, NULL, 0, all);
-    struct order order = order_any(target, scope.tenants, scope.n_tenants);
-    const struct order *orders[] = {&order};
-    struct tally tally;
-    ck_assert(!mongo_driver.probe(fixture.store, orders, 1, fixture.arena, &tally, &fixture.err));
+    struct tally tally = who_has_something_left(&fixture, all);
     ck_assert_uint_eq(tally.n_tenants, 2);
     ck_assert_str_eq(tally.tenants[0].tenant, "7");
     ck_assert_str_eq(tally.tenants[1].tenant, "9");
