@@ -3,17 +3,19 @@
 
 #include <stdlib.h>
 
-/* An outcome that could not be written is asked for again, like one that was never known. */
+/* An outcome that could not be written is asked for again, like one that was never known; the sweep, which is there until its own
+ * last entry is answered, ends as it does for an intent. */
 struct outcome_note {
     struct journal_ticket ticket;
-    struct engine *engine;
+    struct sweep *sweep;
     struct unsettled *batch;
 };
 
 static void on_outcome(struct journal_ticket *ticket, const struct err *err) {
     struct outcome_note *note = (struct outcome_note *)(void *)ticket;
-    if (err) engine_remember(note->engine, note->batch);
+    if (err) engine_remember(note->sweep->engine, note->batch);
     else unsettled_free(note->batch);
+    if (err && err->code != ERR_UNAVAILABLE) sweep_stop(note->sweep, err);
     free(note);
 }
 
@@ -30,7 +32,7 @@ void outcome_enter(struct lane *lane, const char *outcome, const struct err *err
         entry.detail = *err->detail ? err->detail : NULL;
     }
     struct outcome_note *note = xcalloc(1, sizeof *note);
-    *note = (struct outcome_note){.ticket.done = on_outcome, .engine = lane->sweep->engine, .batch = outcome_unsettled(lane)};
+    *note = (struct outcome_note){.ticket.done = on_outcome, .sweep = lane->sweep, .batch = outcome_unsettled(lane)};
     journal_append(lane->sweep->engine->journal, &entry, &note->ticket);
 }
 

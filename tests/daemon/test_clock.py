@@ -3,7 +3,7 @@ import signal
 from datetime import datetime, timedelta, timezone
 
 from programs import fake_clock
-from world import idle
+from world import PATIENT, idle
 
 ALWAYS = 'sweep = { every = "1 day"; load = "full"; };\n'
 
@@ -88,11 +88,10 @@ def test_who_may_not_approve_may_not_set_the_time(world):
 
 
 def test_a_step_in_the_middle_of_a_sweep_stops_its_batches(world):
-    world.simple(rows=200, due=200, settings=idle("normal", "batch = { rows = 2; };\n"))
+    world.simple(rows=200, due=200, settings=idle(more="batch = { rows = 2; };\n" + PATIENT))
     daemon, set_clock = start_with_clock(world)
-    daemon.send(signal.SIGUSR1)
-    daemon.wait_for("outcome", 3)
-    set_clock("+3h")
+    with world.held_up(daemon, "events", 100):
+        set_clock("+3h")
     daemon.until(lambda: "the clock was set forward" in world.lapsectl("status").stdout, "a doubt in the status")
     before = len(world.journal.entries("intent"))
     left = len(ids(world))

@@ -15,9 +15,9 @@ import pytest
 
 from demo import stores
 from proxy import Proxy
-from world import RULE_EVENTS, idle
+from world import PATIENT, RULE_EVENTS, idle
 
-SLOW = idle("normal", "batch = { rows = 10; };\n")  # many small batches with pauses between them
+SMALL = idle(more="batch = { rows = 10; };\n" + PATIENT)
 
 
 def old_events(world):
@@ -98,12 +98,12 @@ def test_killed_at_random(product):
 
 
 def test_every_intent_gets_an_outcome_after_a_kill(world):
-    world.simple(rows=3000, due=2000, settings=SLOW)
+    world.simple(rows=3000, due=2000, settings=SMALL)
     daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.wait_for("outcome", 3)
-    daemon.process.kill()
-    daemon.process.wait()
+    with world.held_up(daemon, "events", 1000):
+        daemon.process.kill()
+        daemon.process.wait()
+    assert 0 < old_events(world) < 2000
     assert world.once().returncode == 0
     assert_swept(world, young=1000)
     outcomes = {(entry["sweep"], entry["batch"]) for entry in world.journal.entries("outcome")}
@@ -112,11 +112,12 @@ def test_every_intent_gets_an_outcome_after_a_kill(world):
 
 
 def test_term_ends_the_batches_in_flight_and_exits_0(world):
-    world.simple(rows=3000, due=2000, settings=SLOW)
+    world.simple(rows=3000, due=2000, settings=SMALL)
     daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.wait_for("outcome", 2)
-    assert daemon.stop(signal.SIGTERM) == 0
+    with world.held_up(daemon, "events", 1000) as go_on:
+        daemon.send(signal.SIGTERM)
+        go_on()
+        assert daemon.stop() == 0
     assert world.journal.entries()[-2]["event"] == "stop"  # its checkpoint comes last
     assert world.lapsectl("journal", "verify").returncode == 0
     assert 0 < old_events(world) < 2000
@@ -129,7 +130,7 @@ def test_term_ends_the_batches_in_flight_and_exits_0(world):
 
 def test_backend_killed_in_mid_batch(world):
     """A kill that falls on a COMMIT leaves its answer unknown and the store to the next sweep, which is asked for then."""
-    world.simple(rows=3000, due=2000, settings=SLOW)
+    world.simple(rows=3000, due=2000, settings=idle("normal", "batch = { rows = 10; };\n"))
     daemon = world.start()
     daemon.send(signal.SIGUSR1)
     ended = 0
@@ -276,12 +277,11 @@ def test_wrong_password(caasaas):
 
 def test_a_record_updated_before_its_batch_survives(world):
     """Rows whose `since` moves forward while the sweep is under way are no longer due."""
-    world.simple(rows=3000, due=2000, settings=SLOW)
+    world.simple(rows=3000, due=2000, settings=SMALL)
     daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.wait_for("outcome", 2)
-    saved = world.one("WITH saved AS (UPDATE events SET at = now() WHERE at < now() - interval '12 months' RETURNING 1) SELECT count(*) FROM saved")
-    assert saved > 0
+    with world.held_up(daemon, "events", 1000):
+        saved = world.one("WITH saved AS (UPDATE events SET at = now() WHERE id BETWEEN 1101 AND 2000 RETURNING 1) SELECT count(*) FROM saved")
+        assert saved >= 450
     daemon.wait_for("sweep-end")
     daemon.stop()
     assert_swept(world, young=1000 + saved)

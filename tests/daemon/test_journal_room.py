@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from proxy import Gate
-from world import idle
+from world import PATIENT, idle
 
 
 @pytest.fixture
@@ -58,11 +58,10 @@ def old_events(world):
 
 
 def test_it_pauses_on_a_full_disk_and_goes_on_when_there_is_room(world, disk):
-    configure(world, disk, load="normal", more="batch = { rows = 10; };\n")
+    configure(world, disk, more="batch = { rows = 10; };\n" + PATIENT)
     daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.wait_for("outcome", 2)
-    with filled(disk):
+    with world.held_up(daemon, "events", 1000) as go_on, filled(disk):
+        go_on()
         daemon.wait_for_log("the journal's disk is full")
         daemon.until(lambda: "the journal's disk is full" in world.lapsectl("status").stdout, "reason in the status")
         left = daemon.until(lambda: still(world), "a standstill")

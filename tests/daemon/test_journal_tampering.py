@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from world import idle
+from world import PATIENT, idle
 
-SLOW = idle("normal", "batch = { rows = 10; };\n")
+SMALL = idle(more="batch = { rows = 10; };\n" + PATIENT)
 
 
 @contextmanager
@@ -104,11 +104,10 @@ OPEN, FOLDER, LOCK = "journal/journal.jsonl", "journal", "journal/lock"
     (LOCK, away, "lock was removed or replaced"),
 ], ids=lambda value: getattr(value, "__name__", None) or (value if "/" in value or value == FOLDER else ""))
 def test_tampering_stops_destruction_until_it_is_undone(world, name, tamper, message):
-    world.simple(rows=1500, due=1000, settings=SLOW)
+    world.simple(rows=1500, due=1000, settings=SMALL)
     daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.wait_for("outcome", 3)
-    with tamper(world.folder / name):
+    with world.held_up(daemon, "events", 500) as go_on, tamper(world.folder / name):
+        go_on()
         daemon.wait_for_log(message)
         wait_for_status(world, daemon)
         left = old_events(world)
@@ -135,16 +134,15 @@ def ask_again(daemon):
 @pytest.mark.parametrize("tamper", [away, replaced, truncated, linked, opened_to_all])
 def test_evidence_that_was_tampered_with_is_not_gone_on_with(world, tamper):
     """The group fails, the sweep ends; the next one begins a segment with evidence of its own."""
-    world.simple(rows=1500, due=1000, settings=SLOW)
+    world.simple(rows=1500, due=1000, settings=SMALL)
     daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.wait_for("outcome", 3)
-    [path] = (world.folder / "journal").glob("evidence-*")
-    with tamper(path):
-        daemon.wait_for_log(f"{path.name} ")
-        daemon.wait_for("sweep-end")
-        left = old_events(world)
-        assert 0 < left < 1000
+    with world.held_up(daemon, "events", 500) as go_on:
+        [path] = (world.folder / "journal").glob("evidence-*")
+        with tamper(path):
+            go_on()
+            daemon.wait_for_log(f"{path.name} ")
+            daemon.wait_for("sweep-end")
+            assert 0 < old_events(world) < 1000
     daemon.sweep()
     assert daemon.stop() == 0
     assert len(list((world.folder / "journal").glob("evidence-*"))) == 2
@@ -211,11 +209,9 @@ def test_a_damaged_journal_is_not_continued(world, how):
 
 
 def test_foreign_bytes_are_kept_aside_and_said(world):
-    world.simple(rows=1500, due=1000, settings=SLOW)
+    world.simple(rows=1500, due=1000, settings=SMALL)
     daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.wait_for("outcome", 3)
-    with (world.folder / OPEN).open("ab") as file:
+    with world.held_up(daemon, "events", 500), (world.folder / OPEN).open("ab") as file:
         file.write(b"somebody was here\n")
     daemon.wait_for_log("something else wrote to it")
     wait_for_status(world, daemon)

@@ -16,6 +16,7 @@ from programs import fake_clock
 from proxy import Gate, Proxy
 from test_journal_room import disk, filled  # noqa: F401
 from story import OVER, RULES, STORE, TENANTS, Shop, after_sweep, everything, tenant_of
+from world import PATIENT
 
 SMALL = "batch = { rows = 2; };\n"
 IMPATIENT = 'timeout = { statement = "1 s"; lock = "200 ms"; };\n'
@@ -150,16 +151,17 @@ def whose(place, id):
 
 def test_a_hold_in_the_middle_of_a_large_batch_run(world):
     """From its acknowledgement on nothing of that tenant goes, in any store; the neighbours' go on."""
-    shop = Shop(world, SMALL + IMPATIENT)
+    shop = Shop(world, SMALL + PATIENT)
     many = "SELECT 1000 * (1 + n % 5) + n, 1 + n % 5, now() - interval '2 years', 'x' FROM generate_series(1, 400) n"
     world.sql(f"INSERT INTO events {many}")
+    world.sql("INSERT INTO parts VALUES (3202, 3202, 'x')")
     daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.wait_for("outcome", 5, outcome="committed")
-    asked = world.lapsectl("hold", "--tenant", "2", "--ground", "litigation", "--id", "case-7")
-    assert asked.returncode == 0 and 'hold "case-7" stands on tenant 2' in asked.stdout, asked.stdout + asked.stderr
-    [placed] = world.journal.entries("hold", outcome="placed")
-    then, events = shop.left(), world.sql("SELECT id FROM events WHERE customer_id = 2 ORDER BY id")
+    with world.held_up(daemon, "parts", 3202):  # of tenant 3
+        assert world.journal.entries("outcome", outcome="committed")
+        asked = world.lapsectl("hold", "--tenant", "2", "--ground", "litigation", "--id", "case-7")
+        assert asked.returncode == 0 and 'hold "case-7" stands on tenant 2' in asked.stdout, asked.stdout + asked.stderr
+        [placed] = world.journal.entries("hold", outcome="placed")
+        then, events = shop.left(), world.sql("SELECT id FROM events WHERE customer_id = 2 ORDER BY id")
     daemon.wait_for("sweep-end")
     assert daemon.stop() == 0
     assert world.sql("SELECT id FROM events WHERE customer_id = 2 ORDER BY id") == events and len(events) > 10
@@ -314,31 +316,17 @@ def test_a_new_column_with_personal_data(shop):
     shop.sweeps_clean()
 
 
-@contextmanager
-def in_mid_sweep(world, shop):
-    """The daemon has read tenants and counted, and waits for a record that the application has changed and not committed."""
-    application = shop.application()
-    application.cursor().execute("UPDATE parts SET note = 'mine' WHERE id = 11")
-    daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.until(lambda: world.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'lapsed' AND datname = %s AND wait_event_type = 'Lock'", world.database),
-                 "the daemon waits for the application")
-    yield daemon
-    application.rollback()
-    application.close()
-
-
 # ---- tenants ----
 
 def test_a_resubscription_in_mid_purge(world):
     """The customer comes back while its uploads go: what was left then stays, everywhere."""
-    shop = Shop(world, SMALL + IMPATIENT)
+    shop = Shop(world, SMALL + PATIENT)
     world.sql("INSERT INTO uploads SELECT 2000 + n, 2, 'x' FROM generate_series(1, 400) n")
     daemon = world.start()
-    daemon.send(signal.SIGUSR1)
-    daemon.until(lambda: [entry for entry in world.journal.entries("intent", target="uploads")][3:], "batches of uploads")
-    world.sql("UPDATE customers SET ended_at = NULL WHERE id = 2")
-    now = {row[0] for row in world.sql("SELECT id FROM uploads WHERE customer_id = 2")}
+    with world.held_up(daemon, "uploads", 2200):
+        assert world.journal.entries("intent", target="uploads")
+        world.sql("UPDATE customers SET ended_at = NULL WHERE id = 2")
+        now = {row[0] for row in world.sql("SELECT id FROM uploads WHERE customer_id = 2")}
     daemon.wait_for("sweep-end")
     assert daemon.stop() == 0
     kept = {row[0] for row in world.sql("SELECT id FROM uploads WHERE customer_id = 2")}
@@ -354,8 +342,9 @@ def test_a_resubscription_in_mid_purge(world):
 def test_a_period_that_is_lengthened_while_the_customers_row_goes(world):
     """Seven years of logs are granted to customer 3 in the night in which its own row is due: the sweep that read the tenants before
     does not destroy the row that says so, or nobody would know it any more."""
-    shop = Shop(world, 'timeout = { statement = "20 s"; lock = "10 s"; };\n')
-    with in_mid_sweep(world, shop) as daemon:
+    shop = Shop(world, PATIENT)
+    daemon = world.start()
+    with world.held_up(daemon, "parts", 11):
         world.sql("UPDATE customers SET logs = '7 years' WHERE id = 3")
     daemon.wait_for("sweep-end")
     assert 3 in shop.left()["customers"] and {31, 32} <= shop.left()["users"]
@@ -372,13 +361,14 @@ def test_a_period_that_is_lengthened_while_the_customers_row_goes(world):
 def lose_no_more(world, shop, change):
     """400 events of customer 4 are due; what is left when `change` is made in mid-sweep stays, but for the batch that was under way."""
     world.sql("INSERT INTO events SELECT 4000 + n, 4, now() - interval '2 years', 'x' FROM generate_series(1, 400) n")
+    world.sql("INSERT INTO parts VALUES (4200, 4200, 'x')")
     daemon = world.start()
     if "parent" in change:
         assert world.lapsectl("hold", "--tenant", "1", "--subtree", "--ground", "litigation").returncode == 0
-    daemon.send(signal.SIGUSR1)
-    daemon.until(lambda: [entry for entry in world.journal.entries("intent", target="events")][3:], "batches of events")
-    world.sql(change)
-    now = {row[0] for row in world.sql("SELECT id FROM events WHERE customer_id = 4")}
+    with world.held_up(daemon, "parts", 4200):
+        assert world.journal.entries("intent", target="events")
+        world.sql(change)
+        now = {row[0] for row in world.sql("SELECT id FROM events WHERE customer_id = 4")}
     daemon.wait_for("sweep-end")
     assert daemon.stop() == 0
     kept = {row[0] for row in world.sql("SELECT id FROM events WHERE customer_id = 4")}
@@ -389,13 +379,13 @@ def lose_no_more(world, shop, change):
 
 
 def test_a_period_that_is_lengthened_while_its_records_go(world):
-    lose_no_more(world, Shop(world, SMALL + IMPATIENT), "UPDATE customers SET logs = '7 years' WHERE id = 4")
+    lose_no_more(world, Shop(world, SMALL + PATIENT), "UPDATE customers SET logs = '7 years' WHERE id = 4")
 
 
 def test_a_customer_that_is_moved_below_a_held_one(world):
     world.sql("CREATE TABLE parents (id bigint PRIMARY KEY, parent bigint)")
     world.sql("INSERT INTO parents VALUES (4, NULL)")
-    shop = Shop(world, SMALL + IMPATIENT, TENANTS.replace("FROM customers", ", parent FROM customers LEFT JOIN parents USING (id)"))
+    shop = Shop(world, SMALL + PATIENT, TENANTS.replace("FROM customers", ", parent FROM customers LEFT JOIN parents USING (id)"))
     lose_no_more(world, shop, "UPDATE parents SET parent = 1 WHERE id = 4")
 
 
@@ -668,10 +658,11 @@ def admin(world):
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_cache_that_refills_in_mid_sweep(world, empty):
     """The application still reads what is on its way out, and caches it once more: Redis goes last, and such keys with it."""
-    shop = Shop(world, 'timeout = { statement = "20 s"; lock = "10 s"; };\n')
+    shop = Shop(world, PATIENT)
     if empty:
         world.redis.flushdb()
-    with in_mid_sweep(world, shop) as daemon:
+    daemon = world.start()
+    with world.held_up(daemon, "parts", 11):
         world.redis.set("cache:2:29", "CANARY-cache")
     daemon.wait_for("sweep-end")
     assert daemon.stop() == 0

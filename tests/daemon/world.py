@@ -1,7 +1,9 @@
 """What a test has to itself: a database in each server, a folder with a configuration, and the programs run on both."""
 import json
 import re
+import signal
 from collections import Counter
+from contextlib import contextmanager
 from datetime import datetime, timezone
 
 import psycopg2
@@ -16,6 +18,8 @@ def idle(load_setting="full", more=""):
     hour = (datetime.now(timezone.utc).hour + 12) % 24
     return f'sweep = {{ every = "1 day"; window = "{hour:02}:00-{(hour + 1) % 24:02}:00"; load = "{load_setting}"; }};\n{more}'
 
+
+PATIENT = 'timeout = { statement = "2 minutes"; lock = "1 minute"; };\n'  # for whoever is held up
 
 # A world's rules run at once and without limits: what brakes do is tested where a test says `brakes` itself.
 NO_BRAKES = ("brakes = { first_run = false; records = 999999999; tenants = 999999999; share = 100; growth = 1; shrink = 100; };\n")
@@ -74,6 +78,17 @@ class Base:
         self.daemons.append(daemon)
         daemon.wait_for("start", before + 1)
         return daemon
+
+    @contextmanager
+    def held_up(self, daemon, table, id):
+        """The daemon in mid-sweep: it has come to this record, which an application has locked. Yields what lets it go on."""
+        application = psycopg2.connect(stores.postgresql_url(self.servers, self.database))
+        application.cursor().execute(f"SELECT 1 FROM {table} WHERE id = %s FOR UPDATE", (id,))
+        daemon.send(signal.SIGUSR1)
+        daemon.until(lambda: self.sql("SELECT 1 FROM pg_stat_activity WHERE usename = 'lapsed' AND datname = %s AND wait_event_type = 'Lock'",
+                                      self.database), "the daemon waits for the application")
+        yield application.rollback
+        application.close()
 
     def lapsectl(self, *arguments):
         return lapsectl(self.config, *arguments, environment=self.environment)
