@@ -10,10 +10,26 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+static void on_asked(struct job *job) {
+    struct site *site = SITE_OF(job, job);
+    site_rest(site, time_monotonic_us() - site->asked_us);
+    site->answered(job);
+}
+
+static void submit(struct site *site) {
+    if (site->sweep->stopping) {
+        sweep_site_unasked(site);
+        return;
+    }
+    site->asked_us = time_monotonic_us();
+    worker_submit(site->lanes[0].worker, &site->job);
+}
+
 void site_ask(struct site *site, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)) {
     site->job.run = run;
-    site->job.done = done;
-    worker_submit(site->lanes[0].worker, &site->job);
+    site->job.done = on_asked;
+    site->answered = done;
+    site_when_rested(site, submit);
 }
 
 /* ---- check: the clock, unsettled batches, the catalog ---- */

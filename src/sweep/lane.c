@@ -122,11 +122,10 @@ static void on_paused(struct ev_loop *loop, struct ev_timer *timer, int events) 
     prepare(LANE_OF(timer, timer));
 }
 
-/* A share of the time is spent in batches; the rest is waited here, where no transaction is open. The store's other users do not
- * feel how long a batch waits for the journal. */
-static void pause_and_prepare(struct lane *lane, int64_t took_us) {
-    int64_t wait_us = limit_pause(&lane->sweep->schedule->settings, took_us - lane->journal_us);
-    if (wait_us && !is_over(lane)) after(lane, wait_us, on_paused);
+/* A share of the time is spent in batches and in choosing them; the rest is waited here, where no transaction is open. */
+static void prepare_when_rested(struct lane *lane) {
+    int64_t wait_us = lane->site->rests_until_us - time_monotonic_us();
+    if (wait_us > 0 && !is_over(lane)) after(lane, wait_us, on_paused);
     else prepare(lane);
 }
 
@@ -208,7 +207,8 @@ static void on_finished(struct job *job) {
         outcome_note(lane);
         lane->attempts = 0;
         adapt_limit(lane, took_us);
-        pause_and_prepare(lane, took_us);
+        site_rest(lane->site, took_us - lane->journal_us); /* of which the store's other users felt nothing */
+        prepare_when_rested(lane);
     } else if (job->err.code == ERR_UNKNOWN) {
         /* It may have been applied: nothing further is destroyed there before the store was asked what became of it. */
         log_warning("%s, asking what became of the batch", job->err.text);
@@ -357,6 +357,7 @@ static void on_prepared(struct job *job) {
     } else if (job->failed) {
         back_off(lane);
     } else if (!lane->batch) {
+        site_rest(lane->site, time_monotonic_us() - lane->began_us);
         end_pass(lane);
     } else if (is_over(lane)) {
         roll_back(lane, false);
@@ -476,7 +477,8 @@ static int run_begin(struct job *job, struct store *store, struct err *err) {
 
 static void on_begun(struct job *job) {
     struct lane *lane = LANE_OF(job, job);
-    if (!job->failed) prepare(lane);
+    site_rest(lane->site, time_monotonic_us() - lane->began_us);
+    if (!job->failed) prepare_when_rested(lane);
     else back_off(lane);
 }
 
@@ -488,6 +490,7 @@ static void begin_pass(struct lane *lane) {
     lane->failed = NULL;
     lane->full_batches = lane->n_told = 0;
     lane->passes++;
+    lane->began_us = time_monotonic_us();
     if (lane->n_orders) submit(lane, run_begin, on_begun);
     else site_lane_over(lane);
 }

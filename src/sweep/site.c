@@ -54,6 +54,36 @@ void site_exclude(struct site *site, const struct order *order, const char *tena
 
 bool site_is_stale(const struct site *site) { return site->refilled || time_monotonic_us() - site->counted_us > FRESH_US; }
 
+/* ---- rest ---- */
+
+static void on_rested(struct ev_loop *loop, struct ev_timer *timer, int events) {
+    (void)loop, (void)events;
+    struct site *site = SITE_OF(timer, timer);
+    site->rested(site);
+}
+
+void site_rest(struct site *site, int64_t took_us) {
+    int64_t until_us = time_monotonic_us() + limit_pause(&site->sweep->schedule->settings, took_us);
+    if (until_us > site->rests_until_us) site->rests_until_us = until_us;
+}
+
+void site_when_rested(struct site *site, void (*then)(struct site *site)) {
+    int64_t left_us = site->rests_until_us - time_monotonic_us();
+    if (left_us <= 0 || site->sweep->stopping) {
+        then(site);
+        return;
+    }
+    site->rested = then;
+    ev_timer_init(&site->timer, on_rested, (double)left_us / 1e6, 0.);
+    ev_timer_start(site->sweep->engine->loop, &site->timer);
+}
+
+void site_hurry(struct site *site) {
+    if (!ev_is_active(&site->timer)) return;
+    ev_timer_stop(site->sweep->engine->loop, &site->timer);
+    ev_feed_event(site->sweep->engine->loop, &site->timer, EV_TIMER);
+}
+
 /* ---- passes ---- */
 
 /* By what was counted before anything was destroyed. */
@@ -69,7 +99,7 @@ static bool is_long(const struct site *site) {
 static void begin_pass(struct site *site) {
     bool any = false;
     for (size_t i = 0; i < site->n_orders; i++) any = any || !site_is_left_out(site, site->orders[i]);
-    if (!any) {
+    if (!any || site->sweep->stopping) {
         next_round(site);
         return;
     }
@@ -91,7 +121,7 @@ void site_lane_over(struct lane *lane) {
         site->sweep->report.waits = true;
         again = false;
     }
-    if (again) begin_pass(site);
+    if (again) site_when_rested(site, begin_pass);
     else next_round(site);
 }
 
@@ -105,7 +135,7 @@ static void begin_round(struct site *site, const struct order **orders, size_t n
     site->divide = site->divisible && is_long(site);
     site->passes = 0;
     for (size_t i = 0; i < site->n_lanes; i++) site->lanes[i].passes = 0;
-    begin_pass(site);
+    site_when_rested(site, begin_pass);
 }
 
 /* What is blocked is only known when nothing more goes by itself: those orders have a round of their own. */

@@ -40,6 +40,12 @@ static void replace(struct standing *standing, struct standing answer) {
 
 static void ask_next(struct site *site);
 
+/* The budget is what its store worked for it, without the rest in between. */
+static void ask_on(struct site *site) {
+    site->survey_left_us -= time_monotonic_us() - site->asked_us;
+    site_when_rested(site, ask_next); /* which one, is known then */
+}
+
 static const char *undecidable_text(const char *code) {
     static const struct { const char *code, *text; } texts[] = {
         {"since-empty", "records have no point in time to count from; they are kept"},
@@ -120,7 +126,7 @@ static void on_catalog(struct job *job) {
     drop_advice(&site->answer);
     replace(&site->sweep->engine->survey.catalogs[engine_store_index(site->sweep->engine, site->conf)], site->answer);
     site->answer = (struct standing){0};
-    ask_next(site);
+    ask_on(site);
 }
 
 /* ---- targets ---- */
@@ -155,7 +161,7 @@ static void on_target(struct job *job) {
     if (!job->failed) note_undecidable(site);
     replace(&survey->targets[site->surveyed->number], site->answer);
     site->answer = (struct standing){0};
-    ask_next(site);
+    ask_on(site);
 }
 
 /* The next target of this store that is still to be asked; NULL: none, or there is no time left for it. */
@@ -165,7 +171,7 @@ static const struct target *next_target(struct site *site) {
     for (size_t i = 0; i < sweep->schedule->n_targets; i++) {
         const struct target *target = sweep->schedule->targets[i];
         if (target->store != site->conf || !survey->due[i]) continue;
-        if (!sweep->bad[i] && (sweep->stopping || time_monotonic_us() >= site->survey_until_us)) return NULL;
+        if (!sweep->bad[i] && (sweep->stopping || site->survey_left_us <= 0)) return NULL;
         survey->due[i] = false;
         survey->n_due--;
         if (!sweep->bad[i]) return target;
@@ -183,10 +189,18 @@ static void ask_next(struct site *site) {
     site_ask(site, run_target, on_target);
 }
 
-void survey_site(struct site *site) {
-    site->survey_until_us = time_monotonic_us() + site->sweep->schedule->settings.survey_budget_us;
+static void ask_catalog(struct site *site) {
+    if (site->sweep->stopping) {
+        over(site);
+        return;
+    }
     begin_answer(site);
     site_ask(site, run_catalog, on_catalog);
+}
+
+void survey_site(struct site *site) {
+    site->survey_left_us = site->sweep->schedule->settings.survey_budget_us;
+    site_when_rested(site, ask_catalog);
 }
 
 /* ---- the report ---- */

@@ -23,8 +23,10 @@ void sweep_stop(struct sweep *sweep, const struct err *err) {
 
 void sweep_end_early(struct sweep *sweep) {
     sweep->stopping = true;
-    for (size_t i = 0; i < sweep->schedule->n_stores; i++)
+    for (size_t i = 0; i < sweep->schedule->n_stores; i++) {
+        site_hurry(&sweep->sites[i]);
         for (size_t l = 0; l < sweep->sites[i].n_lanes; l++) lane_hurry(&sweep->sites[i].lanes[l]);
+    }
 }
 
 /* ---- stages: each starts what sites have to do in it and ends when none is at work ---- */
@@ -33,6 +35,11 @@ void sweep_site_over(struct site *site) {
     struct sweep *sweep = site->sweep;
     assert(sweep->running > 0);
     if (--sweep->running == 0) next_stage(sweep);
+}
+
+void sweep_site_unasked(struct site *site) {
+    if (site->sweep->stage == STAGE_VERIFY) site->sweep->verified = false;
+    sweep_site_over(site);
 }
 
 /* Starts `start` on every site for which it has work; `start` returns false where there is none. A site that comes back at once
@@ -259,6 +266,8 @@ static int run_tenants(struct job *job, struct store *store, struct err *err) {
 
 static void on_tenants(struct job *job) {
     struct sweep *sweep = SWEEP_OF(job, job);
+    size_t index = sweep->schedule->has_tenants ? engine_store_index(sweep->engine, sweep->schedule->tenants.store) : 0;
+    if (sweep->schedule->has_tenants) site_rest(&sweep->sites[index], time_monotonic_us() - sweep->tenants_asked_us);
     if (job->failed) {
         log_error("%s; nothing is destroyed in this sweep", job->err.text);
         sweep->tenants_failed = true;
@@ -270,7 +279,6 @@ static void on_tenants(struct job *job) {
             report_finding(sweep, (struct finding){.code = "tenants-unread", .count = 1,
                                                    .store = sweep->schedule->has_tenants ? sweep->schedule->tenants.store->name : NULL,
                                                    .text = "the tenants could not be read; nothing was destroyed"});
-        size_t index = sweep->schedule->has_tenants ? engine_store_index(sweep->engine, sweep->schedule->tenants.store) : 0;
         if (job->err.code == ERR_UNAVAILABLE) {
             sweep->sites[index].down = true;
             sweep->sites[index].err = job->err;
@@ -283,6 +291,7 @@ static void on_tenants(struct job *job) {
 static void start_tenants(struct sweep *sweep) {
     sweep->job.run = run_tenants;
     sweep->job.done = on_tenants;
+    sweep->tenants_asked_us = time_monotonic_us();
     worker_submit(sweep->engine->tenants_worker ? sweep->engine->tenants_worker : sweep->engine->crews[0].workers[0], &sweep->job);
 }
 

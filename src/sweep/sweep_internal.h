@@ -45,6 +45,11 @@ struct site {
     struct lane *lanes; /* the first one also asks the questions */
     size_t n_lanes;
     struct job job; /* a question */
+    void (*answered)(struct job *job); /* of that question */
+    int64_t asked_us; /* monotonic */
+    struct ev_timer timer; /* while its store is left to others */
+    void (*rested)(struct site *site); /* what is done then */
+    int64_t rests_until_us; /* monotonic */
     bool down; /* no longer asked in this sweep */
     struct err err;
     /* check */
@@ -79,7 +84,7 @@ struct site {
     const struct undecidable *undecidable; /* of that target */
     size_t n_undecidable;
     struct standing answer; /* while it is made */
-    int64_t survey_until_us; /* monotonic: no further target is asked */
+    int64_t survey_left_us; /* of its budget; used up: no further target is asked */
     /* batches */
     const struct order **orders; /* of this round */
     size_t n_orders;
@@ -150,6 +155,7 @@ struct sweep {
     bool verified; /* the last stage before the end was reached */
     bool gated; /* the gate was asked: own records are judged by site.own_orders */
     struct job job; /* of the tenants stage */
+    int64_t tenants_asked_us; /* monotonic */
     struct journal_ticket ticket;
     struct tenants *tenants;
     struct history *history;
@@ -185,12 +191,17 @@ struct sweep {
 
 /* sweep.c */
 void sweep_site_over(struct site *site); /* this store has nothing more to do in this stage */
+void sweep_site_unasked(struct site *site); /* the same: the sweep ends before it was asked */
 void sweep_stop(struct sweep *sweep, const struct err *err); /* the journal or the tenants failed: no further batch */
 
 /* site.c */
 void site_begin(struct site *site, struct sweep *sweep, size_t index);
 bool site_is_stale(const struct site *site); /* what was counted may not be all that is due by now */
 void site_free(struct site *site);
+/* The store worked for us so long, and is left to others for the share of the time that the load says. */
+void site_rest(struct site *site, int64_t took_us);
+void site_when_rested(struct site *site, void (*then)(struct site *site)); /* at once where nothing is owed or the sweep ends */
+void site_hurry(struct site *site); /* the sweep ends: it rests no longer */
 /* Runs the orders to the end, pass after pass until one destroys nothing, then calls sweep_site_over. alone: by one lane. */
 void site_run(struct site *site, const struct order **orders, size_t n_orders, bool alone);
 void site_lane_over(struct lane *lane); /* this lane's portion of the pass is done, or cannot be */

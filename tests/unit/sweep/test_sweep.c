@@ -3,6 +3,8 @@
 #include "sweep/settle.h"
 
 #include "sweep/clock.h"
+#include "sweep/limit.h"
+#include "sweep/sweep_internal.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -350,6 +352,103 @@ START_TEST(ending_early_finishes_the_batch_in_flight_and_no_other) {
 }
 END_TEST
 
+/* ---- a gentle sweep ---- */
+
+#define ALONE                                                                                                              \
+    "stores = { main = { url = \"mongodb://a/a\"; }; };\n"                                                                 \
+    "tenants = { store = \"main\"; ends = [ \"account\" ]; collection = \"customers\"; pipeline = \"[]\"; };\n"           \
+    "sweep = { load = \"gentle\"; };\n"                                                                                   \
+    "schedule = ( "
+
+static void spend(int64_t us) {
+    int64_t until_us = time_monotonic_us() + us;
+    while (time_monotonic_us() < until_us) (void)sched_yield();
+}
+
+/* The store, which waits in `verb`, is busy with it for some milliseconds more, and is asked for `next` only when it has been left
+ * to others for as long as that is worth. */
+static void keep_busy(enum scripted_verb verb, enum scripted_verb next) {
+    int64_t began_us = time_monotonic_us();
+    spend(2000);
+    scripted_block(next);
+    int64_t released_us = time_monotonic_us();
+    scripted_release(verb);
+    run_until_blocked(next);
+    ck_assert_int_ge(time_monotonic_us() - released_us, limit_pause(&schedule->settings, released_us - began_us));
+}
+
+START_TEST(a_gentle_sweep_rests_after_whatever_it_asks) {
+    open_all(ALONE LOGS " );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    scripted_block(SCRIPTED_COUNT);
+    struct sweep *sweep = begin();
+    run_until_blocked(SCRIPTED_COUNT);
+    keep_busy(SCRIPTED_COUNT, SCRIPTED_BEGIN);
+    keep_busy(SCRIPTED_BEGIN, SCRIPTED_PREPARE);
+    scripted_block(SCRIPTED_COMMIT);
+    scripted_release(SCRIPTED_PREPARE);
+    run_until_blocked(SCRIPTED_COMMIT);
+    keep_busy(SCRIPTED_COMMIT, SCRIPTED_PREPARE);
+    keep_busy(SCRIPTED_PREPARE, SCRIPTED_BEGIN); /* a pass that finds nothing more */
+    keep_busy(SCRIPTED_BEGIN, SCRIPTED_COUNT);
+    keep_busy(SCRIPTED_COUNT, SCRIPTED_UNDECIDABLE);
+    scripted_release(SCRIPTED_UNDECIDABLE);
+    finish(sweep);
+    ck_assert_uint_eq(scripted_size("logs"), 0);
+    ck_assert(!seen.ended_early && !rules[0].left);
+    close_all();
+}
+END_TEST
+
+static struct sweep *resting;
+
+static bool is_resting(void) { return ev_is_active(&resting->sites[0].timer); }
+
+START_TEST(a_sweep_that_ends_rests_no_longer) {
+    open_all(ALONE LOGS " );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    scripted_block(SCRIPTED_COUNT);
+    resting = begin();
+    run_until_blocked(SCRIPTED_COUNT);
+    spend(20000);
+    scripted_release(SCRIPTED_COUNT);
+    run_until(is_resting);
+    sweep_end_early(resting);
+    ck_assert(!is_resting());
+    finish(resting);
+    ck_assert(seen.ended_early && !seen.verified && rules[0].left == -1);
+    ck_assert_uint_eq(scripted_calls(SCRIPTED_BEGIN) + scripted_calls(SCRIPTED_UNDECIDABLE), 0);
+    ck_assert_uint_eq(scripted_calls(SCRIPTED_COUNT), 1);
+    ck_assert_uint_eq(scripted_size("logs"), 1);
+    close_all();
+}
+END_TEST
+
+/* What was not verified is not called so, though it was about to be. */
+START_TEST(a_sweep_that_ends_before_it_verifies_does_not_know_what_is_left) {
+    open_all(ALONE LOGS " );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    scripted_block(SCRIPTED_COMMIT);
+    resting = begin();
+    run_until_blocked(SCRIPTED_COMMIT);
+    scripted_block(SCRIPTED_BEGIN);
+    scripted_release(SCRIPTED_COMMIT);
+    run_until_blocked(SCRIPTED_BEGIN);
+    spend(20000);
+    scripted_release(SCRIPTED_BEGIN);
+    while (resting->stage != STAGE_VERIFY) ev_run(engine.loop, EVRUN_ONCE);
+    ck_assert(is_resting());
+    sweep_end_early(resting);
+    finish(resting);
+    ck_assert(seen.ended_early && !seen.verified && rules[0].left == -1 && rules[0].purged == 1);
+    ck_assert_uint_eq(scripted_calls(SCRIPTED_COUNT), 1);
+    close_all();
+}
+END_TEST
+
 /* ---- holds that come while a sweep runs ---- */
 
 static struct hold a_hold;
@@ -641,4 +740,5 @@ UNIT_MAIN("sweep", what_went_by_itself_is_not_left, what_went_as_counted_is_not_
           one_target_that_cannot_be_counted_costs_itself_alone, one_target_that_takes_too_long_to_count_costs_itself_alone, own_records_wait_for_a_target_that_cannot_be_asked, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking, what_is_unsettled_is_asked_between_sweeps,
           a_lost_commit_is_done_again, a_lost_answer_outlives_its_sweep, own_records_go_last, own_records_wait_for_whatever_is_left,
           own_records_wait_for_a_store_that_is_down, a_clock_in_doubt_destroys_nothing, a_plan_of_the_future_is_not_carried_out, an_empty_list_of_tenants_destroys_nothing,
+          a_gentle_sweep_rests_after_whatever_it_asks, a_sweep_that_ends_rests_no_longer, a_sweep_that_ends_before_it_verifies_does_not_know_what_is_left,
           ending_early_finishes_the_batch_in_flight_and_no_other)
