@@ -71,7 +71,7 @@ static void print_json(const struct result *result, FILE *to) {
     json_t *faults = json_array(), *remarks = json_array(), *errors = json_array();
     for (size_t i = 0; i < result->faults->count; i++) {
         const struct fault *fault = &result->faults->items[i];
-        (void)json_array_append_new(faults, json_pack("{s:o, s:i, s:s}", "file", text_or_null(fault->place.file), "line",
+        (void)json_array_append_new(faults, json_pack("{s:o, s:i, s:s}", "file", text_or_null(*fault->place.file ? fault->place.file : NULL), "line",
                                                       (int)fault->place.line, "text", fault->text));
     }
     for (size_t i = 0; i < result->n_remarks; i++) {

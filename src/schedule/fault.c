@@ -1,5 +1,8 @@
 #include "schedule/fault.h"
 
+#include "base/log.h"
+#include "base/text.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,10 +35,26 @@ void faults_sort(struct faults *faults) {
     faults->count = kept;
 }
 
+/* As much of its place as there is, and what it is. */
+static void say(const struct fault *fault, struct buf *to) {
+    buf_clear(to);
+    if (*fault->place.file) buf_add(to, fault->place.file);
+    if (fault->place.line) buf_printf(to, ":%u", fault->place.line);
+    buf_printf(to, "%s%s", to->length ? ": " : "", fault->text);
+}
+
 void faults_print(const struct faults *faults, FILE *to) {
+    __attribute__((cleanup(buf_free))) struct buf line = {.text = NULL};
     for (size_t i = 0; i < faults->count; i++) {
-        const struct fault *fault = &faults->items[i];
-        if (fault->place.line) (void)fprintf(to, "%s:%u: %s\n", fault->place.file, fault->place.line, fault->text);
-        else (void)fprintf(to, "%s: %s\n", fault->place.file, fault->text);
+        say(&faults->items[i], &line);
+        (void)fprintf(to, "%s\n", buf_text(&line));
+    }
+}
+
+void faults_log(const struct faults *faults) {
+    __attribute__((cleanup(buf_free))) struct buf line = {.text = NULL};
+    for (size_t i = 0; i < faults->count; i++) {
+        say(&faults->items[i], &line);
+        log_error("%s", buf_text(&line));
     }
 }

@@ -1,5 +1,5 @@
 /* Faults of a configuration: all of one run are collected, each with its place and the remedy, and printed together as
- * "file:line: what is wrong; what would be right". */
+ * "file:line: what is wrong; what would be right", without a line that is 0. */
 #ifndef LAPSED_SCHEDULE_FAULT_H
 #define LAPSED_SCHEDULE_FAULT_H
 
@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 struct place {
-    const char *file; /* as people named it */
+    const char *file; /* as people named it; "": the text says where */
     unsigned line;
 };
 
@@ -29,5 +29,6 @@ void fault_add(struct faults *faults, struct place place, const char *format, ..
 /* By file and line, doubles removed. */
 void faults_sort(struct faults *faults);
 void faults_print(const struct faults *faults, FILE *to);
+void faults_log(const struct faults *faults); /* each as an error */
 
 #endif

@@ -78,7 +78,7 @@ int source_open(struct source *source, const char *path, struct place asked, str
     size_t length;
     struct err err;
     if (text_read_file(path, MOST_BYTES, &bytes, &length, &err)) {
-        fault_add(faults, asked.file ? asked : (struct place){path, 0}, "%s", err.text);
+        fault_add(faults, asked.file ? asked : (struct place){"", 0}, "%s", err.text);
         return -1;
     }
     unsigned char digest[32];

@@ -58,8 +58,7 @@ static int run_check(struct job *job, struct store *store, struct err *err) {
 static void report_faults(struct site *site) {
     struct sweep *sweep = site->sweep;
     faults_sort(&site->faults);
-    for (size_t i = 0; i < site->faults.count; i++)
-        log_error("%s:%u: %s", site->faults.items[i].place.file, site->faults.items[i].place.line, site->faults.items[i].text);
+    faults_log(&site->faults);
     for (size_t i = 0; i < sweep->schedule->n_targets; i++) {
         const struct target *target = sweep->schedule->targets[i];
         if (target->store != site->conf || !sweep->bad[target->number]) continue;

@@ -289,8 +289,7 @@ static struct schedule *load(const char *path) {
     struct schedule *schedule = NULL;
     struct err err;
     if (schedule_load(path, false, &schedule, &faults, &err)) {
-        for (size_t i = 0; i < faults.count; i++)
-            log_error("%s:%u: %s", faults.items[i].place.file, faults.items[i].place.line, faults.items[i].text);
+        faults_log(&faults);
         log_error("%s", err.text);
     }
     arena_free(arena);
