@@ -70,7 +70,7 @@ class Bench:
             'brakes = { first_run = false; records = 999999999; tenants = 999999999; share = 100; };\nschedule = "schedule.conf";\n')
         return folder
 
-    def lapsed(self, store, load="full", program="lapsed", stop_after=None):
+    def lapsed(self, store, load="full", program="lapsed", stop_after=None, look_every=0.01):
         """Runs `lapsed --once`, for so many seconds at most; its folder, and its peak memory in MiB."""
         folder = self.configure(store, load)
         password = os.environ["LAPSED_TEST_PASSWORD"]
@@ -84,7 +84,7 @@ class Bench:
                 if not stopped and time.monotonic() > until:
                     process.terminate()
                     stopped = True
-                time.sleep(0.01)
+                time.sleep(look_every)
         if process.returncode not in ((0, 75) if stopped else (0,)):
             raise SystemExit(f"bench: lapsed ended with status {process.returncode}:\n{(folder / 'log').read_text()[-3000:]}")
         return folder, peak / 1024
@@ -216,28 +216,29 @@ class Bench:
                 self.figure(f"resident memory, {tenants:,} tenants, {words}", peak, "MiB", most)
 
     def part_latency(self):
-        """pgbench beside a gentle sweep, and just before and after it. A gentle sweep of many rows takes its time: of it the first
-        LATENCY_SECONDS are measured, with its questions before the first batch; then it is stopped by a signal. That all its phases
-        are gentle is measured with a table that it gets through within about as long."""
+        """pgbench beside a gentle sweep, and just before and after it; the p99 is of all rounds together. A gentle sweep of many rows
+        takes its time: of it the first LATENCY_SECONDS are measured, with its questions before the first batch; then it is stopped by a
+        signal. That all its phases are gentle is measured with a table that it gets through within about as long."""
         store = self.postgresql
         many, few = Shape(self.options.rows, self.options.tenants), Shape(min(self.options.rows, 100000), self.options.tenants)
         for shape, name in ((many, f"the first {LATENCY_SECONDS} s of a gentle sweep, {many.rows:,} rows"), (few, f"a whole gentle sweep, {few.rows:,} rows")):
             store.load(shape)
-            percentiles, rates = {"beside": [], "alone": []}, []
+            all_latencies, rates = {"beside": [], "alone": []}, []
+            p99 = lambda those: statistics.quantiles(those, n=100)[98] / 1000  # noqa: E731
             for _ in self.rounds(3):
                 store.fresh()
                 subprocess.run(["pgbench", "-iq", "-s", "5", store.peer_url()], check=True, stderr=subprocess.DEVNULL)
                 store.admin("CHECKPOINT")
                 latencies, lasted, gone = self.beside_gentle(store, LATENCY_SECONDS if shape is many else None)
                 for when, those in latencies.items():
-                    percentiles[when].append(statistics.quantiles(those, n=100)[98] / 1000)
+                    all_latencies[when] += those
                 rates.append(gone / lasted)
-                print(f"    p99 of pgbench: {percentiles['beside'][-1]:.2f} ms beside {name} ({gone:,} rows gone in {lasted:.1f} s), "
-                      f"{percentiles['alone'][-1]:.2f} ms without", flush=True)
-            ratios = [beside / alone for beside, alone in zip(percentiles["beside"], percentiles["alone"])]
-            self.figure(f"p99 of pgbench alone, before and after {name}", statistics.median(percentiles["alone"]), "ms")
-            self.figure(f"p99 of pgbench beside {name}", statistics.median(percentiles["beside"]), "ms")
-            self.figure(f"p99 beside / alone: {name}", statistics.median(ratios), "x", 1.2)
+                print(f"    p99 of pgbench: {p99(latencies['beside']):.2f} ms beside {name} ({gone:,} rows gone in {lasted:.1f} s), "
+                      f"{p99(latencies['alone']):.2f} ms without", flush=True)
+            alone, beside = p99(all_latencies["alone"]), p99(all_latencies["beside"])
+            self.figure(f"p99 of pgbench alone, before and after {name}", alone, "ms")
+            self.figure(f"p99 of pgbench beside {name}", beside, "ms")
+            self.figure(f"p99 beside / alone: {name}", beside / alone, "x", 1.2)
             self.figure(f"what goes a second: {name}", statistics.median(rates), "rows")
 
     def beside_gentle(self, store, most_seconds):
@@ -251,7 +252,7 @@ class Bench:
         times = [time.time()]
         time.sleep((most_seconds or LATENCY_SECONDS) / 2)
         times.append(time.time())
-        self.lapsed(store, load="gentle", stop_after=most_seconds)
+        self.lapsed(store, load="gentle", stop_after=most_seconds, look_every=0.2)
         times.append(time.time())
         gone = store.count_gone()
         if most_seconds and gone < store.shape.due:

@@ -7,7 +7,7 @@ enum { FEW = 100, FIRST = FEW, LEAST = 10, LARGEST_STEP = 8, SLOW = 4 };
 /* By the load: what part of batch.time a batch may take, and how many times as long as it took is waited after it. */
 static const struct {
     int64_t parts, waits;
-} loads[] = {[LOAD_GENTLE] = {10, 49}, [LOAD_NORMAL] = {2, 4}, [LOAD_FULL] = {1, 0}};
+} loads[] = {[LOAD_GENTLE] = {10, 99}, [LOAD_NORMAL] = {2, 4}, [LOAD_FULL] = {1, 0}};
 
 static int64_t batch_time_us(const struct settings *settings) { return settings->batch_time_us / loads[settings->load].parts; }
 

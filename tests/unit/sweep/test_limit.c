@@ -99,7 +99,7 @@ START_TEST(the_pause_leaves_the_share_of_the_load) {
     static const struct {
         enum load load;
         int64_t percent;
-    } cases[] = {{LOAD_GENTLE, 2}, {LOAD_NORMAL, 20}, {LOAD_FULL, 100}};
+    } cases[] = {{LOAD_GENTLE, 1}, {LOAD_NORMAL, 20}, {LOAD_FULL, 100}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct settings by_load = {.load = cases[i].load, .batch_time_us = 100000, .batch_rows = 5000};
         ck_assert_int_eq(limit_pause(&by_load, 0), 0);
@@ -109,16 +109,16 @@ START_TEST(the_pause_leaves_the_share_of_the_load) {
 }
 END_TEST
 
-START_TEST(no_pause_is_longer_than_five_seconds) {
+START_TEST(no_pause_is_longer_than_ten_seconds) {
     for (int load = LOAD_GENTLE; load <= LOAD_NORMAL; load++) {
         const struct settings by_load = {.load = (enum load)load, .batch_time_us = 100000, .batch_rows = 5000};
-        static const int64_t long_us[] = {1250001, 5000000, INT64_C(3600000000), INT64_MAX};
-        for (size_t i = 0; i < sizeof long_us / sizeof *long_us; i++) ck_assert_int_eq(limit_pause(&by_load, long_us[i]), 5000000);
+        static const int64_t long_us[] = {2500001, 5000000, INT64_C(3600000000), INT64_MAX};
+        for (size_t i = 0; i < sizeof long_us / sizeof *long_us; i++) ck_assert_int_eq(limit_pause(&by_load, long_us[i]), 10000000);
     }
     ck_assert_int_eq(limit_pause(&settings, INT64_MAX), 0);
 }
 END_TEST
 
 UNIT_MAIN("limit", a_gentle_batch_is_a_tenth_of_one, a_gentle_batch_has_a_few_records_all_the_same, the_pause_leaves_the_share_of_the_load,
-          no_pause_is_longer_than_five_seconds, the_right_size_is_reached_in_three_batches, no_batch_on_the_way_takes_too_long, a_slow_disk_does_not_starve_the_work,
+          no_pause_is_longer_than_ten_seconds, the_right_size_is_reached_in_three_batches, no_batch_on_the_way_takes_too_long, a_slow_disk_does_not_starve_the_work,
           a_busy_server_gets_no_more_batches_for_it, a_batch_that_is_not_full_says_little, the_most_that_is_configured_holds)
