@@ -34,6 +34,16 @@ static inline void loading_begin(struct loading *loading) {
     loading->faults = (struct faults){.arena = loading->arena};
 }
 
+static inline void loading_expect_print(const struct faults *faults, const char *text) {
+    char *said = NULL;
+    size_t length;
+    FILE *to = open_memstream(&said, &length);
+    faults_print(faults, to);
+    ck_assert_int_eq(fclose(to), 0);
+    ck_assert_str_eq(said, text);
+    free(said);
+}
+
 /* rules NULL: no such file. */
 static inline void loading_load_bytes(struct loading *loading, const char *main, size_t main_length, const char *rules, size_t rules_length, bool allow_empty) {
     loading_begin(loading);

@@ -422,13 +422,7 @@ START_TEST(faults_are_sorted_and_doubles_go) {
     fault_add(&faults, (struct place){"a", 10}, "two");
     fault_add(&faults, (struct place){"c", 0}, "whole");
     faults_sort(&faults);
-    char *text = NULL;
-    size_t length;
-    FILE *to = open_memstream(&text, &length);
-    faults_print(&faults, to);
-    ck_assert_int_eq(fclose(to), 0);
-    ck_assert_str_eq(text, "a:9: three 3\na:10: two\nb:1: one\nc: whole\n");
-    free(text);
+    loading_expect_print(&faults, "a:9: three 3\na:10: two\nb:1: one\nc: whole\n");
     arena_free(arena);
 }
 END_TEST

@@ -274,13 +274,7 @@ START_TEST(a_missing_file_is_named) {
     ck_assert_int_eq(schedule_load("/nonexistent/lapsed.conf", false, &schedule, &faults, &err), -1);
     ck_assert_ptr_null(schedule);
     ck_assert_uint_eq(faults.count, 1);
-    char *said = NULL;
-    size_t length;
-    FILE *to = open_memstream(&said, &length);
-    faults_print(&faults, to);
-    ck_assert_int_eq(fclose(to), 0);
-    ck_assert_str_eq(said, "cannot open /nonexistent/lapsed.conf: No such file or directory\n");
-    free(said);
+    loading_expect_print(&faults, "cannot open /nonexistent/lapsed.conf: No such file or directory\n");
     arena_free(arena);
 }
 END_TEST
