@@ -454,7 +454,7 @@ static int open_journal(struct daemon *daemon, struct err *err) {
     size_t n_open = 0;
     int failed = journal_open(&conf, arena, &daemon->engine.journal, &open, &n_open, err);
     for (size_t i = 0; !failed && i < n_open; i++)
-        engine_remember(&daemon->engine, unsettled_new(open[i].seq, open[i].sweep, open[i].batch, open[i].store, open[i].transaction, open[i].server));
+        (void)engine_remember(&daemon->engine, unsettled_new(open[i].seq, open[i].sweep, open[i].batch, open[i].store, open[i].transaction, open[i].server));
     if (n_open) log_notice("%zu batches have no outcome in the journal; their stores are asked what became of them", n_open);
     arena_free(arena);
     return failed;

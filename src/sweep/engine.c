@@ -117,10 +117,15 @@ void unsettled_free(struct unsettled *batch) {
     free(batch);
 }
 
-void engine_remember(struct engine *engine, struct unsettled *batch) {
-    engine_forget(engine, batch->seq);
+const struct unsettled *engine_remember(struct engine *engine, struct unsettled *batch) {
+    for (const struct unsettled *known = engine->unsettled; known; known = known->next) {
+        if (known->seq != batch->seq) continue;
+        unsettled_free(batch);
+        return known;
+    }
     batch->next = engine->unsettled;
     engine->unsettled = batch;
+    return batch;
 }
 
 void engine_forget(struct engine *engine, int64_t seq) {

@@ -70,8 +70,8 @@ void engine_stop(struct engine *engine); /* joins the workers, closes the stores
 void engine_interrupt(struct engine *engine); /* whatever stores are asked now ends soon */
 /* On the loop, when woken: whatever workers and the journal have finished. */
 void engine_collect(struct engine *engine);
-/* Takes it over, in place of the one with the same seq if there is one. */
-void engine_remember(struct engine *engine, struct unsettled *batch);
+/* Takes it over. Returns it, or the one with the same seq if there is one already, which others may have at hand: it stays. */
+const struct unsettled *engine_remember(struct engine *engine, struct unsettled *batch);
 void engine_forget(struct engine *engine, int64_t seq);
 size_t engine_store_index(const struct engine *engine, const struct store_conf *conf);
 

@@ -214,9 +214,7 @@ static void on_finished(struct job *job) {
         log_warning("%s, asking what became of the batch", job->err.text);
         lane->site->doubtful = true;
         outcome_enter(lane, "unknown", &job->err);
-        struct unsettled *batch = outcome_unsettled(lane);
-        lane->unknown = batch;
-        engine_remember(lane->sweep->engine, batch);
+        lane->unknown = engine_remember(lane->sweep->engine, outcome_unsettled(lane));
         settle(lane);
     } else {
         outcome_enter(lane, "rolled-back", &job->err);

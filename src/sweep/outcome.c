@@ -13,7 +13,7 @@ struct outcome_note {
 
 static void on_outcome(struct journal_ticket *ticket, const struct err *err) {
     struct outcome_note *note = (struct outcome_note *)(void *)ticket;
-    if (err) engine_remember(note->sweep->engine, note->batch);
+    if (err) (void)engine_remember(note->sweep->engine, note->batch);
     else unsettled_free(note->batch);
     if (err && err->code != ERR_UNAVAILABLE) sweep_stop(note->sweep, err);
     free(note);

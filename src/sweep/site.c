@@ -59,7 +59,7 @@ bool site_is_stale(const struct site *site) { return site->refilled || time_mono
 static void on_rested(struct ev_loop *loop, struct ev_timer *timer, int events) {
     (void)loop, (void)events;
     struct site *site = SITE_OF(timer, timer);
-    site->rested(site);
+    site_when_rested(site, site->rested); /* libev's clock may be a little behind */
 }
 
 void site_rest(struct site *site, int64_t took_us) {
@@ -148,6 +148,7 @@ static void next_round(struct site *site) {
 
 void site_run(struct site *site, const struct order **orders, size_t n_orders, bool alone) {
     assert(!site->running && !site->down && n_orders);
+    if (alone) site->rests_until_us = 0; /* what the gate said is true now */
     struct arena *arena = site->sweep->arena;
     const struct order **now = ARENA_ARRAY(arena, const struct order *, n_orders);
     size_t n_now = 0;

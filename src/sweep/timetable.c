@@ -38,9 +38,9 @@ void timetable_begin(struct timetable *timetable, int64_t now_us) {
 }
 
 static bool needs_retry(const struct sweep_report *report) {
-    bool down = report->journal_failed;
+    bool down = false;
     for (size_t i = 0; i < report->n_stores; i++) down |= report->stores[i].down;
-    return down && !report->ended_early;
+    return report->journal_failed || (down && !report->ended_early);
 }
 
 void timetable_end(struct timetable *timetable, const struct settings *settings, const struct sweep_report *report, int64_t now_us) {

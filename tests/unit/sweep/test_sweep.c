@@ -237,6 +237,36 @@ static void own_setup(void) {
     scripted_put("content", 2, "b", SCRIPTED_NO_ANCHOR);
 }
 
+static struct sweep *failing;
+
+static bool journal_has_failed(void) { return failing->report.journal_failed; }
+
+/* Neither the answer to the commit nor the journal's entry that says so: the batch is asked about all the same. */
+START_TEST(a_lost_answer_that_cannot_be_entered_is_settled_by_asking) {
+    open_all(HEAD LOGS " );");
+    tenant("a", -1);
+    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
+    scripted_fail("main", SCRIPTED_COMMIT, 1, ERR_UNKNOWN, true);
+    scripted_block(SCRIPTED_COMMIT);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    failing = begin();
+    run_until_blocked(SCRIPTED_COMMIT);
+    const struct rlimit nothing = {0, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
+    scripted_block(SCRIPTED_SETTLE);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &nothing), 0);
+    scripted_release(SCRIPTED_COMMIT);
+    run_until_blocked(SCRIPTED_SETTLE);
+    run_until(journal_has_failed);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
+    scripted_release(SCRIPTED_SETTLE);
+    finish(failing);
+    ck_assert(seen.journal_failed && seen.ended_early && rules[0].purged == 1);
+    ck_assert_ptr_null(engine.unsettled);
+    ck_assert_int_eq(journal_has("\"outcome\":\"settled\",\"result\":\"committed\""), 1);
+    close_all();
+}
+END_TEST
+
 START_TEST(own_records_go_last) {
     own_setup();
     scripted_block(SCRIPTED_COMMIT);
@@ -734,7 +764,7 @@ UNIT_MAIN("sweep", what_went_by_itself_is_not_left, what_went_as_counted_is_not_
           an_intent_that_cannot_be_written_destroys_nothing, a_tenant_that_resumes_in_mid_purge_keeps_what_is_left,
           one_failing_target_does_not_stop_the_others,
           one_target_that_cannot_be_counted_costs_itself_alone, one_target_that_takes_too_long_to_count_costs_itself_alone, own_records_wait_for_a_target_that_cannot_be_asked, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking, what_is_unsettled_is_asked_between_sweeps,
-          a_lost_commit_is_done_again, a_lost_answer_outlives_its_sweep, own_records_go_last, own_records_wait_for_whatever_is_left,
+          a_lost_commit_is_done_again, a_lost_answer_that_cannot_be_entered_is_settled_by_asking, a_lost_answer_outlives_its_sweep, own_records_go_last, own_records_wait_for_whatever_is_left,
           own_records_wait_for_a_store_that_is_down, a_clock_in_doubt_destroys_nothing, a_plan_of_the_future_is_not_carried_out, an_empty_list_of_tenants_destroys_nothing,
           a_gentle_sweep_rests_after_whatever_it_asks, a_sweep_that_ends_rests_no_longer, a_sweep_that_ends_before_it_verifies_does_not_know_what_is_left,
           ending_early_finishes_the_batch_in_flight_and_no_other)

@@ -63,12 +63,28 @@ END_TEST
 START_TEST(what_was_cut_short_is_no_reason_to_hurry) {
     struct timetable timetable = {0};
     struct settings always = window(0, 0);
-    struct sweep_report report = {.ended_early = true, .again = true, .journal_failed = true};
+    struct store_report down = {.down = true};
+    struct sweep_report report = {.ended_early = true, .again = true, .stores = &down, .n_stores = 1};
     timetable_begin(&timetable, noon);
     timetable_end(&timetable, &always, &report, noon);
     ck_assert_int_eq(timetable_next(&timetable, &always, noon), noon + TIME_DAY_US);
 }
 END_TEST
 
+/* One write that failed may have been an accident: what it ended is taken up again soon. */
+START_TEST(a_journal_that_failed_is_tried_again_later_and_later) {
+    struct timetable timetable = {0};
+    struct settings always = window(0, 0);
+    struct sweep_report report = {.ended_early = true, .journal_failed = true};
+    timetable_begin(&timetable, noon);
+    for (int64_t wait_us = 60 * TIME_SECOND_US; wait_us <= 480 * TIME_SECOND_US; wait_us *= 2) {
+        timetable_end(&timetable, &always, &report, noon);
+        int64_t next_us = timetable_next(&timetable, &always, noon);
+        ck_assert_int_ge(next_us, noon + wait_us / 2);
+        ck_assert_int_le(next_us, noon + wait_us);
+    }
+}
+END_TEST
+
 UNIT_MAIN("timetable", the_first_one_is_at_once_or_when_the_window_opens, the_next_one_is_a_period_later,
-          a_store_that_is_down_is_asked_again_later_and_later, what_was_cut_short_is_no_reason_to_hurry)
+          a_store_that_is_down_is_asked_again_later_and_later, a_journal_that_failed_is_tried_again_later_and_later, what_was_cut_short_is_no_reason_to_hurry)
