@@ -2,18 +2,26 @@
 #ifndef LAPSED_TESTS_TEMPORARY_H
 #define LAPSED_TESTS_TEMPORARY_H
 
+#include <errno.h>
 #include <paths.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TEMPORARY_ROOM = 64 };
 
+/* By process and number: what an earlier process of that number has left is stepped over. */
 static inline bool temporary_folder_in(const char *parent, char ret_folder[TEMPORARY_ROOM]) {
-    int length = snprintf(ret_folder, TEMPORARY_ROOM, "%s/lapsed-test-XXXXXX", parent);
-    return length > 0 && length < TEMPORARY_ROOM && mkdtemp(ret_folder);
+    for (int number = 1; number < 10000; number++) {
+        int length = snprintf(ret_folder, TEMPORARY_ROOM, "%s/lapsed-test-%ld-%d", parent, (long)getpid(), number);
+        if (length < 0 || length >= TEMPORARY_ROOM) return false;
+        if (!mkdir(ret_folder, 0700)) return true;
+        if (errno != EEXIST) return false;
+    }
+    return false;
 }
 
 /* Makes it; false: it cannot be made. */
