@@ -64,6 +64,16 @@ static int take_own_checkpoint(struct verification *verification, struct note *o
     return 0;
 }
 
+/* What a checkpoint covers was on disk before the checkpoint was: no crash tears it off. */
+static void check_torn(struct verification *verification, const char *which, int64_t size, struct scan_result *scan) {
+    char text[160];
+    if (!scan->torn_tail) return;
+    scan->torn_tail = false;
+    (void)snprintf(text, sizeof text, "%s covers %s entries, of which the journal has %s: more than a crash tears off", which, text_number(size).text,
+                   text_number(scan->last.seq).text);
+    tell(verification, text);
+}
+
 static void check_own(struct verification *verification, const struct note *own, struct verify_answer *answer) {
     const struct scan_result *scan = &answer->scan;
     size_t place = verification->place[POINT_OWN];
@@ -82,6 +92,8 @@ static void check_own(struct verification *verification, const struct note *own,
         answer->verdict = VERIFY_OLD;
         (void)snprintf(answer->why, sizeof answer->why, "shorter than its own checkpoint: that covers %s entries, the journal has %s",
                        text_number(own->size).text, text_number(scan->last.seq).text);
+    } else if (verdict == POINT_BEYOND) {
+        check_torn(verification, "it", own->size, &answer->scan);
     }
 }
 
@@ -93,7 +105,8 @@ static void check_older(struct verification *verification, struct verify_answer 
     if (*scan->origin && strcmp(older->origin, scan->origin) != 0) tell(verification, "the given checkpoint is of another log");
     else if (note_verify(older, &verification->question->keys) == NOTE_FORGED) tell(verification, "the given checkpoint's signature is wrong");
     else if (verdict == POINT_OTHER) tell(verification, "the journal does not begin with what the given checkpoint covers: it was written anew since");
-    else if (verdict == POINT_SAME || (verdict == POINT_BEYOND && scan->faults)) return;
+    else if (verdict == POINT_BEYOND && scan->faults) check_torn(verification, "the given checkpoint", older->size, &answer->scan);
+    else if (verdict == POINT_SAME) return;
     else {
         answer->verdict = VERIFY_OLD;
         if (verdict == POINT_BEYOND)

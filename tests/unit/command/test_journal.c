@@ -199,6 +199,11 @@ START_TEST(verify_exits_0_to_3) {
     folder_write("journal.jsonl", now, cut);
     ck_assert_int_eq(VERIFY("--vkey", key), 3);
     ck_assert_msg(strstr(printed, "shorter than its own checkpoint") != NULL, "%s", printed);
+    /* Torn into, it is no better. */
+    folder_write("journal.jsonl", now, cut - 1);
+    ck_assert_int_eq(VERIFY("--vkey", key), 1);
+    ck_assert_msg(strstr(printed, "checkpoint: it covers") != NULL && strstr(printed, "more than a crash tears off") != NULL, "%s", printed);
+    ck_assert_msg(strstr(printed, "sets it aside") == NULL, "%s", printed);
     now[cut / 2] ^= 1;
     folder_write("journal.jsonl", now, cut);
     ck_assert_int_eq(VERIFY("--vkey", key), 1);
