@@ -19,8 +19,8 @@ size_t limit_first(const struct settings *settings); /* of a target that nothing
  * a tenth where it is gentle: what others do waits for what is under way, and for its bytes in the server's log. It grows step by step, since the first records may be the cheap ones, and shrinks
  * at once, but below 100 records only when they take several times as long as they may. */
 size_t limit_next(const struct settings *settings, struct batch_cost cost);
-/* How long nothing is done after a batch that took so long, so that a share of the time is spent in batches: 1 % where the load is
- * gentle, 20 % where it is normal. Never longer than LIMIT_LONGEST_PAUSE_US: a batch that had to read or to wait for long does not
+/* How long nothing is done after a batch or a question that took so long, so that a share of the time is spent in them: 1 % where the load is
+ * gentle, 20 % where it is normal. Never longer than LIMIT_LONGEST_PAUSE_US: what had to read or to wait for long does not
  * keep the sweep from its end. */
 int64_t limit_pause(const struct settings *settings, int64_t took_us);
 

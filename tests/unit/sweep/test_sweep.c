@@ -33,13 +33,19 @@ START_TEST(what_is_due_goes_and_nothing_else) {
 }
 END_TEST
 
-START_TEST(the_intent_is_on_disk_before_the_commit) {
-    open_all(HEAD LOGS " );");
+/* With one record that is due, until its store waits in this verb. */
+static struct sweep *begin_with_one(const char *text, enum scripted_verb verb) {
+    open_all(text);
     tenant("a", -1);
     scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
-    scripted_block(SCRIPTED_COMMIT);
+    scripted_block(verb);
     struct sweep *sweep = begin();
-    run_until_blocked(SCRIPTED_COMMIT);
+    run_until_blocked(verb);
+    return sweep;
+}
+
+START_TEST(the_intent_is_on_disk_before_the_commit) {
+    struct sweep *sweep = begin_with_one(HEAD LOGS " );", SCRIPTED_COMMIT);
     ck_assert_int_eq(journal_has("\"event\":\"intent\""), 1);
     ck_assert_int_eq(journal_has("\"event\":\"outcome\""), 0);
     ck_assert(scripted_has("logs", 1) || scripted_is_locked("logs", 1));
@@ -52,13 +58,8 @@ START_TEST(the_intent_is_on_disk_before_the_commit) {
 END_TEST
 
 START_TEST(an_intent_that_cannot_be_written_destroys_nothing) {
-    open_all(HEAD LOGS " );");
-    tenant("a", -1);
-    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
     (void)signal(SIGXFSZ, SIG_IGN);
-    scripted_block(SCRIPTED_PREPARE);
-    struct sweep *sweep = begin();
-    run_until_blocked(SCRIPTED_PREPARE);
+    struct sweep *sweep = begin_with_one(HEAD LOGS " );", SCRIPTED_PREPARE);
     const struct rlimit nothing = {0, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &nothing), 0);
     scripted_release(SCRIPTED_PREPARE);
@@ -407,19 +408,8 @@ static void keep_busy(enum scripted_verb verb, enum scripted_verb next) {
     ck_assert_int_ge(time_monotonic_us() - released_us, limit_pause(&schedule->settings, released_us - began_us));
 }
 
-/* With one record that is due, until its store waits in this verb. */
-static struct sweep *begin_gently(enum scripted_verb verb) {
-    open_all(ALONE LOGS " );");
-    tenant("a", -1);
-    scripted_put("logs", 1, "a", now_us - 400 * TIME_DAY_US);
-    scripted_block(verb);
-    struct sweep *sweep = begin();
-    run_until_blocked(verb);
-    return sweep;
-}
-
 START_TEST(a_gentle_sweep_rests_after_whatever_it_asks) {
-    struct sweep *sweep = begin_gently(SCRIPTED_COUNT);
+    struct sweep *sweep = begin_with_one(ALONE LOGS " );", SCRIPTED_COUNT);
     keep_busy(SCRIPTED_COUNT, SCRIPTED_BEGIN);
     keep_busy(SCRIPTED_BEGIN, SCRIPTED_PREPARE);
     scripted_block(SCRIPTED_COMMIT);
@@ -442,7 +432,7 @@ static struct sweep *resting;
 static bool is_resting(void) { return ev_is_active(&resting->sites[0].timer); }
 
 START_TEST(a_sweep_that_ends_rests_no_longer) {
-    resting = begin_gently(SCRIPTED_COUNT);
+    resting = begin_with_one(ALONE LOGS " );", SCRIPTED_COUNT);
     spend(20000);
     scripted_release(SCRIPTED_COUNT);
     run_until(is_resting);
@@ -459,7 +449,7 @@ END_TEST
 
 /* What was not verified is not called so, though it was about to be. */
 START_TEST(a_sweep_that_ends_before_it_verifies_does_not_know_what_is_left) {
-    resting = begin_gently(SCRIPTED_COMMIT);
+    resting = begin_with_one(ALONE LOGS " );", SCRIPTED_COMMIT);
     scripted_block(SCRIPTED_BEGIN);
     scripted_release(SCRIPTED_COMMIT);
     run_until_blocked(SCRIPTED_BEGIN);
