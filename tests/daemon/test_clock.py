@@ -88,7 +88,7 @@ def test_who_may_not_approve_may_not_set_the_time(world):
 
 
 def test_a_step_in_the_middle_of_a_sweep_stops_its_batches(world):
-    world.simple(rows=200, due=200, settings=idle(more="batch = { rows = 2; };\n" + PATIENT))
+    world.simple(rows=200, due=200, settings=idle("normal", "batch = { rows = 2; };\n" + PATIENT))
     daemon, set_clock = start_with_clock(world)
     with world.held_up(daemon, "events", 100):
         set_clock("+3h")

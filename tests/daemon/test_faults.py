@@ -17,7 +17,7 @@ from demo import stores
 from proxy import Proxy
 from world import PATIENT, RULE_EVENTS, idle
 
-SMALL = idle(more="batch = { rows = 10; };\n" + PATIENT)
+SMALL = idle("normal", "batch = { rows = 10; };\n" + PATIENT)  # by one connection: who is held up stands still
 
 
 def old_events(world):

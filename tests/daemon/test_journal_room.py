@@ -58,7 +58,7 @@ def old_events(world):
 
 
 def test_it_pauses_on_a_full_disk_and_goes_on_when_there_is_room(world, disk):
-    configure(world, disk, more="batch = { rows = 10; };\n" + PATIENT)
+    configure(world, disk, load="normal", more="batch = { rows = 10; };\n" + PATIENT)
     daemon = world.start()
     with world.held_up(daemon, "events", 1000) as go_on, filled(disk):
         go_on()

@@ -10,7 +10,7 @@ import pytest
 
 from world import PATIENT, idle
 
-SMALL = idle(more="batch = { rows = 10; };\n" + PATIENT)
+SMALL = idle("normal", "batch = { rows = 10; };\n" + PATIENT)  # by one connection: who is held up stands still
 
 
 @contextmanager
