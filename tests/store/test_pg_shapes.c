@@ -128,6 +128,33 @@ START_TEST(every_way_takes_what_the_plain_statement_takes) {
 }
 END_TEST
 
+/* Half of the rows are due, one a block: a batch that may have eight times as many as the last has them. */
+START_TEST(a_range_of_blocks_holds_what_the_batch_may_have) {
+    static const size_t limits[] = {10, 80, 640};
+    make_events(WIDE, "");
+    pg_sql("INSERT INTO events SELECT n, 10 + n % 20, CASE n % 2 WHEN 0 THEN timestamptz '2025-05-01' ELSE '2030-01-01' END, 1, repeat('x', 700) FROM generate_series(1, 3000) n");
+    struct acts acts = acts_open(RULE(""));
+    ck_assert_int_eq(shape_of(&acts), PG_BY_BLOCK);
+    struct scope floor;
+    struct order order = make_order(&acts, &floor);
+    const struct order *const orders[] = {&order};
+    struct pass *pass;
+    struct err err;
+    ck_assert_msg(!pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), "%s", err.text);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        const struct batch *batch;
+        const struct order *failed = NULL;
+        struct outcome outcome;
+        ck_assert_msg(!pg_driver.prepare(acts.store, pass, limits[i], acts.arena, &batch, &failed, &err), "%s", err.text);
+        ck_assert_ptr_nonnull(batch);
+        ck_assert_int_eq(batch->records, (int64_t)limits[i]);
+        ck_assert_msg(!pg_driver.finish(acts.store, pass, true, &outcome, &err), "%s", err.text);
+    }
+    pg_driver.end(acts.store, pass);
+    acts_close(&acts);
+}
+END_TEST
+
 /* A statement that names tens of thousands of tenants takes longer than a batch may, however few records it is for. */
 START_TEST(very_many_tenants_go_one_after_the_other) {
     make_events(NARROW, TENANT_AT);
@@ -183,7 +210,7 @@ static char *plan_of(struct acts *acts) {
     ck_assert_msg(!pg_begin(store, false, &err), "%s", err.text);
     ck_assert_msg(!pg_run_open(store, &run, &order, pg_bound_of(store, order.target)->table->leaves[0], NULL, acts->arena, &err), "%s", err.text);
     ck_assert_msg(!pg_begin_with(store, pg_run_pins(&run), &err), "%s", err.text);
-    ck_assert(pg_run_next(&run));
+    ck_assert(pg_run_next(&run, 500));
     buf_add(&sql.text, "EXPLAIN (FORMAT JSON) ");
     pg_take_add(&sql, &run, 500);
     sql.binary = false;
@@ -307,7 +334,7 @@ START_TEST(few_rows_of_many_tenants_are_found_by_the_index) {
 }
 END_TEST
 
-UNIT_MAIN("PostgreSQL: shapes", every_way_takes_what_the_plain_statement_takes, very_many_tenants_go_one_after_the_other,
+UNIT_MAIN("PostgreSQL: shapes", every_way_takes_what_the_plain_statement_takes, a_range_of_blocks_holds_what_the_batch_may_have, very_many_tenants_go_one_after_the_other,
           every_way_heeds_the_condition_of_the_target,
           every_way_takes_children_and_leaves_what_is_referred_to, the_server_goes_that_way_whatever_its_statistics_say, the_probe_does_not_read_the_table,
           few_rows_of_many_tenants_are_found_by_the_index)
