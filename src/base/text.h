@@ -21,6 +21,7 @@ void buf_clear(struct buf *buf);
 void buf_add(struct buf *buf, const char *text);
 void buf_add_n(struct buf *buf, const char *text, size_t length);
 void buf_add_char(struct buf *buf, char c);
+void buf_add_integer(struct buf *buf, int64_t number); /* in decimal */
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 /* text as a JSON string with its quotes; control characters, '"', '\\' escaped; invalid UTF-8 becomes U+FFFD. */
 void buf_add_json(struct buf *buf, const char *text);

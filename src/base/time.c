@@ -60,9 +60,27 @@ int time_days_in_month(int64_t year, int month) {
     return month == 2 && leap ? 29 : days[month - 1];
 }
 
+/* So many digits of it, and what stands behind them; returns where the next one goes. */
+static char *put(char *to, int64_t value, int digits, char behind) {
+    for (int i = digits; i-- > 0; value /= 10) to[i] = (char)('0' + value % 10);
+    to[digits] = behind;
+    return to + digits + 1;
+}
+
 struct time_text time_format(int64_t us) {
     struct civil c = time_to_civil(us);
     struct time_text result;
+    if (c.year >= 0 && c.year <= 9999) { /* nearly always, and often */
+        char *to = put(result.text, c.year, 4, '-');
+        to = put(to, c.month, 2, '-');
+        to = put(to, c.day, 2, 'T');
+        to = put(to, c.hour, 2, ':');
+        to = put(to, c.minute, 2, ':');
+        to = put(to, c.second, 2, '.');
+        to = put(to, c.microsecond, 6, 'Z');
+        *to = '\0';
+        return result;
+    }
     (void)snprintf(result.text, sizeof result.text, "%04" PRId64 "-%02d-%02dT%02d:%02d:%02d.%06dZ", c.year, c.month,
                    c.day, c.hour, c.minute, c.second, c.microsecond);
     return result;

@@ -40,7 +40,7 @@ static void add_value(struct buf *to, const struct field *field, const char *bas
     const void *value = base + field->offset;
     const char *text;
     switch (field->kind) {
-    case FIELD_INTEGER: buf_printf(to, "%" PRId64, *(const int64_t *)value); break;
+    case FIELD_INTEGER: buf_add_integer(to, *(const int64_t *)value); break;
     case FIELD_MODE: buf_add(to, *(const bool *)value ? "\"range\"" : "\"each\""); break;
     case FIELD_CUTOFF: add_cutoff(to, *(const int64_t *)value); break;
     case FIELD_TEXT:

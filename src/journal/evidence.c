@@ -1,5 +1,7 @@
 #include "journal/evidence.h"
 
+#include <endian.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,25 +177,26 @@ static void fill_opening(unsigned char *opening, const unsigned char r[SHA256_BY
 }
 
 /* As evidence_r and evidence_leaf, with each message hashed where it stands: the name, the inner hash, the whole leaf. */
-static struct merkle_hash hash_one(const struct evidence_key *key, struct evidence_message *message) {
+static struct merkle_hash hash_one(struct evidence_batch *batch, struct evidence_message *message) {
     struct sha256 nothing;
     struct merkle_hash leaf;
-    unsigned char inner[SHA256_BYTES + SHA256_ROOM] = {0}, r[SHA256_BYTES], *opening = opening_of(message);
-    sha256_at_once(&key->inner, opening + OPENING, length_of(message) - OPENING, inner);
-    sha256_at_once(&key->outer, inner, SHA256_BYTES, r);
+    unsigned char *inner = batch->inner[0], r[SHA256_BYTES], *opening = opening_of(message);
+    sha256_at_once(&batch->key.inner, opening + OPENING, length_of(message) - OPENING, inner);
+    sha256_at_once(&batch->key.outer, inner, SHA256_BYTES, r);
     fill_opening(opening, r);
     sha256_start(&nothing);
     sha256_at_once(&nothing, opening, length_of(message), leaf.bytes);
     return leaf;
 }
 
-static void hash_two(const struct evidence_key *key, struct evidence_message messages[2], struct merkle_hash ret_leaves[2]) {
+static void hash_two(struct evidence_batch *batch, struct merkle_hash ret_leaves[2]) {
     struct sha256 nothing;
-    unsigned char inner[2][SHA256_BYTES + SHA256_ROOM] = {{0}}, r[2][SHA256_BYTES], *openings[] = {opening_of(&messages[0]), opening_of(&messages[1])};
+    struct evidence_message *messages = batch->messages;
+    unsigned char *inner[] = {batch->inner[0], batch->inner[1]}, r[2][SHA256_BYTES], *openings[] = {opening_of(&messages[0]), opening_of(&messages[1])};
     const size_t lengths[] = {length_of(&messages[0]), length_of(&messages[1])};
-    sha256_two_at_once(&key->inner, (unsigned char *[]){openings[0] + OPENING, openings[1] + OPENING},
-                       (size_t[]){lengths[0] - OPENING, lengths[1] - OPENING}, (unsigned char *[]){inner[0], inner[1]});
-    sha256_two_at_once(&key->outer, (unsigned char *[]){inner[0], inner[1]}, (size_t[]){SHA256_BYTES, SHA256_BYTES}, (unsigned char *[]){r[0], r[1]});
+    sha256_two_at_once(&batch->key.inner, (unsigned char *[]){openings[0] + OPENING, openings[1] + OPENING},
+                       (size_t[]){lengths[0] - OPENING, lengths[1] - OPENING}, inner);
+    sha256_two_at_once(&batch->key.outer, inner, (size_t[]){SHA256_BYTES, SHA256_BYTES}, (unsigned char *[]){r[0], r[1]});
     for (size_t i = 0; i < 2; i++) fill_opening(openings[i], r[i]);
     sha256_start(&nothing);
     sha256_two_at_once(&nothing, openings, lengths, (unsigned char *[]){ret_leaves[0].bytes, ret_leaves[1].bytes});
@@ -202,7 +205,7 @@ static void hash_two(const struct evidence_key *key, struct evidence_message mes
 struct merkle_hash evidence_hash(struct evidence_batch *batch) {
     if (batch->off) return (struct merkle_hash){{0}};
     end_message(message_of(batch));
-    return hash_one(&batch->key, message_of(batch));
+    return hash_one(batch, message_of(batch));
 }
 
 void evidence_add_hash(struct evidence_batch *batch, const struct merkle_hash *hash) {
@@ -220,12 +223,19 @@ void evidence_add(struct evidence_batch *batch) {
     end_message(message_of(batch));
     batch->waits = !batch->waits;
     if (batch->waits) return;
-    hash_two(&batch->key, batch->messages, leaves);
+    hash_two(batch, leaves);
     evidence_add_hash(batch, &leaves[0]);
     evidence_add_hash(batch, &leaves[1]);
 }
 
-static int by_bytes(const void *a, const void *b) { return memcmp(a, b, sizeof(struct merkle_hash)); }
+/* The first eight bytes nearly always say it. */
+static int by_bytes(const void *a, const void *b) {
+    uint64_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    if (x == y) return memcmp(a, b, sizeof(struct merkle_hash));
+    return be64toh(x) < be64toh(y) ? -1 : 1;
+}
 
 /* Few as they are, and already nearly in order. */
 static void sort_few(struct merkle_hash *leaves, size_t count) {
@@ -260,7 +270,7 @@ static struct merkle_hash *sorted(struct arena *arena, const struct merkle_hash 
 
 struct evidence evidence_end(struct evidence_batch *batch) {
     if (batch->waits) {
-        const struct merkle_hash last = hash_one(&batch->key, &batch->messages[0]);
+        const struct merkle_hash last = hash_one(batch, &batch->messages[0]);
         evidence_add_hash(batch, &last);
         batch->waits = false;
     }
@@ -280,5 +290,6 @@ void evidence_free(struct evidence_batch *batch) {
     free(batch->leaves);
     batch->leaves = NULL;
     batch->n_leaves = batch->n_room = 0;
+    explicit_bzero(batch->inner, sizeof batch->inner);
     explicit_bzero(&batch->key, sizeof batch->key);
 }

@@ -44,6 +44,7 @@ struct evidence_batch {
     struct evidence_key key;
     const char *store;
     struct evidence_message messages[2]; /* hashed together */
+    unsigned char inner[2][SHA256_BYTES + SHA256_ROOM]; /* of their HMACs; zero behind the hash */
     bool waits; /* the first of them is whole and waits for the second, which is being made */
     struct merkle_hash *leaves;
     size_t n_leaves, n_room;

@@ -26,8 +26,12 @@ struct merkle_hash merkle_node(const struct merkle_hash *left, const struct merk
 
 void merkle_two_nodes(const struct merkle_hash below[4], struct merkle_hash ret_nodes[2]) {
     struct sha256 sha256;
-    unsigned char data[2][1 + 2 * SHA256_BYTES + SHA256_ROOM] = {{1}, {1}};
-    for (size_t i = 0; i < 2; i++) memcpy(data[i] + 1, below[2 * i].bytes, 2 * sizeof *below);
+    unsigned char data[2][1 + 2 * SHA256_BYTES + SHA256_ROOM];
+    for (size_t i = 0; i < 2; i++) {
+        data[i][0] = 1;
+        memcpy(data[i] + 1, below[2 * i].bytes, 2 * sizeof *below);
+        memset(data[i] + 1 + 2 * sizeof *below, 0, SHA256_ROOM);
+    }
     sha256_start(&sha256);
     sha256_two_at_once(&sha256, (unsigned char *[]){data[0], data[1]}, (size_t[]){1 + 2 * SHA256_BYTES, 1 + 2 * SHA256_BYTES},
                        (unsigned char *[]){ret_nodes[0].bytes, ret_nodes[1].bytes});

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "unit.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 START_TEST(json_strings_are_escaped_and_always_utf8) {
@@ -18,6 +19,42 @@ START_TEST(a_buffer_stops_at_its_maximum) {
     buf_add(&buf, "123456");
     ck_assert(buf.overflow);
     ck_assert_str_eq(buf_text(&buf), "12345");
+    buf_free(&buf);
+}
+END_TEST
+
+START_TEST(a_text_is_taken_whole_or_not_at_all) {
+    struct buf buf = {.maximum = 7};
+    buf_add_json(&buf, "12345");
+    ck_assert_str_eq(buf_text(&buf), "\"12345\"");
+    ck_assert(!buf.overflow);
+    buf_clear(&buf);
+    buf_add_json(&buf, "123456");
+    ck_assert_str_eq(buf_text(&buf), "");
+    ck_assert(buf.overflow);
+    buf_clear(&buf);
+    buf_add_json(&buf, "");
+    ck_assert_str_eq(buf_text(&buf), "\"\"");
+    ck_assert_uint_eq(buf.length, 2);
+    buf_free(&buf);
+}
+END_TEST
+
+/* As printf has them. */
+START_TEST(integers_are_decimal) {
+    struct buf buf = {0};
+    for (int shift = 0; shift < 64; shift++)
+        for (int64_t off = -1; off <= 1; off++)
+            for (int sign = 0; sign < 2; sign++) {
+                char expected[32];
+                int64_t number = (int64_t)((UINT64_C(1) << shift) + (uint64_t)off);
+                if (sign) number = (int64_t)-(uint64_t)number;
+                (void)snprintf(expected, sizeof expected, "%" PRId64, number);
+                buf_clear(&buf);
+                buf_add_integer(&buf, number);
+                ck_assert_str_eq(buf_text(&buf), expected);
+                ck_assert_uint_eq(buf.length, strlen(expected));
+            }
     buf_free(&buf);
 }
 END_TEST
@@ -91,6 +128,6 @@ START_TEST(every_byte_has_two_hex_digits) {
 }
 END_TEST
 
-UNIT_MAIN("text", json_strings_are_escaped_and_always_utf8, a_buffer_stops_at_its_maximum, numbers_are_grouped,
+UNIT_MAIN("text", json_strings_are_escaped_and_always_utf8, a_buffer_stops_at_its_maximum, a_text_is_taken_whole_or_not_at_all, integers_are_decimal, numbers_are_grouped,
           utf8_is_told_from_other_bytes, errors_gain_nouns_in_front, arrays_grow_in_an_arena,
           an_arena_that_was_cleared_gives_zeroed_memory_again, every_byte_has_two_hex_digits)

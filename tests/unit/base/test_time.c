@@ -1,6 +1,9 @@
 #include "base/time.h"
 #include "unit.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 START_TEST(instants_read_back) {
     for (int64_t day = -200000; day < 200000; day += 37) {
         int64_t us = day * TIME_DAY_US + (day * 7919 % 86400 + 86400) % 86400 * TIME_SECOND_US + 123456;
@@ -11,6 +14,18 @@ START_TEST(instants_read_back) {
             ck_assert(time_parse(time_format(us).text, &back));
             ck_assert_int_eq(back, us);
         }
+    }
+}
+END_TEST
+
+/* As printf has it, in years of more digits and before the first, too. */
+START_TEST(an_instant_has_all_its_digits) {
+    for (int64_t us = -500000 * TIME_DAY_US * 10 + 1; us < 500000 * TIME_DAY_US * 10; us += INT64_C(1234567890123456)) {
+        const struct civil c = time_to_civil(us);
+        char expected[64];
+        (void)snprintf(expected, sizeof expected, "%04" PRId64 "-%02d-%02dT%02d:%02d:%02d.%06dZ", c.year, c.month, c.day, c.hour, c.minute, c.second,
+                       c.microsecond);
+        ck_assert_str_eq(time_format(us).text, expected);
     }
 }
 END_TEST
@@ -36,4 +51,4 @@ START_TEST(what_is_no_instant_is_refused) {
 }
 END_TEST
 
-UNIT_MAIN("time", instants_read_back, several_ways_to_write_an_instant, what_is_no_instant_is_refused)
+UNIT_MAIN("time", instants_read_back, an_instant_has_all_its_digits, several_ways_to_write_an_instant, what_is_no_instant_is_refused)
