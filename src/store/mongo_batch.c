@@ -347,6 +347,7 @@ static void describe(const struct pass *pass, bool irrevocable, struct arena *ar
 /* A leaf for each document that goes or changes, those listed for later included. */
 static void give_evidence(const struct mongo_store *store, const struct pass *pass, struct arena *arena, struct batch *batch) {
     struct evidence_batch evidence __attribute__((cleanup(evidence_free))) = {0};
+    int64_t began_us = time_monotonic_us();
     evidence_begin(&evidence, arena, store->base.settings.evidence_key, store->base.settings.conf->name);
     const struct mongo_work *work = &pass->work;
     for (size_t i = 0; i < work->n_documents; i++) mongo_add_evidence(&evidence, batch->order->target->name, work->documents[i].found);
@@ -354,6 +355,7 @@ static void give_evidence(const struct mongo_store *store, const struct pass *pa
         for (size_t j = 0; j < work->children[i].count; j++)
             mongo_add_evidence(&evidence, work->children[i].collection, work->children[i].documents[j].found);
     batch->evidence = evidence_end(&evidence);
+    batch->evidence_us = time_monotonic_us() - began_us;
 }
 
 /* In the transaction everything is done now, and only the commit is left. */

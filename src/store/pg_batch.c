@@ -142,7 +142,9 @@ static int make_batch(struct pass *pass, struct pg_making *making, const struct 
         batch->records = (int64_t)making->gone.records;
         batch->dependents = making->dependents;
         batch->range = making->unnamed;
+        int64_t noted_us = time_monotonic_us();
         batch->evidence = evidence_end(&evidence);
+        batch->evidence_us = making->evidence_us + time_monotonic_us() - noted_us;
         fill_tenants(making, batch);
         result = triggers && note_triggered(making, deleted, batch, err) < 0 ? -1 : fill_transaction(store, batch, err);
     }

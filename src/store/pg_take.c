@@ -27,21 +27,25 @@ static void note_leaf(struct pg_making *making, const char *target, const struct
 static void note_records(struct pg_making *making, const PGresult *result) {
     const struct pg_bound *bound = making->run->due.bound;
     char room[PG_VALUE_ROOM];
+    int64_t began_us = time_monotonic_us();
     for (int i = 0; i < PQntuples(result); i++) {
         const struct pg_record record = pg_run_record(result, i, room);
         pg_taken_add(&making->gone, &record);
         note_leaf(making, bound->target->name, bound->table, result, i, PG_RUN_RECORD_COLUMNS);
     }
+    making->evidence_us += time_monotonic_us() - began_us;
 }
 
 /* Rows of tableoid and key. */
 static void note_dependents(struct pg_making *making, const struct pg_dependent *dependent, const PGresult *result) {
     const struct pg_bound *bound = making->run->due.bound;
     const char *name = dependent->table == bound->table ? bound->target->name : dependent->conf->join.child_table;
+    int64_t began_us = time_monotonic_us();
     for (int i = 0; i < PQntuples(result); i++) {
         making->dependents++;
         note_leaf(making, name, dependent->table, result, i, 1);
     }
+    making->evidence_us += time_monotonic_us() - began_us;
 }
 
 /* " RETURNING …" of the target's rows. */

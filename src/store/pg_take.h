@@ -18,6 +18,7 @@ struct pg_making {
     int64_t deleted; /* rows, by our own statements */
     const char *drained_tenant;
     struct evidence_batch *evidence;
+    int64_t evidence_us; /* how long it took to note what was destroyed */
     bool unnamed; /* some of it has no identity but its ctid: counted, without a leaf */
 };
 

@@ -194,7 +194,9 @@ static const struct batch *batch_of(const struct redis_store *store, const struc
     redis_fill_ends(batch->order, tenants, batch->n_tenants);
     batch->tenants = tenants;
     redis_tally_free(tally);
+    int64_t began_us = time_monotonic_us();
     batch->evidence = evidence_of(store, pass, arena);
+    batch->evidence_us = time_monotonic_us() - began_us;
     return batch;
 }
 

@@ -67,6 +67,7 @@ struct batch {
     bool range; /* a table or collection that goes whole is one batch, whatever the limit */
     /* A leaf for each record and dependent that is enumerated; irrevocable batches: of what was listed. */
     struct evidence evidence;
+    int64_t evidence_us; /* how long prepare was at its leaves, while the store had nothing to do */
 };
 
 /* What finish did. */

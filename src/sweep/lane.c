@@ -207,7 +207,7 @@ static void on_finished(struct job *job) {
         outcome_note(lane);
         lane->attempts = 0;
         adapt_limit(lane, took_us);
-        site_rest(lane->site, took_us - lane->journal_us); /* of which the store's other users felt nothing */
+        site_rest(lane->site, took_us - lane->batch->evidence_us - lane->journal_us); /* of which the store's other users felt nothing */
         prepare_when_rested(lane);
     } else if (job->err.code == ERR_UNKNOWN) {
         /* It may have been applied: nothing further is destroyed there before the store was asked what became of it. */

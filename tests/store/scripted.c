@@ -157,6 +157,12 @@ void scripted_irrevocable(bool irrevocable) {
     scripted_leave();
 }
 
+void scripted_evidence_takes(int64_t us) {
+    scripted_enter();
+    server.evidence_us = us;
+    scripted_leave();
+}
+
 /* --- the script ---------------------------------------------------------------------------------------------------- */
 
 void scripted_fail(const char *store, enum scripted_verb verb, unsigned nth, enum err_code code, bool applied) {

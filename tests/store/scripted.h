@@ -53,6 +53,9 @@ void scripted_clock(int64_t ahead_us);
 /* Batches are irrevocable (as in Redis) and settle knows nothing, or transactional (the default). */
 void scripted_irrevocable(bool irrevocable);
 
+/* Whoever prepares a batch was at its leaves for so long. */
+void scripted_evidence_takes(int64_t us);
+
 /* The n-th call (1 = the next one) of this verb on this store (NULL: any) fails with the code. A commit that fails with
  * ERR_UNKNOWN is applied or not, as `applied` says; with any other code it is not. */
 void scripted_fail(const char *store, enum scripted_verb verb, unsigned nth, enum err_code code, bool applied);

@@ -307,6 +307,7 @@ static int scripted_prepare(struct store *store, struct pass *pass, size_t limit
         batch->records = (int64_t)pass->n_chosen;
         batch->irrevocable = scripted_server()->irrevocable;
         batch->evidence = evidence_of(store, pass, order, arena);
+        batch->evidence_us = scripted_server()->evidence_us;
         if (!batch->irrevocable) {
             snprintf(batch->transaction, sizeof batch->transaction, "%u", pass->batch);
             snprintf(batch->server, sizeof batch->server, "scripted");

@@ -30,6 +30,7 @@ struct scripted_server {
     size_t n_own_tables;
     int64_t ahead_us;
     bool irrevocable;
+    int64_t evidence_us;
     unsigned n_batches;
     unsigned parts;
     struct pressure pressure;

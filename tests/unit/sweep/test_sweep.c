@@ -431,6 +431,24 @@ static struct sweep *resting;
 
 static bool is_resting(void) { return ev_is_active(&resting->sites[0].timer); }
 
+static bool lane_is_resting(void) { return ev_is_active(&resting->sites[0].lanes[0].timer); }
+
+/* A tenth of a second of hashing would be rested from for ten. */
+START_TEST(what_a_batch_spends_on_evidence_is_not_rested_from) {
+    enum { HASHING_US = 100000 };
+    resting = begin_with_one(ALONE LOGS " );", SCRIPTED_PREPARE);
+    scripted_evidence_takes(HASHING_US);
+    spend(HASHING_US + 2000);
+    scripted_release(SCRIPTED_PREPARE);
+    run_until(lane_is_resting);
+    int64_t looked_us = time_monotonic_us(), took_us = looked_us - resting->sites[0].lanes[0].began_us;
+    ck_assert_int_le(resting->sites[0].rests_until_us - looked_us, limit_pause(&schedule->settings, took_us - HASHING_US));
+    sweep_end_early(resting);
+    finish(resting);
+    close_all();
+}
+END_TEST
+
 START_TEST(a_sweep_that_ends_rests_no_longer) {
     resting = begin_with_one(ALONE LOGS " );", SCRIPTED_COUNT);
     spend(20000);
@@ -756,5 +774,5 @@ UNIT_MAIN("sweep", what_went_by_itself_is_not_left, what_went_as_counted_is_not_
           one_target_that_cannot_be_counted_costs_itself_alone, one_target_that_takes_too_long_to_count_costs_itself_alone, own_records_wait_for_a_target_that_cannot_be_asked, what_passes_by_itself_is_tried_again, a_lost_answer_is_settled_by_asking, what_is_unsettled_is_asked_between_sweeps,
           a_lost_commit_is_done_again, a_lost_answer_that_cannot_be_entered_is_settled_by_asking, a_lost_answer_outlives_its_sweep, own_records_go_last, own_records_wait_for_whatever_is_left,
           own_records_wait_for_a_store_that_is_down, a_clock_in_doubt_destroys_nothing, a_plan_of_the_future_is_not_carried_out, an_empty_list_of_tenants_destroys_nothing,
-          a_gentle_sweep_rests_after_whatever_it_asks, a_sweep_that_ends_rests_no_longer, a_sweep_that_ends_before_it_verifies_does_not_know_what_is_left,
+          a_gentle_sweep_rests_after_whatever_it_asks, what_a_batch_spends_on_evidence_is_not_rested_from, a_sweep_that_ends_rests_no_longer, a_sweep_that_ends_before_it_verifies_does_not_know_what_is_left,
           ending_early_finishes_the_batch_in_flight_and_no_other)
