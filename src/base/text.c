@@ -2,7 +2,6 @@
 
 #include "base/arena.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -319,13 +319,12 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
         if (pg_run_is_endless(&pass->run))
             return err_set(err, ERR_REFUSED, "more records went than it and its dependents held: they come back as they are destroyed; "
                            "look for a trigger or an application that writes them again");
-        size_t most = portion_limit(pass->portion, pass->orders[pass->order], limit);
-        if (!pg_run_next(&pass->run, most)) {
+        struct pg_making making = {.store = store, .run = &pass->run, .parents = &pass->parents, .arena = arena, .gone.arena = arena, .chosen.arena = arena,
+                                   .limit = portion_limit(pass->portion, pass->orders[pass->order], limit)};
+        if (!pg_run_next(&pass->run, pg_take_most(&making))) {
             next_leaf(pass);
             continue;
         }
-        struct pg_making making = {.store = store, .run = &pass->run, .parents = &pass->parents, .arena = arena, .gone.arena = arena, .chosen.arena = arena,
-                                   .limit = most};
         if (make_batch(pass, &making, ret_batch, err) < 0) {
             pg_run_put_back(&pass->run);
             if (!give_way(pass, &making, err)) return -1;

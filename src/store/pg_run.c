@@ -145,19 +145,19 @@ const char *pg_run_pins(const struct pg_run *run) {
 
 /* ---- choosing ---- */
 
-/* The next batch may have more records than the last: as many more blocks. */
-static void widen_blocks(struct pg_run *run, size_t limit) {
-    int64_t fit = run->n_blocks_fit, wanted = (int64_t)limit;
+/* The next batch may choose more records than the last: as many more blocks. */
+static void widen_blocks(struct pg_run *run, size_t most) {
+    int64_t fit = run->n_blocks_fit, wanted = (int64_t)most;
     if (!fit || wanted <= fit) return;
     int64_t blocks = (int64_t)((double)run->n_blocks_window * (double)wanted / (double)fit);
     run->n_blocks_window = blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS;
     run->n_blocks_fit = wanted;
 }
 
-bool pg_run_next(struct pg_run *run, size_t limit) {
+bool pg_run_next(struct pg_run *run, size_t most) {
     if (run->over) return false;
     run->scope = run->order.due;
-    if (run->shape == PG_BY_BLOCK) widen_blocks(run, limit);
+    if (run->shape == PG_BY_BLOCK) widen_blocks(run, most);
     if (run->shape == PG_BY_BLOCK) return run->block < run->end_block && (run->scope.kind == SCOPE_WHOLE || run->scope.n_tenants);
     if (run->shape == PG_BY_SINCE) return true;
     take_window(run);
@@ -313,23 +313,19 @@ static void advance_tenants(struct pg_run *run, const struct pg_taken *chosen, b
 static void advance_blocks(struct pg_run *run, const struct pg_taken *chosen, bool full) {
     int64_t blocks = run->n_blocks_window;
     if (full) {
-        blocks = (int64_t)chosen->last.block - run->block + 1;
+        const int64_t used = (int64_t)chosen->last.block - run->block + 1;
+        blocks = used > LEAST_BLOCKS ? used : LEAST_BLOCKS;
         run->block = chosen->last.block;
         run->after = chosen->last;
         run->is_after = true;
-        if (blocks < LEAST_BLOCKS) blocks = LEAST_BLOCKS;
         run->n_blocks_window = blocks + blocks / 4;
-        run->n_blocks_fit = (int64_t)chosen->records;
+        run->n_blocks_fit = (int64_t)chosen->records * blocks / used;
         return;
     }
     run->block += run->n_blocks_window;
     run->n_blocks_fit = 0;
     run->is_after = false;
     if (blocks < MOST_BLOCKS) run->n_blocks_window *= 2;
-    if (run->block < run->end_block || !run->wrap_to) return;
-    run->block = 0;
-    run->end_block = run->wrap_to;
-    run->wrap_to = 0;
 }
 
 void pg_run_advance(struct pg_run *run, const struct pg_taken *chosen, bool full, bool progress) {

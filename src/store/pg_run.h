@@ -35,8 +35,8 @@ struct pg_run {
     struct scope scope; /* of the batch under way: the window, or all */
 
     const char *since;         /* PG_BY_SINCE: where the last batch ended; NULL: nowhere yet */
-    /* PG_BY_BLOCK: the range of the next batch, where it begins behind `after`; then on to the end, and from 0 to wrap_to. */
-    int64_t block, n_blocks_window, end_block, wrap_to;
+    /* PG_BY_BLOCK: the range of the next batch, where it begins behind `after`; then on to the end. */
+    int64_t block, n_blocks_window, end_block;
     int64_t n_blocks_fit; /* so many records are expected in as many blocks; 0: nobody knows */
     bool is_after;
     struct pg_ctid after;
@@ -52,8 +52,8 @@ int pg_run_open(struct pg_store *store, struct pg_run *run, const struct order *
 int pg_run_shape(struct pg_store *store, struct pg_run *run, struct err *err) MUST_CHECK;
 /* SET LOCAL … that keep the planner on the run's path. */
 const char *pg_run_pins(const struct pg_run *run);
-/* Sets window and scope of the next batch, of at most `limit` records; false: the run is over. */
-bool pg_run_next(struct pg_run *run, size_t limit);
+/* Sets window and scope of the next batch, for which at most so many records are chosen; false: the run is over. */
+bool pg_run_next(struct pg_run *run, size_t most);
 /* SELECT … of the ctids of at most `limit` records; `columns` instead of t.ctid; `lock`: FOR UPDATE SKIP LOCKED. */
 void pg_run_add_choice(struct pg_sql *sql, const struct pg_run *run, const char *columns, size_t limit, bool lock);
 /* "tenant, instant, anchor, ctid" of t: what struct pg_record is read from, in a binary result; its texts are the result's or `room`. */

@@ -101,6 +101,11 @@ int pg_take_at_once(struct pg_making *making, struct err *err) {
 
 /* ---- the careful way ---- */
 
+size_t pg_take_most(const struct pg_making *making) {
+    size_t parents = making->run->careful ? *making->parents : 0;
+    return parents && parents < making->limit ? parents : making->limit;
+}
+
 /* Strings of a record must outlive its result. */
 static struct pg_record kept(struct arena *arena, struct pg_record record) {
     record.tenant = arena_strdup(arena, record.tenant);
@@ -115,7 +120,7 @@ static int choose(struct pg_making *making, struct pg_record **ret_records, size
     PG_RESULT result = NULL;
     pg_run_add_record(&columns, run);
     assert(!columns.n_parameters);
-    size_t parents = *making->parents, limit = parents && parents < making->limit ? parents : making->limit;
+    size_t limit = pg_take_most(making);
     pg_run_add_choice(&sql, run, buf_text(&columns.text), limit, true);
     if (pg_run(making->store, &sql, &result, err) < 0) return -1;
     char room[PG_VALUE_ROOM];
@@ -432,7 +437,7 @@ int pg_take_carefully(struct pg_making *making, struct err *err) {
     if (!count) return 0;
     size_t taken = count;
     if (take(making, chosen, &taken, err) < 0) return -1;
-    if (taken < count) { /* the others wait for the next batch, which begins behind these */
+    if (taken && taken < count) { /* the others wait for the next batch, which begins behind these */
         making->full = true;
         note_chosen(making, chosen, taken);
     }

@@ -26,6 +26,8 @@ struct pg_making {
 void pg_take_add(struct pg_sql *sql, const struct pg_run *run, size_t limit);
 /* That one statement. */
 int pg_take_at_once(struct pg_making *making, struct err *err) MUST_CHECK;
+/* The most records that are chosen: where dependents count, too, fewer than the limit. */
+size_t pg_take_most(const struct pg_making *making);
 /* Locks, looks again, then takes children before parents. */
 int pg_take_carefully(struct pg_making *making, struct err *err) MUST_CHECK;
 

@@ -86,6 +86,14 @@ static void same_as_plainly(struct acts *acts, unsigned portions, const char *mo
     buf_free(&sql);
 }
 
+/* The server counts a session's scans when it ends. Then the administrator once more: pg_leave. */
+static void wait_for_statistics(struct acts *acts) {
+    acts_close(acts);
+    pg_schema_again();
+    int64_t until_us = time_monotonic_us() + 20 * TIME_SECOND_US;
+    while (pg_number("SELECT count(*) FROM pg_stat_activity WHERE usename = 'lapsed'")) ck_assert_int_lt(time_monotonic_us(), until_us);
+}
+
 static enum pg_shape shape_of(struct acts *acts) {
     struct pg_store *store = (struct pg_store *)(void *)acts->store;
     struct scope floor;
@@ -152,6 +160,43 @@ START_TEST(a_range_of_blocks_holds_what_the_batch_may_have) {
     }
     pg_driver.end(acts.store, pass);
     acts_close(&acts);
+}
+END_TEST
+
+/* With their dependents few records fill a batch, and the range is for as many: not all of a large table is sorted for each. */
+START_TEST(a_range_of_blocks_is_for_the_records_that_are_chosen) {
+    enum { EACH = 600, LIMIT = 1000, RECORDS = 12, BLOCKS = 2000 };
+    make_events(NARROW, "");
+    pg_sql("CREATE TABLE parts (id bigserial PRIMARY KEY, event_id bigint REFERENCES events); CREATE INDEX ON parts (event_id);"
+           "GRANT ALL ON ALL TABLES IN SCHEMA acts TO lapsed;"
+           "INSERT INTO events SELECT n, 10 + n % 20, '2025-05-01', 1, repeat('x', 700) FROM generate_series(1, 20000) n;"
+           "INSERT INTO parts (event_id) SELECT id FROM events, generate_series(1, 600) WHERE id <= 12; ANALYZE; SELECT pg_stat_force_next_flush()");
+    ck_assert_int_ge(pg_number("SELECT pg_relation_size('events') / 8192"), BLOCKS);
+    long before = pg_number("SELECT heap_blks_hit + heap_blks_read FROM pg_statio_user_tables WHERE relid = 'events'::regclass");
+    struct acts acts = acts_open(RULE("dependents = [ \"parts.event_id\" ];"));
+    struct scope floor;
+    struct order order = make_order(&acts, &floor);
+    const struct order *const orders[] = {&order};
+    struct pass *pass;
+    struct err err;
+    ck_assert_msg(!pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), "%s", err.text);
+    for (int i = 0; i < RECORDS; i++) {
+        const struct batch *batch;
+        const struct order *failed = NULL;
+        struct outcome outcome;
+        ck_assert_msg(!pg_driver.prepare(acts.store, pass, LIMIT, acts.arena, &batch, &failed, &err), "%s", err.text);
+        ck_assert_ptr_nonnull(batch);
+        ck_assert_int_eq(batch->dependents, EACH);
+        ck_assert_int_eq(batch->records, 1);
+        ck_assert_msg(!pg_driver.finish(acts.store, pass, true, &outcome, &err), "%s", err.text);
+    }
+    pg_driver.end(acts.store, pass);
+    wait_for_statistics(&acts);
+    /* Who has anything due is asked of all of it, then a first range is tried; that is less than four times the table. */
+    long read = pg_number("SELECT heap_blks_hit + heap_blks_read FROM pg_statio_user_tables WHERE relid = 'events'::regclass") - before;
+    ck_assert_int_ge(read, BLOCKS);
+    ck_assert_int_lt(read, 4 * BLOCKS);
+    pg_leave();
 }
 END_TEST
 
@@ -272,10 +317,7 @@ START_TEST(the_probe_does_not_read_the_table) {
         pg_sql("SELECT pg_stat_force_next_flush()");
         long before = pg_number("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'events'::regclass");
         ck_assert_uint_gt(acts_probe(&acts, &order).n_tenants, 30);
-        acts_close(&acts); /* the server counts its scans when a session ends */
-        pg_schema_again();
-        int64_t until_us = time_monotonic_us() + 20 * TIME_SECOND_US;
-        while (pg_number("SELECT count(*) FROM pg_stat_activity WHERE usename = 'lapsed'")) ck_assert_int_lt(time_monotonic_us(), until_us);
+        wait_for_statistics(&acts);
         ck_assert_int_eq(pg_number("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'events'::regclass"), before);
         ck_assert_int_gt(pg_number("SELECT idx_scan FROM pg_stat_user_tables WHERE relid = 'events'::regclass"), 40);
         pg_leave();
@@ -319,10 +361,7 @@ START_TEST(few_rows_of_many_tenants_are_found_by_the_index) {
         ck_assert_int_eq((long)tally.n_tenants, n_tenants);
         struct buf ids = {0};
         for (size_t t = 0; t < tally.n_tenants; t++) buf_printf(&ids, "%s%s", t ? "," : "", tally.tenants[t].tenant);
-        acts_close(&acts); /* the server counts its scans when a session ends */
-        pg_schema_again();
-        int64_t until_us = time_monotonic_us() + 20 * TIME_SECOND_US;
-        while (pg_number("SELECT count(*) FROM pg_stat_activity WHERE usename = 'lapsed'")) ck_assert_int_lt(time_monotonic_us(), until_us);
+        wait_for_statistics(&acts);
         ck_assert_int_eq(pg_number("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'events'::regclass"), before);
         struct buf others = {0};
         buf_printf(&others, "SELECT count(*) %s AND tenant NOT IN (%s)", MANY_PLAINLY, buf_text(&ids));
@@ -334,7 +373,8 @@ START_TEST(few_rows_of_many_tenants_are_found_by_the_index) {
 }
 END_TEST
 
-UNIT_MAIN("PostgreSQL: shapes", every_way_takes_what_the_plain_statement_takes, a_range_of_blocks_holds_what_the_batch_may_have, very_many_tenants_go_one_after_the_other,
+UNIT_MAIN("PostgreSQL: shapes", every_way_takes_what_the_plain_statement_takes, a_range_of_blocks_holds_what_the_batch_may_have,
+          a_range_of_blocks_is_for_the_records_that_are_chosen, very_many_tenants_go_one_after_the_other,
           every_way_heeds_the_condition_of_the_target,
           every_way_takes_children_and_leaves_what_is_referred_to, the_server_goes_that_way_whatever_its_statistics_say, the_probe_does_not_read_the_table,
           few_rows_of_many_tenants_are_found_by_the_index)
