@@ -136,6 +136,25 @@ START_TEST(every_way_takes_what_the_plain_statement_takes) {
 }
 END_TEST
 
+static struct pass *begin_pass(struct acts *acts, const struct order *order) {
+    const struct order *const orders[] = {order};
+    struct pass *pass;
+    struct err err;
+    ck_assert_msg(!pg_driver.begin(acts->store, orders, 1, NULL, &pass, &err), "%s", err.text);
+    return pass;
+}
+
+static const struct batch *take_batch(struct acts *acts, struct pass *pass, size_t limit) {
+    const struct batch *batch;
+    const struct order *failed = NULL;
+    struct outcome outcome;
+    struct err err;
+    ck_assert_msg(!pg_driver.prepare(acts->store, pass, limit, acts->arena, &batch, &failed, &err), "%s", err.text);
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_msg(!pg_driver.finish(acts->store, pass, true, &outcome, &err), "%s", err.text);
+    return batch;
+}
+
 /* Half of the rows are due, one a block: a batch that may have eight times as many as the last has them. */
 START_TEST(a_range_of_blocks_holds_what_the_batch_may_have) {
     static const size_t limits[] = {10, 80, 640};
@@ -145,18 +164,10 @@ START_TEST(a_range_of_blocks_holds_what_the_batch_may_have) {
     ck_assert_int_eq(shape_of(&acts), PG_BY_BLOCK);
     struct scope floor;
     struct order order = make_order(&acts, &floor);
-    const struct order *const orders[] = {&order};
-    struct pass *pass;
-    struct err err;
-    ck_assert_msg(!pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), "%s", err.text);
+    struct pass *pass = begin_pass(&acts, &order);
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        const struct batch *batch;
-        const struct order *failed = NULL;
-        struct outcome outcome;
-        ck_assert_msg(!pg_driver.prepare(acts.store, pass, limits[i], acts.arena, &batch, &failed, &err), "%s", err.text);
-        ck_assert_ptr_nonnull(batch);
+        const struct batch *batch = take_batch(&acts, pass, limits[i]);
         ck_assert_int_eq(batch->records, (int64_t)limits[i]);
-        ck_assert_msg(!pg_driver.finish(acts.store, pass, true, &outcome, &err), "%s", err.text);
     }
     pg_driver.end(acts.store, pass);
     acts_close(&acts);
@@ -176,19 +187,11 @@ START_TEST(a_range_of_blocks_is_for_the_records_that_are_chosen) {
     struct acts acts = acts_open(RULE("dependents = [ \"parts.event_id\" ];"));
     struct scope floor;
     struct order order = make_order(&acts, &floor);
-    const struct order *const orders[] = {&order};
-    struct pass *pass;
-    struct err err;
-    ck_assert_msg(!pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), "%s", err.text);
+    struct pass *pass = begin_pass(&acts, &order);
     for (int i = 0; i < RECORDS; i++) {
-        const struct batch *batch;
-        const struct order *failed = NULL;
-        struct outcome outcome;
-        ck_assert_msg(!pg_driver.prepare(acts.store, pass, LIMIT, acts.arena, &batch, &failed, &err), "%s", err.text);
-        ck_assert_ptr_nonnull(batch);
+        const struct batch *batch = take_batch(&acts, pass, LIMIT);
         ck_assert_int_eq(batch->dependents, EACH);
         ck_assert_int_eq(batch->records, 1);
-        ck_assert_msg(!pg_driver.finish(acts.store, pass, true, &outcome, &err), "%s", err.text);
     }
     pg_driver.end(acts.store, pass);
     wait_for_statistics(&acts);
