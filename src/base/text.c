@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,14 +54,19 @@ void buf_add_char(struct buf *buf, char c) {
     buf->text[buf->length] = '\0';
 }
 
-void buf_add_integer(struct buf *buf, int64_t number) {
-    char digits[sizeof "-9223372036854775808"];
-    size_t at = sizeof digits;
+const char *text_integer(int64_t number, char room[TEXT_INTEGER_ROOM]) {
+    char *at = room + TEXT_INTEGER_ROOM - 1;
     uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
-    do digits[--at] = (char)('0' + left % 10);
+    *at = '\0';
+    do *--at = (char)('0' + left % 10);
     while (left /= 10);
-    if (number < 0) digits[--at] = '-';
-    buf_add_n(buf, digits + at, sizeof digits - at);
+    if (number < 0) *--at = '-';
+    return at;
+}
+
+void buf_add_integer(struct buf *buf, int64_t number) {
+    char room[TEXT_INTEGER_ROOM];
+    buf_add(buf, text_integer(number, room));
 }
 
 void buf_printf(struct buf *buf, const char *format, ...) {
@@ -177,13 +181,12 @@ uint64_t text_hash(const char *bytes, size_t length) {
 
 struct number_text text_number(int64_t number) {
     struct number_text result;
-    char digits[24];
-    int length = snprintf(digits, sizeof digits, "%" PRId64, number);
+    char room[TEXT_INTEGER_ROOM];
     size_t out = 0;
-    for (int i = 0; i < length; i++) {
-        result.text[out++] = digits[i];
-        int left = length - 1 - i;
-        if (left > 0 && left % 3 == 0 && digits[i] != '-') result.text[out++] = ',';
+    for (const char *digit = text_integer(number, room); *digit; digit++) {
+        result.text[out++] = *digit;
+        size_t left = strlen(digit + 1);
+        if (left && left % 3 == 0 && *digit != '-') result.text[out++] = ',';
     }
     result.text[out] = '\0';
     return result;

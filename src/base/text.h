@@ -21,7 +21,7 @@ void buf_clear(struct buf *buf);
 void buf_add(struct buf *buf, const char *text);
 void buf_add_n(struct buf *buf, const char *text, size_t length);
 void buf_add_char(struct buf *buf, char c);
-void buf_add_integer(struct buf *buf, int64_t number); /* in decimal */
+void buf_add_integer(struct buf *buf, int64_t number); /* as text_integer */
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 /* text as a JSON string with its quotes; control characters, '"', '\\' escaped; invalid UTF-8 becomes U+FFFD. */
 void buf_add_json(struct buf *buf, const char *text);
@@ -34,6 +34,9 @@ size_t text_plain_length(const char *bytes, size_t length);
 bool text_equal(const char *a, const char *b);          /* NULL equals NULL only */
 bool text_starts_with(const char *text, const char *prefix);
 uint64_t text_hash(const char *bytes, size_t length); /* for tables in memory: FNV-1a, folded so that its low bits are mixed, too */
+/* In decimal, somewhere in `room`; returns where. */
+enum { TEXT_INTEGER_ROOM = sizeof "-9223372036854775808" };
+const char *text_integer(int64_t number, char room[TEXT_INTEGER_ROOM]);
 /* 1234567 -> "1,234,567". */
 struct number_text { char text[32]; };
 struct number_text text_number(int64_t number);

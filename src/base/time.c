@@ -1,5 +1,7 @@
 #include "base/time.h"
 
+#include "base/text.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,19 +72,16 @@ static char *put(char *to, int64_t value, int digits, char behind) {
 struct time_text time_format(int64_t us) {
     struct civil c = time_to_civil(us);
     struct time_text result;
-    if (c.year >= 0 && c.year <= 9999) { /* nearly always, and often */
-        char *to = put(result.text, c.year, 4, '-');
-        to = put(to, c.month, 2, '-');
-        to = put(to, c.day, 2, 'T');
-        to = put(to, c.hour, 2, ':');
-        to = put(to, c.minute, 2, ':');
-        to = put(to, c.second, 2, '.');
-        to = put(to, c.microsecond, 6, 'Z');
-        *to = '\0';
-        return result;
-    }
-    (void)snprintf(result.text, sizeof result.text, "%04" PRId64 "-%02d-%02dT%02d:%02d:%02d.%06dZ", c.year, c.month,
-                   c.day, c.hour, c.minute, c.second, c.microsecond);
+    char *to = result.text;
+    if (c.year >= 0 && c.year <= 9999) to = put(to, c.year, 4, '-'); /* nearly always, and often */
+    else to += snprintf(to, sizeof result.text, "%04" PRId64 "-", c.year);
+    to = put(to, c.month, 2, '-');
+    to = put(to, c.day, 2, 'T');
+    to = put(to, c.hour, 2, ':');
+    to = put(to, c.minute, 2, ':');
+    to = put(to, c.second, 2, '.');
+    to = put(to, c.microsecond, 6, 'Z');
+    *to = '\0';
     return result;
 }
 
@@ -113,7 +112,7 @@ struct time_text time_format_span(int64_t us) {
         (void)snprintf(result.text, sizeof result.text, "%" PRId64 " h %" PRId64 " min", seconds / 3600,
                        seconds / 60 % 60);
     } else {
-        (void)snprintf(result.text, sizeof result.text, "%" PRId64 " days", seconds / 86400);
+        (void)snprintf(result.text, sizeof result.text, "%s days", text_number(seconds / 86400).text);
     }
     return result;
 }

@@ -132,13 +132,20 @@ static size_t find_option(const struct option *options, size_t n_options, const 
     return n_options;
 }
 
-/* The value of an option: behind its "=", else the next argument. Returns 0 or the exit status. */
+static bool names_option(const struct invocation *invocation, const char *word) {
+    const struct verb *verb = invocation->verb;
+    const char *value;
+    if (!strcmp(word, "-c") || !strcmp(word, "-h") || find_option(common_options, N_COMMON, word, &value) < N_COMMON) return true;
+    return verb && find_option(verb->options, verb->n_options, word, &value) < verb->n_options;
+}
+
+/* The value of an option: behind its "=", else the next argument, unless that is an option. Returns 0 or the exit status. */
 static int take_value(const struct invocation *invocation, struct reader *reader, const struct option *option, const char *inline_value,
                       const char **ret_value) {
     if (!option->value && inline_value)
         return command_fail(invocation, EXIT_USAGE, "--%s takes no value", option->name);
     if (!option->value) return 0;
-    if (!inline_value && reader->at + 1 < reader->argc) inline_value = reader->argv[++reader->at];
+    if (!inline_value && reader->at + 1 < reader->argc && !names_option(invocation, reader->argv[reader->at + 1])) inline_value = reader->argv[++reader->at];
     if (!inline_value || !*inline_value)
         return command_fail(invocation, EXIT_USAGE, "--%s needs a value: --%s %s", option->name, option->name, option->value);
     *ret_value = inline_value;

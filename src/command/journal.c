@@ -91,6 +91,13 @@ void journal_wrong_option(int option, char **argv) {
     if (option == '?') (void)fprintf(stderr, "lapsectl: there is no option %s; lapsectl journal %s --help lists them\n", word, argv[0]);
 }
 
+bool journal_takes_no_more(int argc, char **argv) {
+    if (optind == argc) return true;
+    (void)fprintf(stderr, "lapsectl: \"%s\" is one argument too many; a journal is named by --folder FOLDER; lapsectl journal %s --help lists what it takes\n",
+                  argv[optind], argv[0]);
+    return false;
+}
+
 /* Returns whether the options are right; says so if not. */
 static bool take_options(const struct journal_place *place, int argc, char **argv, const struct option *known, struct options *options) {
     optind = opterr = 0; /* a fresh start, also inside one process of a test; we say what is wrong */
@@ -100,10 +107,7 @@ static bool take_options(const struct journal_place *place, int argc, char **arg
         return false;
     }
     if (options->help) return true;
-    if (optind < argc) {
-        (void)fprintf(stderr, "lapsectl: \"%s\" is one argument too many; lapsectl journal %s --help lists what it takes\n", argv[optind], argv[0]);
-        return false;
-    }
+    if (!journal_takes_no_more(argc, argv)) return false;
     if (place->checking) return true;
     if (!options->folder) (void)fprintf(stderr, "lapsectl: which journal? Give --folder FOLDER, or a configuration that names one\n");
     return options->folder;

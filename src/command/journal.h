@@ -13,6 +13,7 @@ struct journal_place {
 
 /* Says what getopt_long (its letters begin with ":") did not accept. */
 void journal_wrong_option(int option, char **argv);
+bool journal_takes_no_more(int argc, char **argv); /* false: something stands behind the options, and it was said */
 
 /* 0, or 1 when the journal is damaged (what could be read is shown); 64 usage, 74 a file cannot be read. */
 int command_journal_show(const struct journal_place *place, int argc, char **argv);

@@ -92,10 +92,7 @@ static bool take_options(const struct journal_place *place, int argc, char **arg
         return false;
     }
     if (request->help) return true;
-    if (optind < argc) {
-        (void)fprintf(stderr, "lapsectl: \"%s\" is one argument too many; lapsectl journal %s --help lists what it takes\n", argv[optind], argv[0]);
-        return false;
-    }
+    if (!journal_takes_no_more(argc, argv)) return false;
     if (place->checking) return true;
     if (!request->folder) (void)fprintf(stderr, "lapsectl: which journal? Give --folder FOLDER, or a configuration that names one\n");
     return request->folder;

@@ -157,8 +157,10 @@ static void widen_blocks(struct pg_run *run, size_t most) {
 bool pg_run_next(struct pg_run *run, size_t most) {
     if (run->over) return false;
     run->scope = run->order.due;
-    if (run->shape == PG_BY_BLOCK) widen_blocks(run, most);
-    if (run->shape == PG_BY_BLOCK) return run->block < run->end_block && (run->scope.kind == SCOPE_WHOLE || run->scope.n_tenants);
+    if (run->shape == PG_BY_BLOCK) {
+        widen_blocks(run, most);
+        return run->block < run->end_block && (run->scope.kind == SCOPE_WHOLE || run->scope.n_tenants);
+    }
     if (run->shape == PG_BY_SINCE) return true;
     take_window(run);
     if (!run->n_window) return false;

@@ -58,11 +58,7 @@ static void add_returning(struct pg_sql *sql, const struct pg_run *run) {
 static const char *ctid_array(struct arena *arena, const struct pg_record *records, size_t count) {
     struct buf array __attribute__((cleanup(buf_free))) = {0};
     buf_add_char(&array, '{');
-    for (size_t i = 0; i < count; i++) {
-        char ctid[PG_VALUE_ROOM];
-        pg_ctid_format(records[i].ctid, ctid);
-        pg_add_array_item(&array, ctid);
-    }
+    for (size_t i = 0; i < count; i++) pg_ctid_add_item(&array, records[i].ctid);
     buf_add_char(&array, '}');
     return arena_strdup(arena, buf_text(&array));
 }

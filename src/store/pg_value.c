@@ -3,8 +3,6 @@
 #include "base/time.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25, OID_TID = 27, OID_VARCHAR = 1043, OID_TIMESTAMPTZ = 1184, OID_UUID = 2950 };
@@ -26,16 +24,6 @@ static int64_t integer_of(const char *from, int length) {
     return length == 2 ? (int16_t)value : length == 4 ? (int32_t)value : (int64_t)value;
 }
 
-static const char *integer_text(int64_t value, char room[PG_VALUE_ROOM]) {
-    char *at = room + PG_VALUE_ROOM - 1;
-    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    *at = '\0';
-    do *--at = (char)('0' + left % 10);
-    while (left /= 10);
-    if (value < 0) *--at = '-';
-    return at;
-}
-
 static const char *uuid_text(const char *from, char room[PG_VALUE_ROOM]) {
     static const char digits[] = "0123456789abcdef";
     char *to = room;
@@ -55,7 +43,7 @@ const char *pg_value_text(const PGresult *result, int row, int column, char room
     switch (PQftype(result, column)) {
     case OID_INT2:
     case OID_INT4:
-    case OID_INT8: return integer_text(integer_of(value, PQgetlength(result, row, column)), room);
+    case OID_INT8: return text_integer(integer_of(value, PQgetlength(result, row, column)), room);
     case OID_UUID: return uuid_text(value, room);
     default: return value; /* the binary form of a text is the text; libpq ends it */
     }
@@ -84,6 +72,10 @@ int pg_ctid_compare(struct pg_ctid a, struct pg_ctid b) {
     return (a.item > b.item) - (a.item < b.item);
 }
 
-void pg_ctid_format(struct pg_ctid ctid, char ret_text[PG_VALUE_ROOM]) {
-    (void)snprintf(ret_text, PG_VALUE_ROOM, "(%" PRIu32 ",%" PRIu16 ")", ctid.block, ctid.item);
+void pg_ctid_add_item(struct buf *array, struct pg_ctid ctid) {
+    buf_add(array, array->length && array->text[array->length - 1] != '{' ? ",\"(" : "\"(");
+    buf_add_integer(array, ctid.block);
+    buf_add_char(array, ',');
+    buf_add_integer(array, ctid.item);
+    buf_add(array, ")\"");
 }

@@ -24,6 +24,6 @@ struct pg_ctid pg_value_ctid(const PGresult *result, int row, int column); /* bi
 bool pg_value_is_true(const PGresult *result, int row, int column); /* of a boolean in either format */
 
 int pg_ctid_compare(struct pg_ctid a, struct pg_ctid b); /* < 0, 0, > 0 */
-void pg_ctid_format(struct pg_ctid ctid, char ret_text[PG_VALUE_ROOM]);
+void pg_ctid_add_item(struct buf *array, struct pg_ctid ctid); /* as pg_add_array_item */
 
 #endif

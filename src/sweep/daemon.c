@@ -235,9 +235,9 @@ static void say_result(const struct sweep_report *report) {
         anonymized += report->rules[i].anonymized;
         if (report->rules[i].left > 0) left += report->rules[i].left;
     }
-    log_notice("sweep %lld %s: %s records purged, %s anonymized, %s due and left, %zu findings", (long long)report->number,
+    log_notice("sweep %lld %s: %s records purged, %s anonymized, %s due and left, %zu finding%s", (long long)report->number,
                report->ended_early ? "ended early" : report->outcome, text_number(purged).text, text_number(anonymized).text,
-               text_number(left).text, report->n_findings);
+               text_number(left).text, report->n_findings, report->n_findings == 1 ? "" : "s");
 }
 
 static void put_in_force(struct daemon *daemon);

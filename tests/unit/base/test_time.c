@@ -30,6 +30,15 @@ START_TEST(an_instant_has_all_its_digits) {
 }
 END_TEST
 
+START_TEST(a_span_is_said_as_people_do) {
+    ck_assert_str_eq(time_format_span(850000).text, "850 ms");
+    ck_assert_str_eq(time_format_span(59 * TIME_SECOND_US).text, "59 s");
+    ck_assert_str_eq(time_format_span(62 * TIME_SECOND_US).text, "1 min 2 s");
+    ck_assert_str_eq(time_format_span(47 * 3600 * TIME_SECOND_US).text, "47 h 0 min");
+    ck_assert_str_eq(time_format_span(2670 * TIME_DAY_US).text, "2,670 days");
+}
+END_TEST
+
 START_TEST(several_ways_to_write_an_instant) {
     static const char *const same[] = {"2026-11-23", "2026-11-23 00:00", "2026-11-23T00:00:00Z", "2026-11-23 00:00:00 UTC",
                                        "2026-11-23T01:00:00+01:00", "2026-11-22 19:00:00.000000-05"};
@@ -51,4 +60,4 @@ START_TEST(what_is_no_instant_is_refused) {
 }
 END_TEST
 
-UNIT_MAIN("time", instants_read_back, an_instant_has_all_its_digits, several_ways_to_write_an_instant, what_is_no_instant_is_refused)
+UNIT_MAIN("time", instants_read_back, an_instant_has_all_its_digits, a_span_is_said_as_people_do, several_ways_to_write_an_instant, what_is_no_instant_is_refused)

@@ -79,6 +79,10 @@ START_TEST(what_is_missing_or_too_much_is_said) {
     ck_assert_ptr_nonnull(strstr(errors, "\"now\" is one argument too many"));
     ck_assert_int_eq(run_with("plan --at"), 64);
     ck_assert_ptr_nonnull(strstr(errors, "--at needs a value: --at TIME"));
+    for (size_t i = 0; i < 2; i++) { /* what is an option is no value */
+        ck_assert_int_eq(run_with(i ? "plan --at --all" : "plan --at -c x.conf"), 64);
+        ck_assert_ptr_nonnull(strstr(errors, "--at needs a value: --at TIME"));
+    }
     ck_assert_int_eq(run_with("plan --all=yes"), 64);
     ck_assert_ptr_nonnull(strstr(errors, "--all takes no value"));
     ck_assert_int_eq(runs, 0);
@@ -88,6 +92,8 @@ END_TEST
 START_TEST(operands_may_begin_with_a_dash_after_two) {
     ck_assert_int_eq(run_with("explain invoices -- -1"), 0);
     ck_assert_str_eq(seen.operands[1], "-1");
+    ck_assert_int_eq(run_with("plan --at -1"), 0);
+    ck_assert_str_eq(command_value(&seen, "at"), "-1");
 }
 END_TEST
 

@@ -231,6 +231,7 @@ START_TEST(usage) {
     ck_assert_int_eq(VERIFY("--vkey", "nonsense"), 64);
     ck_assert_int_eq(VERIFY("--checkpoint", "/nonexistent"), 74);
     ck_assert_int_eq(VERIFY("extra"), 64);
+    ck_assert_ptr_nonnull(strstr(printed, "\"extra\" is one argument too many; a journal is named by --folder FOLDER;"));
     /* The options alone, before there is a journal to look at. */
     ck_assert_int_eq(command_journal_verify(&(struct journal_place){.checking = true}, 1, (char *[]){(char[]){"verify"}, NULL}), 0);
     ck_assert_int_eq(VERIFY("--tenant", "7"), 64);
