@@ -18,7 +18,7 @@ from test_journal_room import disk, filled  # noqa: F401
 from story import OVER, RULES, STORE, TENANTS, Shop, after_sweep, everything, tenant_of
 from world import PATIENT
 
-SMALL = "batch = { rows = 2; };\n"
+SMALL = "batch = { rows = 2; workers = 1; };\n"  # by one connection: who is held up stands still
 IMPATIENT = 'timeout = { statement = "1 s"; lock = "200 ms"; };\n'
 
 
