@@ -30,7 +30,7 @@ def test_a_step_between_sweeps_stops_them_until_it_is_taken_back(world):
     daemon, set_clock = start_with_clock(world)
     assert daemon.sweep()["results"][0]["purged"] == 10
     world.sql("INSERT INTO events SELECT n, 1, now() - interval '13 months', 'x' FROM generate_series(100, 109) n")
-    for offset, words in (("+3650d", "the clock was set forward by 36"), ("+2h", "the clock was set forward by 1 h 59 min"), ("-1h", "but the journal's last entry is of")):
+    for offset, words in (("+3650d", "the clock was set forward by 3,6"), ("+2h", "the clock was set forward by 1 h 59 min"), ("-1h", "but the journal's last entry is of")):
         set_clock(offset)
         until_doubt(daemon, world, words)
         assert "approve --clock" in world.lapsectl("status").stdout
