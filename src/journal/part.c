@@ -35,12 +35,13 @@ void part_free(struct part *part) {
 /* ---- torn or altered ----
  *
  * A group that was being written when the power went may lack any of its blocks, with whole lines behind the gap. But only the
- * last group can: the one before was on disk when it was begun. So behind the gap all is of one instant, and no checkpoint
- * stands there, which is a group of its own; and the gap shows bytes that no line has. Whatever else is wrong was altered. */
+ * last group can: the one before was on disk when it was begun. So behind the gap all is of one instant (but what was asked
+ * for, which bears the instant of the request), and no checkpoint stands there, which is a group of its own; and the gap shows bytes that no line has. Whatever else is wrong was altered. */
 
 static void note_whole(struct part *part, const struct entry *entry) {
     part->whole_after_fault = true;
-    bool own_instant = entry->event >= ENTRY_HOLD && entry->event <= ENTRY_REFUSE; /* that of the request, not of the group */
+    /* That of the request, not of the group. */
+    bool own_instant = entry->event >= ENTRY_HOLD && entry->event <= ENTRY_CLOCK && entry->event != ENTRY_WAIT;
     if (own_instant) return;
     if (part->instant_us && part->instant_us != entry->time_us) part->altered = true;
     part->instant_us = entry->time_us;

@@ -217,6 +217,29 @@ START_TEST(any_blocks_of_the_last_group_may_be_lost) {
 }
 END_TEST
 
+/* What was asked for is entered with the instant of the request: behind a gap it is no second group. */
+START_TEST(a_request_behind_the_gap_is_of_the_same_group) {
+    static const enum entry_event requests[] = {ENTRY_HOLD, ENTRY_RELEASE, ENTRY_PAUSE, ENTRY_RESUME, ENTRY_REFUSE, ENTRY_APPROVE, ENTRY_CLOCK};
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        folder_setup();
+        size_t begin = write_groups(), length;
+        struct journal_conf conf = folder_conf();
+        struct journal *journal = journal_opened(&conf);
+        const struct entry request = {.event = requests[i], .time_us = time_now_us() - TIME_SECOND_US, .id = "a", .author = 1000, .scope = "all", .ground = "x",
+                                      .outcome = "placed", .hold = "a", .code = "conflict", .digest = "d", .request = "r", .released_us = TIME_FOREVER};
+        ck_assert(put(journal, &request));
+        journal_close(journal);
+        char *bytes = folder_read("journal.jsonl", &length);
+        memset(bytes + begin + 20, 0, 300);
+        folder_write("journal.jsonl", bytes, length);
+        ck_assert_msg(scan().torn_tail, "%s behind a gap", entry_event_name(requests[i]));
+        open_and_see(4, 2);
+        free(bytes);
+        folder_remove();
+    }
+}
+END_TEST
+
 /* The same gap in a group that another one follows was not made by a crash: that group was on disk. */
 START_TEST(a_gap_before_the_last_group_is_refused) {
     folder_setup();
@@ -343,7 +366,7 @@ START_TEST(a_folder_is_made_only_where_its_parent_is) {
 }
 END_TEST
 
-UNIT_MAIN("recover", cut_at_every_byte, any_blocks_of_the_last_group_may_be_lost, a_gap_before_the_last_group_is_refused,
+UNIT_MAIN("recover", cut_at_every_byte, any_blocks_of_the_last_group_may_be_lost, a_request_behind_the_gap_is_of_the_same_group, a_gap_before_the_last_group_is_refused,
           zeros_and_garbage_at_the_end_are_torn, damage_before_a_whole_line_is_refused_and_left_alone,
           an_unknown_event_is_not_torn, an_interrupted_closing_is_undone_or_done, a_journal_that_cannot_be_kept_is_refused,
           a_folder_is_made_only_where_its_parent_is)
