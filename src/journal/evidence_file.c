@@ -20,6 +20,12 @@ struct evidence_name evidence_file_name(int64_t first_seq) {
     return name;
 }
 
+int64_t evidence_file_seq(const char *file) {
+    int64_t seq = 0;
+    bool named = sscanf(file, "evidence-%" SCNd64, &seq) == 1 && seq > 0 && !strcmp(evidence_file_name(seq).text, file);
+    return named ? seq : 0;
+}
+
 /* With its terminating zero, which is not written. */
 static void make_title(char title[EVIDENCE_UNIT + 1], int64_t seq, size_t n_leaves) {
     int length = snprintf(title, EVIDENCE_UNIT, "intent %" PRId64 " %zu", seq, n_leaves);

@@ -14,6 +14,7 @@
 
 struct evidence_name { char text[40]; };
 struct evidence_name evidence_file_name(int64_t first_seq);
+int64_t evidence_file_seq(const char *file); /* the first seq in its name; 0: it is another file */
 
 /* Of a title, and of a leaf. */
 enum { EVIDENCE_UNIT = SHA256_BYTES };

@@ -48,12 +48,6 @@ static bool is_old(DIR *dir, const struct segments *segments, int64_t first_seq,
     return false;
 }
 
-static int64_t first_seq_of(const char *file) {
-    int64_t seq = 0;
-    bool named = sscanf(file, "evidence-%" SCNd64, &seq) == 1 && seq > 0 && !strcmp(evidence_file_name(seq).text, file);
-    return named ? seq : 0;
-}
-
 int evidence_prune(const char *folder, int64_t now_us, struct period keep, size_t *ret_removed, struct err *err) {
     __attribute__((cleanup(free_arena))) struct arena *arena = arena_new();
     __attribute__((cleanup(segments_close))) struct segments segments = {.count = 0};
@@ -62,7 +56,7 @@ int evidence_prune(const char *folder, int64_t now_us, struct period keep, size_
     if (!dir) return err_set_errno(err, errno, "journal folder \"%s\" cannot be read", folder);
     if (segments_list(folder, arena, &segments, err)) return -1;
     for (const struct dirent *item; segments.count && (item = readdir(dir));) {
-        int64_t first_seq = first_seq_of(item->d_name);
+        int64_t first_seq = evidence_file_seq(item->d_name);
         if (!first_seq || !is_old(dir, &segments, first_seq, now_us, keep, arena)) continue;
         if (journal_calls.unlink(dirfd(dir), item->d_name)) return err_set_errno(err, errno, "journal \"%s\": cannot remove %s", folder, item->d_name);
         removed++;

@@ -1,5 +1,6 @@
 #include "journal/prove.h"
 
+#include "journal/evidence_check.h"
 #include "journal/evidence_file.h"
 #include "journal/frontier.h"
 #include "journal/scan.h"
@@ -31,7 +32,8 @@ struct search {
     size_t n_candidates;
     struct arena *arena;
     struct hit *hits;
-    size_t n_hits, n_files;
+    size_t n_hits;
+    int64_t oldest; /* evidence file; 0: there is none */
     /* While the journal goes by. */
     int64_t segment_first_seq;
     char previous[ENTRY_HASH_HEX + 1];
@@ -45,12 +47,6 @@ static void close_file(FILE **file) {
 
 static void close_folder(DIR **dir) {
     if (*dir) (void)closedir(*dir);
-}
-
-static int64_t first_seq_of(const char *file) {
-    long long seq = 0;
-    bool named = sscanf(file, "evidence-%lld", &seq) == 1 && seq > 0 && !strcmp(evidence_file_name(seq).text, file);
-    return named ? seq : 0;
 }
 
 static const struct prove_candidate *find_leaf(const struct search *search, const struct merkle_hash *leaf) {
@@ -79,9 +75,9 @@ static int search_files(struct search *search, struct err *err) {
     __attribute__((cleanup(close_folder))) DIR *dir = opendir(search->folder);
     if (!dir) return err_set_errno(err, errno, "journal folder \"%s\" cannot be read", search->folder);
     for (const struct dirent *item; (item = readdir(dir));) {
-        int64_t first_seq = first_seq_of(item->d_name);
+        int64_t first_seq = evidence_file_seq(item->d_name);
         if (!first_seq) continue;
-        search->n_files++;
+        if (!search->oldest || first_seq < search->oldest) search->oldest = first_seq;
         if (search_file(search, arena_printf(search->arena, "%s/%s", search->folder, item->d_name), first_seq, err)) return -1;
     }
     return 0;
@@ -132,14 +128,17 @@ static void note_entry(void *context, const struct scan_entry *found) {
     memcpy(search->previous, found->line.hash, sizeof search->previous);
 }
 
-static int search_journal(struct search *search, struct err *err) {
+static int read_journal(const struct search *search, void (*entry)(void *context, const struct scan_entry *entry), void *context, struct err *err) {
     struct scan_result result;
-    memset(search->previous, '0', ENTRY_HASH_HEX);
-    const struct scan_visitor visitor = {.context = search, .wait = true, .entry = note_entry};
-    if (journal_scan(search->folder, &visitor, &result, err)) return -1;
+    if (journal_scan(search->folder, &(struct scan_visitor){.context = context, .wait = true, .entry = entry}, &result, err)) return -1;
     if (!result.faults) return 0;
     return err_set(err, ERR_IO, "the journal is damaged, so that nothing can be proven by it: %s (\"lapsectl journal verify\" lists all faults)",
                    result.first_fault);
+}
+
+static int search_journal(struct search *search, struct err *err) {
+    memset(search->previous, '0', ENTRY_HASH_HEX);
+    return read_journal(search, note_entry, search, err);
 }
 
 /* ---- the proof ---- */
@@ -166,21 +165,31 @@ static int read_leaves(const struct search *search, const struct hit *hit, struc
 
 /* NULL: this hit can be proven, as far as the journal says. */
 static const char *objection(const struct hit *hit) {
-    if (!hit->has_intent) return "its leaf stands in the evidence, but the batch was never begun: its intent is not in the journal";
-    if (!hit->has_tenant) return "the record was destroyed, but the batch holds nothing of this tenant";
+    if (!hit->has_intent) return "its leaf stands in the evidence, but the intent of its batch is not in the journal, or not any more";
     if (!hit->over) return "its batch has no outcome yet: it cannot be told whether the record was destroyed";
     if (!hit->done)
         return "its batch was not carried out, or not as a whole (records that were no longer due stayed), and the journal does not say which of them went";
+    if (!hit->has_tenant) return "the record was destroyed, but the batch holds nothing of this tenant";
     return NULL;
 }
 
-static const char *nothing_found(const struct search *search) {
-    if (!search->n_files) return "there are no evidence files beside the journal: they were removed, or nothing was destroyed";
-    return "no batch destroyed a record of this store, target and key, as far back as evidence and its keys are kept";
+/* `objected`: to the batches that have its leaf; NULL: none has. */
+static int tell_why(const struct search *search, const char *objected, const char **ret_why, struct err *err) {
+    struct evidence_check check = {.folder = search->folder, .oldest = search->oldest};
+    int64_t bad = 0;
+    int failed = search->oldest ? read_journal(search, evidence_check_entry, &check, err) : 0;
+    if (failed) evidence_check_free(&check);
+    if (failed || evidence_check_end(&check, &bad, err)) return -1;
+    const char *damage = arena_printf(search->arena, "the evidence of %s batch%s is missing or altered, so it cannot be told whether %s destroyed the record",
+                                      text_number(bad).text, bad == 1 ? "" : "es", bad == 1 ? "that one" : "one of them");
+    if (!search->oldest) *ret_why = "there are no evidence files beside the journal: they were removed, or nothing was destroyed";
+    else if (bad) *ret_why = objected ? arena_printf(search->arena, "%s; %s", objected, damage) : damage;
+    else *ret_why = objected ? objected : "no batch destroyed a record of this store, target and key, as far back as evidence and its keys are kept";
+    return 0;
 }
 
 static int make(struct search *search, struct proof *ret_proof, const char **ret_why, struct err *err) {
-    const char *why = nothing_found(search);
+    const char *why = NULL;
     int64_t proven = 0;
     for (size_t i = 0; i < search->n_hits; i++) {
         const struct hit *hit = &search->hits[i];
@@ -201,8 +210,8 @@ static int make(struct search *search, struct proof *ret_proof, const char **ret
         *ret_proof = proof;
         proven = hit->seq;
     }
-    *ret_why = proven ? NULL : why;
-    return 0;
+    *ret_why = NULL;
+    return proven ? 0 : tell_why(search, why, ret_why, err);
 }
 
 /* ---- in the checkpoint ---- */

@@ -1,6 +1,7 @@
 /* Proofs of one record: of committed batches only, across segments, keys and prunings, and worth nothing with one bit changed. */
 #include "signed.h"
 
+#include "journal/evidence_file.h"
 #include "journal/prove.h"
 
 enum { EACH = 3 }; /* records of a batch */
@@ -63,8 +64,10 @@ static void write_batches(int64_t first, int64_t last) {
 }
 
 /* The proof's text, or NULL and why there is none. */
+static const char *of_tenant;
+
 static char *prove(const char *target, const char *id, const unsigned char key_bytes[EVIDENCE_KEY_BYTES], const char **ret_why) {
-    static char why[300];
+    static char why[600];
     struct arena *arena = arena_new();
     struct buf name = {.text = NULL}, text = {.text = NULL};
     evidence_name_begin(&name, "main", target);
@@ -77,7 +80,7 @@ static char *prove(const char *target, const char *id, const unsigned char key_b
     struct proof proof;
     const char *objection;
     struct err err;
-    ck_assert_msg(!journal_prove(folder, &candidate, 1, NULL, arena, &proof, &objection, &err), "%s", err.text);
+    ck_assert_msg(!journal_prove(folder, &candidate, 1, of_tenant, arena, &proof, &objection, &err), "%s", err.text);
     if (!objection) proof_write(&proof, &text);
     (void)snprintf(why, sizeof why, "%s", objection ? objection : "");
     *ret_why = why;
@@ -171,10 +174,79 @@ START_TEST(a_batch_whose_evidence_was_altered_proves_nothing) {
         bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
         folder_write(file, bytes, length);
         ck_assert_msg(!prove("invoices", "11", period_key, &why), "bit %zu", bit);
+        ck_assert_msg(strstr(why, "missing or altered") || strstr(why, "was altered"), "bit %zu: %s", bit, why);
         bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
     }
     folder_write(file, bytes, length);
     free(proven("invoices", "11"));
+    free(bytes);
+    signed_remove();
+}
+END_TEST
+
+/* A batch whose evidence is gone or altered may have destroyed what is asked for; one whose evidence served its time is not counted. */
+START_TEST(damaged_evidence_is_no_answer) {
+    signed_setup();
+    write_batches(1, 8);
+    char file[64];
+    ck_assert_int_ge(folder_count("evidence-", file), 3);
+    not_proven("invoices", "999", "no batch destroyed");
+    size_t length;
+    char *bytes = folder_read("evidence-000000000001", &length);
+    bytes[3 * EVIDENCE_UNIT] ^= 1;
+    folder_write("evidence-000000000001", bytes, length);
+    not_proven("invoices", "999", "the evidence of 1 batch is missing or altered, so it cannot be told whether that one destroyed");
+    struct buf path = folder_path("evidence-000000000001");
+    ck_assert_int_eq(unlink(path.text), 0);
+    not_proven("invoices", "999", "no batch destroyed"); /* as if pruned: "as far back as evidence is kept" */
+    bytes[3 * EVIDENCE_UNIT] ^= 1;
+    folder_write("evidence-000000000001", bytes, length);
+    not_proven("invoices", "999", "no batch destroyed");
+    free(proven("invoices", "10"));
+    /* One between two others. */
+    DIR *dir = opendir(folder);
+    int64_t last = 0, middle = 0;
+    for (struct dirent *item; (item = readdir(dir));)
+        if (evidence_file_seq(item->d_name) > last) last = evidence_file_seq(item->d_name);
+    rewinddir(dir);
+    for (struct dirent *item; (item = readdir(dir));)
+        if (evidence_file_seq(item->d_name) > 1 && evidence_file_seq(item->d_name) < last) middle = evidence_file_seq(item->d_name);
+    (void)closedir(dir);
+    ck_assert_int_gt(middle, 1);
+    struct buf between = folder_path(evidence_file_name(middle).text);
+    ck_assert_int_eq(unlink(between.text), 0);
+    not_proven("invoices", "999", "is missing or altered, so it cannot be told");
+    buf_free(&between);
+    buf_free(&path);
+    free(bytes);
+    signed_remove();
+}
+END_TEST
+
+START_TEST(what_was_not_done_is_not_called_destroyed) {
+    signed_setup();
+    struct journal *journal = open_signed();
+    put_intent(journal, 1);
+    put_outcome(journal, 1, "rolled-back", NULL, 0);
+    put_intent(journal, 2);
+    put_outcome(journal, 2, "committed", NULL, EACH - 1);
+    journal_close(journal);
+    of_tenant = "77";
+    not_proven("invoices", "10", "not carried out");
+    not_proven("invoices", "20", "nothing of this tenant");
+    of_tenant = NULL;
+    /* The evidence of a segment that is gone. */
+    size_t length;
+    char *bytes = folder_read("evidence-000000000001", &length);
+    struct buf units = {.text = NULL};
+    struct arena *arena = arena_new();
+    struct evidence evidence = evidence_of(arena, 5);
+    buf_add_n(&units, bytes, length);
+    evidence_units(&units, 4000, evidence.leaves, evidence.n_leaves);
+    folder_write("evidence-000000000001", units.text, units.length);
+    not_proven("invoices", "50", "the intent of its batch is not in the journal, or not any more");
+    arena_free(arena);
+    buf_free(&units);
     free(bytes);
     signed_remove();
 }
@@ -249,5 +321,5 @@ START_TEST(proofs_outlive_segments_keys_and_prunings) {
 END_TEST
 
 UNIT_MAIN("proof", a_proof_with_one_bit_changed_proves_nothing, who_has_not_the_key_or_the_record_proves_nothing,
-          a_batch_whose_evidence_was_altered_proves_nothing, only_what_was_committed_whole_is_proven,
+          a_batch_whose_evidence_was_altered_proves_nothing, damaged_evidence_is_no_answer, what_was_not_done_is_not_called_destroyed, only_what_was_committed_whole_is_proven,
           proofs_outlive_segments_keys_and_prunings)
