@@ -18,6 +18,9 @@ enum { CLOSE_SECONDS = 10, MOST_KEPT_BYTES = 256 << 10, MOST_DELAYED = 4096 };
 /* Unsigned entries do not stay so for longer than the first; with nothing new, the last says that this is so. */
 static const int64_t CHECKPOINT_US = TIME_SECOND_US, CHECKPOINT_IDLE_US = 3600 * TIME_SECOND_US;
 
+/* A checkpoint that failed is tried again after a second, then after two, and so on up to this. */
+static const int64_t MOST_RETRY_US = 60 * TIME_SECOND_US;
+
 /* What refused an intent although the disk says it has room (a quota, or no inodes) may do so again. */
 static const int64_t REFUSED_US = 10 * TIME_SECOND_US;
 
@@ -53,7 +56,8 @@ struct journal {
     bool begun;             /* the writer thread's: it wrote something */
     pthread_t thread;
     struct queue *queue;
-    atomic_bool healthy, short_of_room;
+    int64_t retry_us;       /* the writer thread's: how long after a checkpoint that failed the next one is tried; 0: it did not fail */
+    atomic_bool healthy, short_of_room, cannot_sign; /* cannot_sign: the last checkpoint that was tried failed */
     atomic_llong left; /* on the disk, when it was looked at */
 };
 
@@ -190,9 +194,24 @@ static bool is_signed(const struct journal *journal) {
     return !journal->writer.signers.count || journal->writer.signed_seq == journal->writer.written.seq;
 }
 
-/* When the next checkpoint or pruning is due, on the monotonic clock: first behind the first group of this run. */
+/* Says once what became of it. Entries that can be written again are not signed yet. */
+static void note_signed(struct journal *journal, bool failed, const struct err *err) {
+    bool was_failed = atomic_exchange(&journal->cannot_sign, failed);
+    int64_t retry_us = journal->retry_us ? 2 * journal->retry_us : CHECKPOINT_US;
+    journal->retry_us = !failed ? 0 : retry_us < MOST_RETRY_US ? retry_us : MOST_RETRY_US;
+    if (failed == was_failed) return;
+    if (failed) log_error("%s; no batch is begun until the journal can be signed again", err->text);
+    else log_notice("journal \"%s\" can be signed again", journal->folder.path);
+    journal->wake(journal->context);
+}
+
+bool journal_can_sign(const struct journal *journal) { return !atomic_load(&journal->cannot_sign); }
+
+/* When the next checkpoint or pruning is due, on the monotonic clock: first behind the first group of this run. One that
+ * failed is tried again whatever else goes wrong: nobody may have anything to enter as long as it does not succeed. */
 static int64_t due_us(const struct journal *journal) {
     int64_t wait_us = is_signed(journal) ? CHECKPOINT_IDLE_US : CHECKPOINT_US;
+    if (journal->retry_us) return journal->checkpoint_us + journal->retry_us;
     if (!journal->begun || !atomic_load(&journal->healthy)) return INT64_MAX;
     return journal->checkpoint_us ? journal->checkpoint_us + wait_us : 0;
 }
@@ -210,7 +229,9 @@ static void do_chores(struct journal *journal) {
         if (writer_prune(writer, &err)) log_warning("%s", err.text);
     }
     journal->checkpoint_us = now_us;
-    if (writer_checkpoint(writer, &err)) note_health(journal, true, &err);
+    bool failed = writer_checkpoint(writer, &err) != 0;
+    if (!failed) note_health(journal, false, &err); /* it is an entry, too */
+    note_signed(journal, failed, &err);
     lock(queue);
     queue->end = writer->written;
 }
@@ -327,6 +348,7 @@ int journal_open(const struct journal_conf *conf, struct arena *arena, struct jo
                                 .wake = conf->wake,
                                 .context = conf->context};
     atomic_init(&journal->healthy, true);
+    atomic_init(&journal->cannot_sign, false);
     struct recovered recovered = {.n_open = 0};
     if (start(journal, conf, arena, &recovered, err)) {
         journal_free(journal);

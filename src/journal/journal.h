@@ -64,6 +64,9 @@ int64_t journal_last_seq(const struct journal *journal);
 int64_t journal_last_sweep(const struct journal *journal);
 /* Whether the last group could be written. While not, each append tries anew. */
 bool journal_healthy(const struct journal *journal);
+/* Whether the last checkpoint that was tried could be signed and entered. While not, it is tried again and again, at least
+ * once a minute, and nothing may be destroyed; `wake` is called when it changes. */
+bool journal_can_sign(const struct journal *journal);
 /* Whether the disk has room for what follows an intent: not any more with less than reserve_bytes left, again with twice
  * that. Looked at with each group, and each second while there is none; `wake` is called when it changes. */
 bool journal_has_room(const struct journal *journal, int64_t *ret_left);

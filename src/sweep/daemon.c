@@ -24,6 +24,8 @@ static const double stop_grace_seconds = 10.;
 /* The wall clock is looked at this often: a step of it must not make a firing be missed. */
 static const double tick_seconds = 30.;
 
+static const char unsigned_reason[] = "the journal cannot be signed (the log says why); nothing is destroyed until it can";
+
 struct daemon {
     const char *config_path;
     bool once;
@@ -222,8 +224,8 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events) {
 
 /* ---- the end of a sweep ---- */
 
-static int once_status(const struct sweep_report *report) {
-    if (report->journal_failed) return EX_IOERR;
+static int once_status(const struct daemon *daemon, const struct sweep_report *report) {
+    if (report->journal_failed || !journal_can_sign(daemon->engine.journal)) return EX_IOERR;
     if (report->faulty) return EX_CONFIG;
     return report->waits || report->ended_early ? EX_TEMPFAIL : EX_OK;
 }
@@ -267,7 +269,7 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
     for (size_t i = 0; i < report->n_spent; i++) requests_spend(daemon->requests, report->spent[i]);
     if (report->verified && clock_look(&daemon->clock)) on_clock_confirmed(daemon);
     timetable_end(&daemon->timetable, &daemon->schedule->settings, report, time_now_us());
-    if (daemon->once) daemon->status_code = once_status(report);
+    if (daemon->once) daemon->status_code = once_status(daemon, report);
     struct err err;
     if (status_keep(&daemon->status, daemon->schedule, &err)) log_warning("%s", err.text);
     char reason[512] = "";
@@ -275,6 +277,7 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
         if (report->stores[i].down) (void)text_copy(reason, sizeof reason, report->stores[i].err.text);
     if (!*reason && report->reason) (void)text_copy(reason, sizeof reason, report->reason);
     if (!*reason && report->n_waiting) (void)text_copy(reason, sizeof reason, "what is due waits for a person: lapsectl approve");
+    if (!*reason && !journal_can_sign(daemon->engine.journal)) (void)text_copy(reason, sizeof reason, unsigned_reason);
     if (report->journal_failed) (void)text_copy(reason, sizeof reason, "the journal cannot be written; nothing is destroyed without it");
     set_state(daemon, daemon->stopping ? "stopping" : *reason ? "waiting" : "idle", reason);
     ev_timer_set(&daemon->reap, 0., 0.);
@@ -414,10 +417,22 @@ static void look_at_room(struct engine *engine) {
     veto_set(engine, VETO_JOURNAL, NULL, "disk-full", reason);
 }
 
+/* What nobody could prove afterwards is not begun; while no sweep runs, the status says so, too. */
+static void look_at_signing(struct daemon *daemon) {
+    if (journal_can_sign(daemon->engine.journal)) {
+        veto_lift(&daemon->engine, VETO_UNSIGNED, NULL);
+        if (!daemon->sweep && text_equal(daemon->status.reason, unsigned_reason)) set_state(daemon, "idle", "");
+        return;
+    }
+    veto_set(&daemon->engine, VETO_UNSIGNED, NULL, "journal-unsigned", unsigned_reason);
+    if (text_equal(daemon->status.state, "idle")) set_state(daemon, "waiting", unsigned_reason);
+}
+
 static void on_wake(struct ev_loop *loop, struct ev_async *watcher, int events) {
     (void)loop, (void)events;
     struct engine *engine = (struct engine *)(void *)((char *)watcher - offsetof(struct engine, wake));
     look_at_room(engine); /* before the intents come back that were refused for want of it */
+    look_at_signing(DAEMON_OF(engine, engine));
     engine_collect(engine);
 }
 

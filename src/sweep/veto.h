@@ -13,6 +13,7 @@ struct engine;
 enum veto_kind {
     VETO_CLOCK,    /* the time is in doubt */
     VETO_JOURNAL,  /* its disk has no room for what follows an intent */
+    VETO_UNSIGNED, /* its last checkpoint failed: what is destroyed now could not be proven */
     VETO_BLIND,    /* nobody can tell whether a store has enough to do */
     VETO_THROTTLE, /* it has; the one that passes by itself, so "lapsed --once" waits for it */
 };

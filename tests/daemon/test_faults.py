@@ -402,3 +402,31 @@ def test_unwritable_journal_folder(world):
     assert answer.returncode in (74, 78), answer.stdout
     assert str(blocker) in answer.stdout
     assert old_events(world) == 10
+
+
+def test_a_journal_that_cannot_be_signed_stops_destruction(world):
+    """Its entries can be written, but something is in the way of the first checkpoint: nobody could prove them."""
+    world.simple(rows=40, due=30, settings=idle(more="batch = { rows = 10; };\n"))
+    in_the_way = world.folder / "journal" / "checkpoint.new"
+    (in_the_way / "folder").mkdir(parents=True)
+    daemon = world.start()
+    daemon.wait_for_log("no batch is begun until the journal can be signed again")
+    status = world.folder / "run" / "status.json"
+    daemon.until(lambda: "cannot be signed" in status.read_text(), "reason in the status of an idle daemon")
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for_log("nothing is destroyed until it can; no batch is begun")
+    assert daemon.stop() == 0
+    assert world.once().returncode == 74
+    daemon = world.start()
+    daemon.wait_for_log("no batch is begun until the journal can be signed again")
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_for_log("nothing is destroyed until it can; no batch is begun")
+    assert old_events(world) == 30 and not world.journal.entries("intent")
+    (in_the_way / "folder").rmdir()
+    in_the_way.rmdir()
+    daemon.wait_for("sweep-end", 3)
+    assert daemon.log.count("can be signed again") == 2, daemon.log
+    assert daemon.stop() == 0
+    assert_swept(world, young=10)
+    assert "journal-unsigned" in [wait["code"] for wait in world.journal.entries("wait")]
+    assert world.verify().returncode == 0
