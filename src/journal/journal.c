@@ -87,6 +87,13 @@ static void unlock(struct queue *queue) {
     if (pthread_mutex_unlock(&queue->lock)) abort();
 }
 
+/* Outside the lock, which it takes: once the writer is abandoned, there may be no loop any more. */
+static void wake_loop(const struct journal *journal) {
+    lock(journal->queue);
+    if (!journal->queue->abandoned) journal->wake(journal->context);
+    unlock(journal->queue);
+}
+
 static void group_clear(struct group *group) { *group = (struct group){NULL, &group->first}; }
 
 static void group_free(struct pending *pending) {
@@ -132,7 +139,7 @@ static void look_at_room(struct journal *journal, bool refused) {
     bool now_short = is_short(journal, left);
     atomic_store(&journal->left, left);
     if (!now_short) journal->refused_us = 0;
-    if (atomic_exchange(&journal->short_of_room, now_short) != now_short) journal->wake(journal->context);
+    if (atomic_exchange(&journal->short_of_room, now_short) != now_short) wake_loop(journal);
 }
 
 static int64_t room_due_us(const struct journal *journal) {
@@ -202,7 +209,7 @@ static void note_signed(struct journal *journal, bool failed, const struct err *
     if (failed == was_failed) return;
     if (failed) log_error("%s; no batch is begun until the journal can be signed again", err->text);
     else log_notice("journal \"%s\" can be signed again", journal->folder.path);
-    journal->wake(journal->context);
+    wake_loop(journal);
 }
 
 bool journal_can_sign(const struct journal *journal) { return !atomic_load(&journal->cannot_sign); }
@@ -252,9 +259,9 @@ static void *writer(void *context) {
     for (;;) {
         wait_for_work(journal);
         if (queue->waiting.first) write_waiting(journal);
-        bool wake = queue->ready.first && !queue->abandoned;
+        bool ready = queue->ready.first;
         unlock(queue);
-        if (wake) journal->wake(journal->context);
+        if (ready) wake_loop(journal);
         if (time_monotonic_us() >= room_due_us(journal)) look_at_room(journal, false);
         lock(queue);
         bool ends = queue->stopping && !queue->waiting.first;

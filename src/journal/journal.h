@@ -22,7 +22,8 @@ struct journal_conf {
     int64_t reserve_bytes; /* with less than it left on the disk there is no room (journal_has_room); 0: nobody looks */
     struct period keep;     /* closed segments are removed after it; count 0: never */
     struct signers signers; /* sign the checkpoints; the journal frees them, also where it cannot be opened. None: no checkpoints */
-    /* Called on the writer thread whenever tickets are ready to be collected; must only wake the loop. */
+    /* Called on the writer thread, under its lock, whenever tickets are ready to be collected; must only wake the loop. Never
+     * after journal_close. */
     void (*wake)(void *context);
     void *context;
     /* NULL, or called by journal_open for every entry that is there, in order: who keeps a state of its own (holds, say)
