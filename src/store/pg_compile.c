@@ -105,7 +105,9 @@ static void add_change(struct pg_sql *sql, const struct pg_due *due, const char 
     if (values) buf_printf(&sql->text, "%s%s", values, only || due->bound->n_via ? ", " : "");
     if (only) {
         pg_add_source(sql, due);
-        buf_add(&sql->text, " WHERE z.ctid = t.ctid AND ");
+        buf_add(&sql->text, " WHERE ");
+        pg_add_at(sql, "z", "t.ctid");
+        buf_add(&sql->text, " AND ");
         return;
     }
     add_via(sql, due, false);

@@ -100,6 +100,10 @@ void pg_add_cutoff(struct pg_sql *sql, const struct pg_due *due, int64_t cutoff_
 void pg_add_key(struct pg_sql *sql, const struct pg_table *table, const char *alias);
 /* t."column". */
 void pg_add_column(struct pg_sql *sql, const char *alias, const struct pg_column *column);
+/* "The row of this alias is at that place", also when it was changed while the statement waited for its lock: then the server asks
+ * again, of the row as it is now and of everything else as it was, and what says that the row may go is about the one that it was.
+ * Releases before November 2025 do not ask "ctid = …" again where it served as the way to the row; the two bounds are no way to it. */
+void pg_add_at(struct pg_sql *sql, const char *alias, const char *place);
 /* The instant that a value of the anchor stands for (a date: its end) as microseconds; `value` is SQL. The other is one that
  * pg_value_instant reads: no arithmetic for the server. */
 void pg_add_moment(struct pg_sql *sql, const struct pg_due *due, const char *value);
@@ -108,9 +112,9 @@ void pg_add_instant(struct pg_sql *sql, const struct pg_due *due, const char *va
 void pg_add_blocker(struct pg_sql *sql, const struct pg_due *due, const struct pg_blocker *blocker);
 /* true if a row of this dependent, which is a target of its own, is still there (and, with `going`, stays). */
 void pg_add_dependent_left(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent);
-/* " AND NOT …" for, and " AND (… OR …)" of, everything that blocks. */
-/* Nothing refers to the dependents that go when t is anonymized: else it waits. */
+/* " AND NOT …" for what refers to the dependents that go when t is anonymized: it waits. */
 void pg_add_free_to_change(struct pg_sql *sql, const struct pg_due *due);
+/* " AND NOT …" for, and " AND (… OR …)" of, everything that blocks. */
 void pg_add_not_blocked(struct pg_sql *sql, const struct pg_due *due);
 void pg_add_blocked(struct pg_sql *sql, const struct pg_due *due);
 /* FROM: "d0 JOIN d1 ON …" and, AND-able, the tie of the last one to t. The dependent's row is d0; for a tree only those

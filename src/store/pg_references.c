@@ -65,8 +65,9 @@ static void add_on_tree(struct pg_sql *sql, const struct pg_dependent *dependent
     const struct pg_dependent tree = {.conf = dependent->conf, .table = dependent->path[at].child, .path = dependent->path + at,
                                       .n_path = dependent->n_path - at, .self = true};
     pg_add_tree(sql, &tree, source, condition);
-    buf_printf(&sql->text, "SELECT %s FROM tree JOIN %s AS d%zu ON d%zu.tableoid = tree.o AND d%zu.ctid = tree.c::tid", columns,
-               tree.table->quoted, at, at, at);
+    const char *alias = arena_printf(sql->arena, "d%zu", at);
+    buf_printf(&sql->text, "SELECT %s FROM tree JOIN %s AS %s ON %s.tableoid = tree.o AND ", columns, tree.table->quoted, alias, alias);
+    pg_add_at(sql, alias, "tree.c::tid");
     while (at-- > 0) {
         char child[24], parent[24];
         (void)snprintf(child, sizeof child, "d%zu", at);

@@ -36,6 +36,10 @@ void pg_add_column(struct pg_sql *sql, const char *alias, const struct pg_column
     buf_printf(&sql->text, "%s.%s", alias, column->quoted);
 }
 
+void pg_add_at(struct pg_sql *sql, const char *alias, const char *place) {
+    buf_printf(&sql->text, "%s.ctid = %s AND %s.ctid >= %s AND %s.ctid <= %s", alias, place, alias, place, alias, place);
+}
+
 /* ---- tenants ---- */
 
 enum { OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25, OID_BPCHAR = 1042, OID_VARCHAR = 1043, OID_NUMERIC = 1700, OID_UUID = 2950 };

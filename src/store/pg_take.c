@@ -214,7 +214,7 @@ static size_t fitting(size_t limit, size_t records, size_t dependents) {
 
 /* Takes so many of the records that they and their dependents fit into the batch; *count 0: not even one does. */
 static int fit(struct pg_making *making, const struct pg_record *records, size_t *count, struct err *err) {
-        size_t take = *making->parents && *making->parents < *count ? *making->parents : *count;
+    size_t take = *making->parents && *making->parents < *count ? *making->parents : *count;
     for (;;) {
         size_t most = making->limit - take + 1, found;
         if (count_dependents(making, ctid_array(making->arena, records, take), most, &found, err) < 0) return -1;
@@ -241,7 +241,8 @@ static int destroy_dependent(struct pg_making *making, const struct pg_dependent
         *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
         buf_printf(&sql.text, "DELETE FROM %s AS z USING (", dependent->table->quoted);
         pg_add_dependents(&sql, dependent, "d0.tableoid AS o, d0.ctid AS c", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
-        buf_add(&sql.text, ") AS s WHERE z.tableoid = s.o AND z.ctid = s.c");
+        buf_add(&sql.text, ") AS s WHERE z.tableoid = s.o AND ");
+        pg_add_at(&sql, "z", "s.c");
     } else {
         buf_printf(&sql.text, "DELETE FROM %s AS d0 USING ", dependent->table->quoted);
         add_tie(&sql, run, dependent, ctids);
@@ -274,7 +275,9 @@ static int drain_dependent(struct pg_making *making, const struct pg_dependent *
         *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
         pg_add_dependents(&sql, dependent, "d0.tableoid AS o, d0.ctid AS c", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
     }
-    buf_printf(&sql.text, " LIMIT %zu) AS s WHERE z.tableoid = s.o AND z.ctid = s.c RETURNING z.tableoid", limit);
+    buf_printf(&sql.text, " LIMIT %zu) AS s WHERE z.tableoid = s.o AND ", limit);
+    pg_add_at(&sql, "z", "s.c");
+    buf_add(&sql.text, " RETURNING z.tableoid");
     pg_add_key(&sql, dependent->table, "z");
     if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
     note_dependents(making, dependent, result);

@@ -94,24 +94,62 @@ END_TEST
 
 /* ---- moves while a batch is at work ---- */
 
+/* As the administrator, elsewhere, before the row 1 of that table is deleted. */
+static void meanwhile(const char *table, const char *sql) {
+    struct buf trigger = {0};
+    buf_printf(&trigger,
+               "CREATE EXTENSION IF NOT EXISTS dblink SCHEMA public; CREATE FUNCTION meanwhile() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
+               " IF OLD.id = 1 THEN PERFORM public.dblink_exec('%s', 'SET lock_timeout = 200; SET search_path = acts; %s'); END IF;"
+               " RETURN OLD; EXCEPTION WHEN lock_not_available THEN RETURN OLD; END $$;"
+               "CREATE TRIGGER meanwhile BEFORE DELETE ON %s FOR EACH ROW EXECUTE FUNCTION meanwhile()",
+               getenv("LAPSED_TEST_POSTGRESQL_ADMIN"), sql, table);
+    pg_sql(buf_text(&trigger));
+    buf_free(&trigger);
+}
+
 /* A dependent in the middle goes over to a record that lives, just when what hangs on it was destroyed. */
 START_TEST(what_hangs_on_a_dependent_that_moves_away_lives) {
     pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz);"
               "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders);"
-              "CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint REFERENCES lines); CREATE EXTENSION IF NOT EXISTS dblink SCHEMA public");
+              "CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint REFERENCES lines)");
     pg_sql("INSERT INTO orders VALUES (1, 1, '2025-01-01'), (2, 1, '2026-06-01'); INSERT INTO lines VALUES (1, 1), (2, 1); INSERT INTO notes VALUES (1, 1), (2, 2)");
-    struct buf trigger = {0};
-    buf_printf(&trigger,
-               "CREATE FUNCTION elsewhere() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
-               " IF OLD.id = 1 THEN PERFORM public.dblink_exec('%s', 'SET lock_timeout = 200; UPDATE acts.lines SET order_id = 2 WHERE id = 1'); END IF;"
-               " RETURN OLD; EXCEPTION WHEN lock_not_available THEN RETURN OLD; END $$;"
-               "CREATE TRIGGER elsewhere BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION elsewhere()",
-               getenv("LAPSED_TEST_POSTGRESQL_ADMIN"));
-    pg_sql(buf_text(&trigger));
-    buf_free(&trigger);
+    meanwhile("notes", "UPDATE lines SET order_id = 2 WHERE id = 1");
     struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"lines.order_id\", \"notes.line_id = lines.id\" ];"));
     purge(&acts, 0, 10);
     ck_assert_int_eq(pg_number("SELECT count(*) FROM lines l WHERE NOT EXISTS (SELECT FROM notes n WHERE n.line_id = l.id)"), 0);
+    acts_close(&acts);
+}
+END_TEST
+
+/* The statement sees the second row as it was, and comes to it when it is no longer due. */
+START_TEST(a_record_that_is_due_no_longer_lives) {
+    static const char *const conditions[] = {"", "only = \"kind <> 1\";"};
+    static const char *const changes[] = {"UPDATE logs SET at = ''2026-06-01'' WHERE id = 2", "UPDATE logs SET kind = 1 WHERE id = 2"};
+    for (size_t i = 0; i < 2; i++) {
+        pg_schema("CREATE TABLE logs (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, kind int); CREATE INDEX ON logs (customer_id, at)");
+        pg_sql("INSERT INTO logs SELECT n, 1, '2025-01-01', 0 FROM generate_series(1, 3) n");
+        meanwhile("logs", changes[i]);
+        char target[200];
+        (void)snprintf(target, sizeof target, RULE("table = \"logs\"; tenant = \"customer_id\"; since = \"at\"; %s"), conditions[i]);
+        struct acts acts = acts_open(target);
+        ck_assert_int_eq(purge(&acts, 0, 10).records, 2);
+        ck_assert_int_eq(pg_number("SELECT sum(id) FROM logs"), 2);
+        acts_close(&acts);
+    }
+}
+END_TEST
+
+/* A dependent goes over to a record that lives, while more than a batch of them are deleted. */
+START_TEST(a_dependent_that_moves_away_is_not_drained) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz);"
+              "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders)");
+    pg_sql("INSERT INTO orders VALUES (1, 1, '2025-01-01'), (2, 1, '2026-06-01'); INSERT INTO lines SELECT n, 1 FROM generate_series(1, 9) n");
+    meanwhile("lines", "UPDATE lines SET order_id = 2 WHERE id = 2");
+    struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"lines.order_id\" ];"));
+    struct sum sum = purge(&acts, 0, 5);
+    ck_assert_int_eq(sum.records, 1);
+    ck_assert_int_eq(sum.dependents, 8);
+    ck_assert_int_eq(pg_number("SELECT id FROM lines"), 2);
     acts_close(&acts);
 }
 END_TEST
@@ -305,6 +343,7 @@ END_TEST
 UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_it, what_hangs_on_a_tree_of_dependents_goes_with_it,
           a_tree_larger_than_a_batch_goes_with_what_hangs_on_it, a_branch_that_is_still_referred_to_blocks_its_root_alone,
           a_dependent_that_is_kept_for_ever_keeps_its_parent, what_hangs_on_a_dependent_that_moves_away_lives,
+          a_record_that_is_due_no_longer_lives, a_dependent_that_moves_away_is_not_drained,
           a_trigger_that_writes_values_back_is_refused,
           records_that_come_back_end_the_pass, dependents_that_come_back_end_the_pass, a_commit_is_on_disk_whatever_the_role_says, anchors_before_christ_do_not_stop_the_rest,
           tenants_that_compare_equal_but_are_not, a_partition_beside_its_whole, a_column_that_refers_to_several_tables,

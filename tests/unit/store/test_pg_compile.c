@@ -125,6 +125,35 @@ START_TEST(a_condition_of_the_users_stands_in_a_query_of_its_own) {
 }
 END_TEST
 
+/* "z.ctid = t.ctid" alone is not asked again, by servers before November 2025, of a row that was changed while the statement waited for
+ * it; and all the rest is about t, the row as it was. */
+START_TEST(a_row_that_is_found_by_another_is_still_where_that_one_was) {
+    struct bound on;
+    bind(&on, "logs", "customer_id", 20, PG_TIME_TIMESTAMPTZ);
+    on.target.only = "paid";
+    const struct scope scope = {.kind = SCOPE_REST, .of = &on.target, .anchor = "at", .anchor_is_since = true, .cutoff_us = 0};
+    const struct order order = order_make(&on.target, ACTION_PURGE, &on.keep, scope);
+    struct pg_due due;
+    struct err err;
+    ck_assert_int_eq(pg_due_of(&on.store, on.arena, &order, &on.table, &due, &err), 0);
+    struct pg_sql sql = {.arena = on.arena};
+    pg_add_delete(&sql, &due);
+    ck_assert_str_eq(buf_text(&sql.text), "DELETE FROM ONLY \"logs\" AS z USING (SELECT ctid, tableoid, * FROM ONLY \"logs\" AS \"logs\" WHERE (paid\n)) AS t"
+                                          " WHERE z.ctid = t.ctid AND z.ctid >= t.ctid AND z.ctid <= t.ctid AND ");
+    pg_sql_clear(&sql);
+    pg_add_update(&sql, &due, "x = 1", NULL);
+    ck_assert_ptr_nonnull(strstr(buf_text(&sql.text), " WHERE z.ctid = t.ctid AND z.ctid >= t.ctid AND z.ctid <= t.ctid AND "));
+    pg_sql_clear(&sql);
+    /* A row of a tree, which is found by its place in a list that was made before. */
+    const struct pg_link step = {.child = &on.table, .parent = &on.table, .child_columns = {1}, .parent_columns = {0}, .n_columns = 1};
+    const struct pg_dependent tree = {.table = &on.table, .path = &step, .n_path = 1, .self = true};
+    pg_add_dependents(&sql, &tree, "", "ONLY \"logs\" AS t", "true");
+    ck_assert_ptr_nonnull(strstr(buf_text(&sql.text), "d0.ctid = tree.c::tid AND d0.ctid >= tree.c::tid AND d0.ctid <= tree.c::tid"));
+    pg_sql_free(&sql);
+    arena_free(on.arena);
+}
+END_TEST
+
 START_TEST(an_anchor_that_cannot_be_compared_is_refused) {
     struct bound on;
     struct err err;
@@ -144,4 +173,4 @@ END_TEST
 
 UNIT_MAIN("pg_compile", identifiers_are_quoted_in_one_place, array_items_are_quoted, ids_fit_a_type_only_as_the_server_writes_them,
           tenants_without_a_cutoff_of_their_own_are_everybody_else, a_condition_of_the_users_stands_in_a_query_of_its_own,
-          an_anchor_that_cannot_be_compared_is_refused)
+          a_row_that_is_found_by_another_is_still_where_that_one_was, an_anchor_that_cannot_be_compared_is_refused)
