@@ -190,7 +190,7 @@ static int read_vkey(const char *value, struct note_keys *keys, struct err *err)
     if (access(value, F_OK)) return note_read_vkeys(value, keys, err) ? err_within(err, "\"%s\" is no file, and", value) : 0;
     char *text;
     size_t length;
-    if (text_read_file(value, NOTE_MOST_BYTES, &text, &length, err)) return -1;
+    if (text_read_file(value, NOTE_MOST_KEYS_BYTES, &text, &length, err)) return -1;
     int result = note_read_vkeys(text, keys, err);
     free(text);
     return result ? err_within(err, "%s", value) : 0;

@@ -187,7 +187,7 @@ enum note_verdict note_verify(const struct note *note, const struct note_keys *k
         for (size_t k = 0; k < keys->count; k++) {
             const struct note_signature *signature = &note->signatures[i];
             const struct note_key *key = &keys->items[k];
-            if (strcmp(signature->name, key->name) != 0 || memcmp(signature->id, key->id, sizeof key->id) != 0) continue;
+            if (memcmp(signature->id, key->id, sizeof key->id) != 0 || strcmp(signature->name, key->name) != 0) continue;
             if (!signature->ed25519 || !signature_fits(key, &text, signature->signature)) return NOTE_FORGED;
             verdict = NOTE_SIGNED;
         }

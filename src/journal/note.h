@@ -13,7 +13,10 @@
 #include "base/text.h"
 #include "journal/merkle.h"
 
-enum { NOTE_MOST_NAME = 128, NOTE_MOST_KEYS = 16, NOTE_MOST_SIGNATURES = 16, NOTE_KEY_BYTES = 32, NOTE_MOST_BYTES = 16 << 10 };
+enum { NOTE_MOST_NAME = 128, NOTE_MOST_KEYS = 1000, NOTE_MOST_SIGNATURES = 16, NOTE_KEY_BYTES = 32 };
+
+/* Of a note's file, and of a file of keys: as many as there may be, and what people write between them. */
+enum { NOTE_MOST_BYTES = 16 << 10, NOTE_MOST_KEYS_BYTES = 1 << 20 };
 
 /* A public key: "name+<8 hex: key id>+<base64 of 0x01 and the key>". */
 struct note_key {

@@ -183,30 +183,45 @@ static int find(const char *state_folder, struct signers *signers, struct err *e
     return signers->count < SIGNERS_MOST ? add_if_there(state_folder, "journal.key.old", false, signers, err) : 0;
 }
 
-/* Adds the keys to <state>/journal.pub, which keeps those of the past: older checkpoints bear their signatures. */
+/* The list as it stands in the file; none where there is no file. */
+static int read_published(const char *path, struct buf *text, struct note_keys *known, struct err *err) {
+    if (access(path, F_OK)) return errno == ENOENT ? 0 : err_set_errno(err, errno, "cannot read the journal's public keys %s", path);
+    char *there;
+    size_t length;
+    if (text_read_file(path, NOTE_MOST_KEYS_BYTES, &there, &length, err)) return -1;
+    int result = note_read_vkeys(there, known, err);
+    buf_add_n(text, there, length);
+    free(there);
+    return result ? err_within(err, "%s", path) : 0;
+}
+
+static bool is_known(const struct note_keys *known, const struct note_key *key) {
+    size_t k = 0;
+    while (k < known->count && memcmp(known->items[k].key, key->key, sizeof key->key) != 0) k++;
+    return k < known->count;
+}
+
+/* Adds the keys to <state>/journal.pub, which keeps those of the past: older checkpoints bear their signatures. A list that
+ * nobody could read afterwards is not written. */
 static int publish(const char *state_folder, const struct signers *signers, struct err *err) {
     __attribute__((cleanup(buf_free))) struct buf path = {.text = NULL}, text = {.text = NULL};
     buf_printf(&path, "%s/journal.pub", state_folder);
     struct note_keys known = {.count = 0};
-    if (!access(path.text, F_OK)) {
-        char *there;
-        size_t length;
-        if (text_read_file(path.text, MOST_FILE_BYTES, &there, &length, err)) return -1;
-        int result = note_read_vkeys(there, &known, err);
-        buf_add_n(&text, there, length);
-        free(there);
-        if (result) return err_within(err, "%s", path.text);
-    }
+    if (read_published(path.text, &text, &known, err)) return -1;
     bool news = false;
     for (size_t i = signers->count; i-- > 0;) {
         const struct note_key *key = signer_public(signers->items[i]);
-        bool there = false;
-        for (size_t k = 0; k < known.count; k++) there |= !memcmp(known.items[k].key, key->key, sizeof key->key);
-        if (there) continue;
+        if (is_known(&known, key)) continue;
+        if (known.count == NOTE_MOST_KEYS)
+            return err_set(err, ERR_CONFIG, "%s has %d keys, and no more can be added; move those whose checkpoints nobody verifies any more to another file",
+                           path.text, (int)NOTE_MOST_KEYS);
+        known.items[known.count++] = *key;
+        if (text.length && text.text[text.length - 1] != '\n') buf_add_char(&text, '\n');
         buf_printf(&text, "%s\n", note_vkey(key).text);
         log_notice("the journal's checkpoints are signed with a new key; its public key is %s: keep a copy of it elsewhere", note_vkey(key).text);
         news = true;
     }
+    if (text.length > NOTE_MOST_KEYS_BYTES) return err_set(err, ERR_CONFIG, "%s would be larger than %d bytes; shorten its comments", path.text, (int)NOTE_MOST_KEYS_BYTES);
     return news ? text_write_file(path.text, text.text, text.length, 0644, err) : 0;
 }
 
