@@ -277,8 +277,8 @@ static int replace_file(const char *path, const char *bytes, size_t length, unsi
     char temporary[4096];
     int needed = snprintf(temporary, sizeof temporary, "%s.new", path);
     if (needed < 0 || (size_t)needed >= sizeof temporary) return err_set(err, ERR_IO, "%s: the name is too long", path);
-    __attribute__((cleanup(close_file))) int fd =
-        open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
+    (void)unlink(temporary); /* of a crash: with its own mode, which may not even let its owner write */
+    __attribute__((cleanup(close_file))) int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
     if (fd < 0) return err_set_errno(err, errno, "cannot write %s", temporary);
     if (write_all(fd, bytes, length) || (sync && fsync(fd))) {
         int reason = errno;

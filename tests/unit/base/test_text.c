@@ -1,7 +1,9 @@
 #include "base/arena.h"
 #include "base/text.h"
+#include "temporary.h"
 #include "unit.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -128,6 +130,37 @@ START_TEST(every_byte_has_two_hex_digits) {
 }
 END_TEST
 
+/* Whatever mode it has: as another user than root nobody can open it. */
+START_TEST(what_a_crash_left_of_a_file_is_not_written_to) {
+    char folder[TEMPORARY_ROOM], path[2 * TEMPORARY_ROOM], left[2 * TEMPORARY_ROOM + 8];
+    struct err err;
+    struct stat found;
+    ck_assert(temporary_folder(folder));
+    if (!geteuid()) {
+        ck_assert_int_eq(chown(folder, 65534, 65534), 0);
+        ck_assert_int_eq(seteuid(65534), 0);
+    }
+    (void)snprintf(path, sizeof path, "%s/journal.key", folder);
+    (void)snprintf(left, sizeof left, "%s.new", path);
+    static const mode_t modes[] = {0400, 0, 0666};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        int fd = open(left, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(write(fd, "half a secret", 13), 13);
+        ck_assert_int_eq(fchmod(fd, modes[i]), 0);
+        ck_assert_int_eq(close(fd), 0);
+        ck_assert_msg(!text_write_file(path, "whole", 5, 0400, &err), "%s", err.text);
+        ck_assert_int_eq(stat(path, &found), 0);
+        ck_assert_uint_eq(found.st_mode & 07777, 0400);
+        ck_assert_int_eq(found.st_size, 5);
+        ck_assert_int_ne(access(left, F_OK), 0);
+    }
+    ck_assert_int_eq(unlink(path), 0);
+    if (!getuid()) ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 UNIT_MAIN("text", json_strings_are_escaped_and_always_utf8, a_buffer_stops_at_its_maximum, a_text_is_taken_whole_or_not_at_all, integers_are_decimal, numbers_are_grouped,
           utf8_is_told_from_other_bytes, errors_gain_nouns_in_front, arrays_grow_in_an_arena,
-          an_arena_that_was_cleared_gives_zeroed_memory_again, every_byte_has_two_hex_digits)
+          an_arena_that_was_cleared_gives_zeroed_memory_again, every_byte_has_two_hex_digits, what_a_crash_left_of_a_file_is_not_written_to)
