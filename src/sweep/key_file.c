@@ -24,6 +24,7 @@ int key_file_read(const char *path, unsigned char ret_key[KEY_FILE_BYTES], struc
 
 int key_file_have(const char *path, unsigned char ret_key[KEY_FILE_BYTES], struct err *err) {
     if (!access(path, F_OK)) return key_file_read(path, ret_key, err);
+    if (errno != ENOENT) return err_set_errno(err, errno, "cannot read the key %s", path); /* it may be there: no other takes its place */
     unsigned char key[KEY_FILE_BYTES];
     if (RAND_bytes(key, sizeof key) != 1) return err_set(err, ERR_BUG, "no random bytes for a new key");
     if (text_write_file(path, (const char *)key, sizeof key, 0400, err)) return -1;

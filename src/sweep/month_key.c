@@ -28,8 +28,10 @@ static bool is_key(const char *file, const char *name, bool *ret_whole, int64_t 
     if (strncmp(file, name, length) || file[length] != '-' || sscanf(file + length + 1, "%4d-%2d", &year, &month) != 2) return false;
     struct file_name expected = file_name(name, year, month);
     if (month < 1 || month > 12 || !text_starts_with(file, expected.text)) return false;
+    const char *behind = file + strlen(expected.text);
+    if (*behind && strcmp(behind, ".new") != 0) return false;
     const struct civil next = {.year = month == 12 ? year + 1 : year, .month = month % 12 + 1, .day = 1};
-    *ret_whole = !strcmp(file, expected.text);
+    *ret_whole = !*behind;
     *ret_over_us = time_from_civil(&next);
     return true;
 }

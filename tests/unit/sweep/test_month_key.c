@@ -61,14 +61,17 @@ START_TEST(keys_are_kept_and_then_destroyed) {
     FILE *file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);
     (void)fclose(file);
-    (void)snprintf(path, sizeof path, "%s/evidence-000000000001", folder); /* not a key */
-    file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    (void)fclose(file);
+    static const char *const no_keys[] = {"evidence-000000000001", "evidence-2025-01.key.bak", "evidence-2025-01.key.new.bak", "evidence-2025-01.keys"};
+    for (size_t i = 0; i < sizeof no_keys / sizeof *no_keys; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, no_keys[i]);
+        file = fopen(path, "w");
+        ck_assert_ptr_nonnull(file);
+        (void)fclose(file);
+    }
     /* January 2025 was over on 1 February 2025: its key is kept until 1 March 2026. */
     ck_assert_int_eq(month_key_renew(folder, "evidence", at("2026-02-28 23:59:59"), keep, key, &destroyed, &err), 0);
     ck_assert_uint_eq(destroyed, 1);
-    ck_assert(there("evidence-2025-01.key") && !there("evidence-2026-02.key.new") && there("evidence-000000000001"));
+    ck_assert(there("evidence-2025-01.key") && !there("evidence-2026-02.key.new"));
     ck_assert_int_eq(month_keys_read(folder, "evidence", arena, &keys, &count, &err), 0);
     ck_assert_uint_eq(count, 3);
     bool found = false;
@@ -78,13 +81,33 @@ START_TEST(keys_are_kept_and_then_destroyed) {
     ck_assert_uint_eq(destroyed, 1);
     ck_assert(!there("evidence-2025-01.key") && there("evidence-2025-12.key") && there("pseudonym-2025-12.key"));
     arena_free(arena);
-    static const char *const left[] = {"evidence-2025-12.key", "evidence-2026-02.key", "evidence-2026-03.key", "pseudonym-2025-12.key", "evidence-000000000001"};
+    static const char *const left[] = {"evidence-2025-12.key", "evidence-2026-02.key", "evidence-2026-03.key", "pseudonym-2025-12.key"};
     for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
         (void)snprintf(path, sizeof path, "%s/%s", folder, left[i]);
         ck_assert_int_eq(unlink(path), 0);
+    }
+    for (size_t i = 0; i < sizeof no_keys / sizeof *no_keys; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, no_keys[i]);
+        ck_assert_msg(!unlink(path), "%s was taken for a key", no_keys[i]);
     }
     ck_assert_int_eq(rmdir(folder), 0);
 }
 END_TEST
 
-UNIT_MAIN("month_key", a_key_lasts_a_month_and_no_longer, keys_are_kept_and_then_destroyed)
+START_TEST(a_key_that_cannot_be_looked_at_is_not_replaced) {
+    char path[2 * TEMPORARY_ROOM];
+    unsigned char key[32];
+    struct stat found;
+    ck_assert(temporary_folder(folder));
+    (void)snprintf(path, sizeof path, "%s/pseudonym-2026-11.key", folder);
+    ck_assert_int_eq(symlink("pseudonym-2026-11.key", path), 0); /* to itself */
+    ck_assert_int_eq(renew(at("2026-11-01"), key), -1);
+    ck_assert_msg(strstr(err.text, path) != NULL, "%s", err.text);
+    ck_assert_int_eq(lstat(path, &found), 0);
+    ck_assert(S_ISLNK(found.st_mode));
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
+UNIT_MAIN("month_key", a_key_lasts_a_month_and_no_longer, keys_are_kept_and_then_destroyed, a_key_that_cannot_be_looked_at_is_not_replaced)
