@@ -201,10 +201,13 @@ bool spool_read(const struct spool *spool, struct arena *arena, const char *name
 
 /* ---- answers ---- */
 
+/* Written under a name that no request has. */
 int spool_answer(const struct spool *spool, const char *id, const char *text, struct err *err) {
+    static const char made[] = ".answer";
     __attribute__((cleanup(buf_free))) struct buf path = {0};
-    buf_printf(&path, "%s/done/%s", spool->folder, id);
-    return text_replace_file(buf_text(&path), text, strlen(text), 0644, err);
+    buf_printf(&path, "%s/done/%s", spool->folder, made);
+    if (text_replace_file(buf_text(&path), text, strlen(text), 0644, err)) return -1;
+    return renameat(spool->done_fd, made, spool->done_fd, id) ? err_set_errno(err, errno, "cannot write %s/done/%s", spool->folder, id) : 0;
 }
 
 int spool_remove(const struct spool *spool, const char *name, struct err *err) {

@@ -203,6 +203,21 @@ START_TEST(who_asked_gets_the_answer) {
 }
 END_TEST
 
+START_TEST(an_answer_leaves_the_others_alone) {
+    setup();
+    static const char *const ids[] = {"x.new", "x", "x.new.new", "x.answer", "answer"};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) ck_assert_msg(!spool_answer(spool, ids[i], ids[i], &err), "%s", err.text);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        char *text;
+        size_t length;
+        ck_assert_msg(!text_read_file(path_of("done", ids[i]), 100, &text, &length, &err), "%s", err.text);
+        ck_assert_str_eq(text, ids[i]);
+        free(text);
+    }
+    teardown();
+}
+END_TEST
+
 START_TEST(old_answers_go) {
     setup();
     struct stat found;
@@ -222,4 +237,4 @@ START_TEST(without_a_spool_it_says_so) {
 END_TEST
 
 UNIT_MAIN("spool", what_is_submitted_is_read_with_its_owner, what_came_first_is_listed_first, an_arrival_is_seen, folders_keep_strangers_out, folders_that_were_there_before_are_no_way_in, the_owner_is_who_the_kernel_says,
-          what_only_looks_like_a_request_is_not_read, who_asked_gets_the_answer, old_answers_go, without_a_spool_it_says_so)
+          what_only_looks_like_a_request_is_not_read, who_asked_gets_the_answer, an_answer_leaves_the_others_alone, old_answers_go, without_a_spool_it_says_so)
