@@ -131,7 +131,8 @@ static int look(struct pg_store *store, const struct pg_due *due, struct pg_take
     buf_add(&sql.text, "SELECT (");
     pg_add_tenant(&sql, due);
     buf_add(&sql.text, ")::text, count(*), ");
-    pg_add_instant(&sql, due, arena_printf(gone->arena, "min(t.%s)", due->anchor->quoted));
+    const char *anchor = due->anchor->quoted, *instants = due->anchor->time == PG_TIME_INTEGER ? "" : arena_printf(gone->arena, " FILTER (WHERE isfinite(t.%s))", anchor);
+    pg_add_instant(&sql, due, arena_printf(gone->arena, "min(t.%s)%s", anchor, instants));
     buf_add(&sql.text, ", bool_and((");
     pg_add_scope(&sql, due, &due->order->due);
     buf_add(&sql.text, " AND ");

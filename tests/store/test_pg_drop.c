@@ -80,6 +80,16 @@ START_TEST(one_row_that_must_live_keeps_its_partition) {
 }
 END_TEST
 
+/* -infinity is undecidable and no instant that could be told; the others go all the same. */
+START_TEST(an_anchor_that_is_no_instant_keeps_its_partition_alone) {
+    struct acts acts = open_months("CREATE TABLE m0 PARTITION OF events FOR VALUES FROM (MINVALUE) TO ('2024-01-01'); ALTER TABLE m0 OWNER TO lapsed;"
+                                   "INSERT INTO events VALUES (1001, 1, '-infinity'), (1002, 1, '2023-01-01'), (1003, 2, '-infinity')");
+    sweep(&acts, 1, 8 - 3);
+    ck_assert_int_eq(pg_number("SELECT sum(id) FROM m0"), 1001 + 1003);
+    acts_close(&acts);
+}
+END_TEST
+
 START_TEST(a_floor_keeps_its_partition) {
     struct acts acts = open_months("");
     struct order order = make_order(&acts);
@@ -230,5 +240,6 @@ START_TEST(check_says_what_a_drop_needs) {
 }
 END_TEST
 
-UNIT_MAIN("PostgreSQL: drop", a_partition_that_was_swapped_is_left_alone, whole_months_before_every_cutoff_are_dropped, one_row_that_must_live_keeps_its_partition, a_floor_keeps_its_partition,
+UNIT_MAIN("PostgreSQL: drop", a_partition_that_was_swapped_is_left_alone, whole_months_before_every_cutoff_are_dropped, one_row_that_must_live_keeps_its_partition,
+          an_anchor_that_is_no_instant_keeps_its_partition_alone, a_floor_keeps_its_partition,
           what_a_drop_would_not_heed_goes_row_by_row, a_partition_that_is_written_to_is_not_waited_for, the_batch_says_what_goes_before_it_goes, check_says_what_a_drop_needs)
