@@ -35,6 +35,7 @@ struct pass {
     const struct batch *batch;
     struct pg_taken chosen;
     bool full, drained;
+    int64_t own; /* its rows, without those that a trigger removed */
     /* The leaf whose turn it is may go whole: so it is part 0's, all of it. */
     bool asked, whole, refused; /* refused: row by row all the same */
     bool dropping;              /* the prepared batch is that leaf */
@@ -153,6 +154,7 @@ static int make_batch(struct pass *pass, struct pg_making *making, const struct 
         pass->chosen = making->chosen;
         pass->full = making->full;
         pass->drained = making->drained;
+        pass->own = (int64_t)making->gone.records + making->dependents;
         store->prepared = pass;
         *ret_batch = batch;
         return 0;
@@ -351,7 +353,7 @@ int pg_pass_prepare(struct store *base, struct pass *pass, size_t limit, struct 
 /* Where the batch took place, the run goes on behind it. */
 static void go_on(struct pg_store *store, struct pass *pass) {
     if (!pass->open) return;
-    pass->run.taken += pass->batch->records + pass->batch->dependents;
+    pass->run.taken += pass->own;
     unsigned parts = pass->portion && pass->portion->parts > 1 ? pass->portion->parts : 1; /* the others take as many */
     pg_note_gone(store, pass->run.due.leaf, pass->batch->records * parts, pass->run.n_blocks);
     if (pass->drained) {

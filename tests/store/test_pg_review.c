@@ -228,6 +228,33 @@ START_TEST(dependents_that_come_back_end_the_pass) {
 }
 END_TEST
 
+/* Rows that a trigger removes elsewhere were never in the table or its dependents: however many, they did not come back. */
+START_TEST(what_triggers_remove_elsewhere_does_not_come_back) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz); CREATE INDEX ON orders (customer_id, at);"
+              "CREATE TABLE trails (order_id bigint); CREATE FUNCTION trail() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
+              " DELETE FROM acts.trails WHERE order_id = OLD.id; RETURN OLD; END $$;"
+              "CREATE TRIGGER trail AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION trail();"
+              "INSERT INTO orders SELECT n, 1, '2025-01-01' FROM generate_series(1, 4) n; INSERT INTO trails SELECT n FROM generate_series(1, 4) n, generate_series(1, 12000) i");
+    struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\";"));
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_PURGE, CUTOFF);
+    const struct order *orders[] = {&order};
+    const struct batch *batch;
+    struct outcome outcome;
+    struct pass *pass;
+    struct err err;
+    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), 0);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_msg(!pg_driver.prepare(acts.store, pass, 1, acts.arena, &batch, NULL, &err), "%s", err.text);
+        ck_assert_ptr_nonnull(batch);
+        ck_assert_int_eq(batch->dependents, 12000);
+        ck_assert_int_eq(pg_driver.finish(acts.store, pass, true, &outcome, &err), 0);
+    }
+    pg_driver.end(acts.store, pass);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM orders"), 0);
+    acts_close(&acts);
+}
+END_TEST
+
 START_TEST(a_commit_is_on_disk_whatever_the_role_says) {
     pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz); CREATE TABLE said (mode text);"
               "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
@@ -345,7 +372,8 @@ UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_i
           a_dependent_that_is_kept_for_ever_keeps_its_parent, what_hangs_on_a_dependent_that_moves_away_lives,
           a_record_that_is_due_no_longer_lives, a_dependent_that_moves_away_is_not_drained,
           a_trigger_that_writes_values_back_is_refused,
-          records_that_come_back_end_the_pass, dependents_that_come_back_end_the_pass, a_commit_is_on_disk_whatever_the_role_says, anchors_before_christ_do_not_stop_the_rest,
+          records_that_come_back_end_the_pass, dependents_that_come_back_end_the_pass,
+          what_triggers_remove_elsewhere_does_not_come_back, a_commit_is_on_disk_whatever_the_role_says, anchors_before_christ_do_not_stop_the_rest,
           tenants_that_compare_equal_but_are_not, a_partition_beside_its_whole, a_column_that_refers_to_several_tables,
           cascades_below_what_an_anonymization_purges, references_to_what_an_anonymization_purges,
           an_anonymization_waits_for_what_refers_to_its_dependents)
