@@ -126,7 +126,12 @@ static int note_triggered(const struct pg_making *making, int64_t before, struct
     return 0;
 }
 
-/* One batch, in a transaction that is left open if there is one (*ret_batch). */
+static void next_leaf(struct pass *pass) {
+    pass->open = pass->asked = pass->whole = pass->refused = false;
+    pass->leaf++;
+}
+
+/* One batch, in a transaction that is left open if there is one (*ret_batch). A partition that is one no longer is left as it is. */
 static int make_batch(struct pass *pass, struct pg_making *making, const struct batch **ret_batch, struct err *err) {
     struct pg_store *store = making->store;
     if (pg_begin_with(store, pg_run_pins(&pass->run), err) < 0) return -1;
@@ -149,7 +154,9 @@ static int make_batch(struct pass *pass, struct pg_making *making, const struct 
         fill_tenants(making, batch);
         result = triggers && note_triggered(making, deleted, batch, err) < 0 ? -1 : fill_transaction(store, batch, err);
     }
-    if (result == 0 && batch->order) {
+    bool there = true; /* and stays: its rows are locked */
+    if (result == 0 && batch->order) result = pg_leaf_is_there(store, making->run->due.bound, making->run->due.leaf, &there, err);
+    if (result == 0 && batch->order && there) {
         pass->batch = batch;
         pass->chosen = making->chosen;
         pass->full = making->full;
@@ -161,6 +168,7 @@ static int make_batch(struct pass *pass, struct pg_making *making, const struct 
     }
     struct err ignored;
     if (pg_rollback(store, result < 0 ? &ignored : err) < 0) return -1;
+    if (!there) next_leaf(pass);
     return result;
 }
 
@@ -181,11 +189,6 @@ int pg_pass_begin(struct store *base, const struct order *const *orders, size_t 
     return 0;
 }
 
-static void next_leaf(struct pass *pass) {
-    pass->open = pass->asked = pass->whole = pass->refused = false;
-    pass->leaf++;
-}
-
 static void leave_order(struct pass *pass) {
     next_leaf(pass);
     pass->order++;
@@ -197,16 +200,34 @@ static int open_run(struct pg_store *store, struct pass *pass, const struct pg_b
     arena_clear(pass->run_arena);
     pass->parents = pass->n_busy = 0;
     pass->cautious = false;
+    const struct pg_table *leaf = bound->table->leaves[pass->leaf];
+    bool there;
     if (pg_begin(store, false, err) < 0) return -1;
-    int result = pg_run_open(store, &pass->run, order, bound->table->leaves[pass->leaf], pass->whole ? NULL : pass->portion, pass->run_arena, err);
+    int result = pg_leaf_is_there(store, bound, leaf, &there, err);
+    if (result == 0 && there) result = pg_run_open(store, &pass->run, order, leaf, pass->whole ? NULL : pass->portion, pass->run_arena, err);
     struct err ignored;
-    if (pg_rollback(store, result < 0 ? &ignored : err) < 0) return -1;
-    if (result < 0) return -1;
-    pass->open = true;
+    if (pg_rollback(store, result < 0 ? &ignored : err) < 0 || result < 0) return -1;
+    pass->open = there;
+    if (!there) {
+        next_leaf(pass);
+        return 0;
+    }
     if (!pass->run.over)
         for (size_t i = 0; i < pass->n_exclusions; i++)
             if (pass->exclusions[i].order == order) pg_run_exclude(&pass->run, pass->exclusions[i].tenant);
     return 0;
+}
+
+/* A table that the server does not find: a partition that somebody dropped after it was asked for? */
+static bool went(struct pg_store *store, struct pass *pass, const struct err *err) {
+    const struct pg_bound *bound = pg_bound_of(store, pass->orders[pass->order]->target);
+    bool there = true;
+    struct err ignored;
+    if (strcmp(err->detail, "42P01") != 0 || pg_begin(store, false, &ignored) < 0) return false;
+    int result = pg_leaf_is_there(store, bound, bound->table->leaves[pass->leaf], &there, &ignored);
+    if (pg_rollback(store, &ignored) < 0 || result < 0 || there) return false;
+    next_leaf(pass);
+    return true;
 }
 
 /* Where the target says drop = true: what may become of the leaf whose turn it is. One that may go whole is left to part 0. */
@@ -278,7 +299,7 @@ static int turn(struct pg_store *store, struct pass *pass, bool *ret_over, struc
         else if (order->target->drop && !pass->asked) {
             if (ask_drop(store, pass, bound, err) < 0) return -1;
         } else if (pass->whole && !pass->refused) break; /* to be dropped */
-        else return open_run(store, pass, bound, err);
+        else if (open_run(store, pass, bound, err) < 0 && !went(store, pass, err)) return -1;
     }
     *ret_over = pass->order >= pass->n_orders;
     return 0;
@@ -329,11 +350,12 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
         }
         if (make_batch(pass, &making, ret_batch, err) < 0) {
             pg_run_put_back(&pass->run);
-            if (!give_way(pass, &making, err)) return -1;
+            if (!went(store, pass, err) && !give_way(pass, &making, err)) return -1;
             continue;
         }
         grow(pass, &making);
         if (*ret_batch) return 0;
+        if (!pass->open) continue;
         pg_run_advance(&pass->run, &making.chosen, making.full, false);
     }
 }

@@ -58,8 +58,9 @@ static bool is_plain(const struct pg_store *store, const struct pg_due *due) {
 }
 
 /* Under its name stands the leaf that was checked, and it is still one: another table there was made by somebody who means it to
- * stay, and so it is with one that was taken out. $1: its oid, $2: its name, $3: the oid of the partitioned table. */
-#define IS_THERE "(SELECT to_regclass($2::text) = $1::oid AND $3::oid IN (SELECT relid FROM pg_partition_ancestors($1::oid)))"
+ * stay, and so it is with one that was taken out, or is about to be. $1: its oid, $2: its name, $3: the oid of the partitioned table. */
+#define IS_THERE "(SELECT to_regclass($2::text) = $1::oid AND $3::oid IN (SELECT relid FROM pg_partition_ancestors($1::oid)) AND NOT EXISTS (" \
+                 "SELECT FROM pg_catalog.pg_inherits WHERE inhdetachpending AND inhrelid IN (SELECT relid FROM pg_partition_ancestors($1::oid))))"
 
 struct identity {
     char oid[16], table[16];
@@ -96,7 +97,7 @@ static void add_question(struct pg_sql *sql, const struct pg_due *due, int64_t e
 
 int pg_leaf_is_there(struct pg_store *store, const struct pg_bound *bound, const struct pg_table *leaf, bool *ret_there, struct err *err) {
     *ret_there = true;
-    if (!bound->target->drop) return 0;
+    if (bound->table->kind != 'p') return 0;
     struct identity is;
     identify(bound, leaf, &is);
     const char *const parameters[] = {is.oid, leaf->quoted, is.table};

@@ -20,7 +20,8 @@ int pg_drop_look(struct pg_store *store, const struct pg_due *due, struct pg_tak
 /* Right before COMMIT: readers are kept out from here on. */
 int pg_drop_now(struct pg_store *store, const struct pg_table *leaf, struct err *err) MUST_CHECK;
 
-/* False only for leaves of a target with drop = true that somebody dropped, took out or replaced meanwhile. */
+/* False only for partitions that somebody dropped, took out or replaced since the check. Asked in a transaction that has the leaf locked (by
+ * a row that it took), it stays true until that ends. */
 int pg_leaf_is_there(struct pg_store *store, const struct pg_bound *bound, const struct pg_table *leaf, bool *ret_there, struct err *err) MUST_CHECK;
 
 #endif

@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 #define CUTOFF "2025-05-01"
-#define RULE "{ data = \"Events\"; keep = \"1 year\"; basis = \"b\"; targets = ( { table = \"events\"; tenant = \"tenant\"; since = \"at\"; drop = true; } ); }"
+#define RULE_OF(more) "{ data = \"Events\"; keep = \"1 year\"; basis = \"b\"; targets = ( { table = \"events\"; tenant = \"tenant\"; since = \"at\"; " more " } ); }"
+#define RULE RULE_OF("drop = true;")
 
 static struct scope_tenant held[] = {{.id = "7", .cutoff_us = TIME_NEVER, .end_us = TIME_FOREVER}, {.id = "8", .end_us = TIME_FOREVER}};
 
@@ -17,7 +18,7 @@ static struct order make_order(const struct acts *acts) {
 }
 
 /* Months from January to June of 2025 and a default; rows of tenants 1 to 5 in each. 7 is held, 8 has a month longer. */
-static struct acts open_months(const char *more) {
+static struct acts open_months_for(const char *rule, const char *more) {
     pg_schema("CREATE TABLE events (id bigint, tenant bigint, at timestamptz) PARTITION BY RANGE (at); CREATE TABLE rest PARTITION OF events DEFAULT;"
               "ALTER TABLE events ADD PRIMARY KEY (id, at); CREATE INDEX ON events (tenant, at);");
     for (int month = 1; month <= 6; month++) {
@@ -32,8 +33,10 @@ static struct acts open_months(const char *more) {
            " EXECUTE format('ALTER TABLE acts.%I OWNER TO lapsed', r); END LOOP; END $$");
     if (*more) pg_sql(more);
     pg_sql("GRANT ALL ON ALL TABLES IN SCHEMA acts TO lapsed");
-    return acts_open(RULE);
+    return acts_open(rule);
 }
+
+static struct acts open_months(const char *more) { return open_months_for(RULE, more); }
 
 static long count_tables(void) { return pg_number("SELECT count(*) FROM pg_class WHERE relnamespace = 'acts'::regnamespace AND relname ~ '^(m.|rest)$'"); }
 
@@ -178,6 +181,43 @@ START_TEST(a_partition_that_was_swapped_is_left_alone) {
 }
 END_TEST
 
+/* Without drop = true, while the pass is at m1: the next one, or m1 itself, after two batches of it. */
+START_TEST(a_partition_that_went_is_passed_over) {
+    static const struct {
+        const char *sql, *left;
+    } ways[] = {
+        {"ALTER TABLE events DETACH PARTITION m2", "SELECT count(*) - 50 FROM m2"},
+        {"ALTER TABLE events DETACH PARTITION m1", "SELECT count(*) - 10 FROM m1"},
+        {"DROP TABLE m2", NULL},
+        {"DROP TABLE m1", NULL},
+    };
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct acts acts = open_months_for(RULE_OF(""), "");
+        struct order order = make_order(&acts);
+        const struct order *orders[] = {&order}, *failed = NULL;
+        const struct batch *batch;
+        struct outcome outcome;
+        struct pass *pass;
+        struct err err;
+        ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), 0);
+        for (bool went = false;;) {
+            ck_assert_msg(!pg_driver.prepare(acts.store, pass, 20, acts.arena, &batch, &failed, &err), "%s", err.text);
+            if (!batch) break;
+            ck_assert_msg(!pg_driver.finish(acts.store, pass, true, &outcome, &err), "%s", err.text);
+            if (went || pg_number("SELECT count(*) FROM m1") != 10) continue;
+            pg_sql(ways[i].sql);
+            went = true;
+        }
+        pg_driver.end(acts.store, pass);
+        ck_assert_int_eq(pg_number("SELECT count(*) FROM events WHERE at < '" CUTOFF "'"), 0);
+        ck_assert_int_eq(count_tables(), ways[i].left ? 7 : 7 - 1);
+        if (ways[i].left) ck_assert_int_eq(pg_number(ways[i].left), 0);
+        ck_assert_int_eq(acts_count(&acts, &order).records, 0);
+        acts_close(&acts);
+    }
+}
+END_TEST
+
 START_TEST(the_batch_says_what_goes_before_it_goes) {
     struct acts acts = open_months("");
     struct order order = make_order(&acts);
@@ -242,4 +282,4 @@ END_TEST
 
 UNIT_MAIN("PostgreSQL: drop", a_partition_that_was_swapped_is_left_alone, whole_months_before_every_cutoff_are_dropped, one_row_that_must_live_keeps_its_partition,
           an_anchor_that_is_no_instant_keeps_its_partition_alone, a_floor_keeps_its_partition,
-          what_a_drop_would_not_heed_goes_row_by_row, a_partition_that_is_written_to_is_not_waited_for, the_batch_says_what_goes_before_it_goes, check_says_what_a_drop_needs)
+          what_a_drop_would_not_heed_goes_row_by_row, a_partition_that_is_written_to_is_not_waited_for, a_partition_that_went_is_passed_over, the_batch_says_what_goes_before_it_goes, check_says_what_a_drop_needs)
