@@ -228,7 +228,7 @@ def verify(folder, keys, older):
         elif note.size in verification.met:
             if verification.met[note.size] != note.root:
                 faults.append("the journal does not begin with what a checkpoint covers")
-            if note is own and note.size <= verification.signed_size and note.verdict(keys) is None:
+            if note is own and note.size <= verification.signed_seq and note.verdict(keys) is None:
                 faults.append("the file checkpoint is not signed by the keys that signed the journal")
         else:
             short = True

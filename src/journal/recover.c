@@ -112,12 +112,16 @@ static int read_own(const char *folder, const struct signers *signers, struct ow
     }
     if (!text) return 0;
     free(text);
-    struct note_keys keys = {.count = signers->count};
-    for (size_t i = 0; i < signers->count; i++) keys.items[i] = *signer_public(signers->items[i]);
     ret_own->there = true;
     ret_own->point = (struct scan_point){ret_own->note.size, ret_own->note.root};
-    if (note_verify(&ret_own->note, &keys) != NOTE_FORGED) return 0;
-    return err_set(err, ERR_IO, "journal \"%s\" is damaged: the signature of the file checkpoint is wrong; %s", folder, remedy);
+    if (!signers->count) return 0;
+    enum note_verdict verdict = note_verify(&ret_own->note, signers->known);
+    if (verdict == NOTE_FORGED)
+        return err_set(err, ERR_IO, "journal \"%s\" is damaged: the signature of the file checkpoint is wrong; %s", folder, remedy);
+    if (verdict == NOTE_UNKNOWN) /* anyone can sign a shorter journal with a key of his own */
+        return err_set(err, ERR_IO, "journal \"%s\" is damaged: none of the keys in journal.pub signed the file checkpoint; if the state folder was lost, "
+                       "add the public key that did to its journal.pub", folder);
+    return 0;
 }
 
 static int check_own(const char *folder, const struct own_checkpoint *own, const struct scan_result *scanned, struct err *err) {

@@ -145,7 +145,8 @@ int signer_sign(const struct signer *signer, const struct buf *text, struct buf 
 
 void signers_free(struct signers *signers) {
     for (size_t i = 0; i < signers->count; i++) signer_free(signers->items[i]);
-    signers->count = 0;
+    free(signers->known);
+    *signers = (struct signers){.count = 0};
 }
 
 static int add_if_there(const char *folder, const char *name, bool guarded, struct signers *to, struct err *err) {
@@ -203,19 +204,19 @@ static bool is_known(const struct note_keys *known, const struct note_key *key) 
 
 /* Adds the keys to <state>/journal.pub, which keeps those of the past: older checkpoints bear their signatures. A list that
  * nobody could read afterwards is not written. */
-static int publish(const char *state_folder, const struct signers *signers, struct err *err) {
+static int publish(const char *state_folder, struct signers *signers, struct err *err) {
     __attribute__((cleanup(buf_free))) struct buf path = {.text = NULL}, text = {.text = NULL};
     buf_printf(&path, "%s/journal.pub", state_folder);
-    struct note_keys known = {.count = 0};
-    if (read_published(path.text, &text, &known, err)) return -1;
+    struct note_keys *known = signers->known = xcalloc(1, sizeof *known);
+    if (read_published(path.text, &text, known, err)) return -1;
     bool news = false;
     for (size_t i = signers->count; i-- > 0;) {
         const struct note_key *key = signer_public(signers->items[i]);
-        if (is_known(&known, key)) continue;
-        if (known.count == NOTE_MOST_KEYS)
+        if (is_known(known, key)) continue;
+        if (known->count == NOTE_MOST_KEYS)
             return err_set(err, ERR_CONFIG, "%s has %d keys, and no more can be added; move those whose checkpoints nobody verifies any more to another file",
                            path.text, (int)NOTE_MOST_KEYS);
-        known.items[known.count++] = *key;
+        known->items[known->count++] = *key;
         if (text.length && text.text[text.length - 1] != '\n') buf_add_char(&text, '\n');
         buf_printf(&text, "%s\n", note_vkey(key).text);
         log_notice("the journal's checkpoints are signed with a new key; its public key is %s: keep a copy of it elsewhere", note_vkey(key).text);

@@ -23,11 +23,12 @@ enum { SIGNERS_MOST = 2 };
 struct signers {
     struct signer *items[SIGNERS_MOST];
     size_t count;
+    struct note_keys *known; /* the public keys of all that ever signed; freed with the signers */
 };
 
 /* Finds the keys: journal-key (and journal-key-old) in $CREDENTIALS_DIRECTORY or /etc/lapsed/credentials, else
  * journal.key (and journal.key.old) in the state folder, made there at the first start. All must bear one name. Puts the
- * public keys of all that ever signed into <state>/journal.pub. */
+ * public keys of all that ever signed into <state>/journal.pub, and knows those that stood there already. */
 int signers_open(const char *state_folder, struct signers *ret_signers, struct err *err) MUST_CHECK;
 void signers_free(struct signers *signers);
 

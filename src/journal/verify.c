@@ -85,7 +85,7 @@ static void check_own(struct verification *verification, const struct note *own,
     enum scan_point_verdict verdict = scan->points[place - 1];
     if (*scan->origin && strcmp(own->origin, scan->origin) != 0) tell(verification, "the file is of another log");
     else if (verdict == POINT_OTHER) tell(verification, "its root is not that of the journal's entries");
-    else if (own->size <= scan->signed_size && note_verify(own, &verification->question->keys) == NOTE_UNKNOWN)
+    else if (own->size <= scan->signed_seq && note_verify(own, &verification->question->keys) == NOTE_UNKNOWN)
         tell(verification, "none of the keys signed it, though they signed the journal beyond it");
     else if (verdict == POINT_GONE) tell(verification, "the file is older than all that is left of the journal");
     else if (verdict == POINT_BEYOND && !scan->faults) {

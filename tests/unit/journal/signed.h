@@ -43,6 +43,29 @@ static inline void write_signed(int n) {
     journal_close(journal);
 }
 
+/* A file `checkpoint` of the log, of so many entries, that a key signed which bears the log's name and which nobody knows. */
+static inline void checkpoint_by_a_stranger(int64_t size, const struct merkle_hash *root) {
+    struct buf note = {.text = NULL}, line = {.text = NULL}, path = {.text = NULL};
+    char *key;
+    struct note_key public;
+    struct signer *signer;
+    struct err err;
+    buf_printf(&path, "%s/stranger", state);
+    ck_assert_int_eq(signer_generate(keys.items[0].name, &key, &public, &err), 0);
+    ck_assert_int_eq(text_write_file(path.text, key, strlen(key), 0400, &err), 0);
+    ck_assert_msg(!signer_load(path.text, false, &signer, &err), "%s", err.text);
+    ck_assert_int_eq(unlink(path.text), 0);
+    note_add_text(&note, public.name, size, root);
+    ck_assert_int_eq(signer_sign(signer, &note, &line, &err), 0);
+    buf_printf(&note, "\n%s\n", line.text);
+    folder_write("checkpoint", note.text, note.length);
+    signer_free(signer);
+    free(key);
+    buf_free(&note);
+    buf_free(&line);
+    buf_free(&path);
+}
+
 static inline enum verify_verdict verify(const struct note_keys *with, const struct note *older) {
     struct verify_question question = {.folder = folder, .keys = *with, .older = older, .now_us = time_now_us(), .threads = 3};
     struct err err;

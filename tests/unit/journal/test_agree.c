@@ -297,6 +297,24 @@ START_TEST(both_verifiers_agree_across_a_change_of_keys) {
 }
 END_TEST
 
+/* Whose the file `checkpoint` is: a stranger's is a fault wherever the known keys signed all that it covers. */
+START_TEST(a_checkpoint_of_a_stranger_is_none) {
+    signed_setup();
+    write_signed(4);
+    both_say("whole", 0);
+    const struct merkle_hash root = merkle_root(&answer.scan.tree), signed_root = answer.scan.signed_root;
+    int64_t size = answer.scan.last.seq;
+    ck_assert_int_eq(answer.scan.signed_size, size - 1);
+    checkpoint_by_a_stranger(size, &root);
+    both_say("of the whole journal", 1);
+    checkpoint_by_a_stranger(size - 1, &signed_root);
+    both_say("of all but the last checkpoint", 1);
+    checkpoint_by_a_stranger(size + 1, &root);
+    both_say("of more than there is", 3);
+    signed_remove();
+}
+END_TEST
+
 START_TEST(both_verifiers_agree_on_lines) {
     signed_setup();
     write_signed(10);
@@ -370,4 +388,4 @@ START_TEST(both_verifiers_agree_on_truncation) {
 END_TEST
 
 UNIT_MAIN("agree", both_verifiers_know_every_event, both_verifiers_agree_on_checkpoints_of_elsewhere, both_verifiers_agree_across_a_change_of_keys, a_pruning_that_nobody_signed_is_none,
-          both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_truncation)
+          a_checkpoint_of_a_stranger_is_none, both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_truncation)

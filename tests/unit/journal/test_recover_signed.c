@@ -170,6 +170,57 @@ START_TEST(an_older_state_of_the_folder_needs_an_outside_copy) {
 }
 END_TEST
 
+/* Who may write to the folder cuts the journal off at any line and signs what is left with a key of his own. */
+START_TEST(a_checkpoint_of_a_stranger_is_refused) {
+    signed_setup();
+    write_signed(3);
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length), *second = strchr(bytes, '\n') + 1;
+    folder_write("journal.jsonl", bytes, (size_t)(strchr(second, '\n') + 1 - bytes));
+    (void)verify(&keys, NULL);
+    struct merkle_hash root = merkle_root(&answer.scan.tree);
+    checkpoint_by_a_stranger(answer.scan.last.seq, &root);
+    assert_refused("none of the keys in journal.pub signed the file checkpoint");
+    free(bytes);
+    signed_remove();
+}
+END_TEST
+
+/* One key after another, with no time in between when both sign: journal.pub knows the old one. */
+START_TEST(a_key_that_was_replaced_is_still_known) {
+    signed_setup();
+    write_signed(2);
+    struct buf key = {.text = NULL}, public = {.text = NULL};
+    buf_printf(&key, "%s/journal.key", state);
+    buf_printf(&public, "%s/journal.pub", state);
+    char *text;
+    size_t length;
+    struct note_key fresh;
+    struct err err;
+    ck_assert_int_eq(unlink(key.text), 0);
+    ck_assert_int_eq(signer_generate(keys.items[0].name, &text, &fresh, &err), 0);
+    ck_assert_int_eq(text_write_file(key.text, text, strlen(text), 0400, &err), 0);
+    free(text);
+    write_signed(2);
+    ck_assert_int_eq(verify(&keys, NULL), VERIFY_WELL);
+    /* The state folder is lost, and with it all keys: the name alone is not enough, a copy of the public key is. */
+    char *copy;
+    ck_assert_int_eq(text_read_file(public.text, NOTE_MOST_BYTES, &copy, &length, &err), 0);
+    ck_assert_int_eq(unlink(public.text), 0);
+    ck_assert_int_eq(signer_generate(keys.items[0].name, &text, &fresh, &err), 0);
+    ck_assert_int_eq(text_write_file(key.text, text, strlen(text), 0400, &err), 0);
+    free(text);
+    assert_refused("none of the keys in journal.pub");
+    ck_assert_int_eq(text_write_file(public.text, copy, length, 0644, &err), 0);
+    struct err refused;
+    ck_assert_msg(!try_start(&refused), "%s", refused.text);
+    free(copy);
+    buf_free(&key);
+    buf_free(&public);
+    signed_remove();
+}
+END_TEST
+
 /* A crash between the first checkpoint's entry and its file: no file is there, and nobody took one away. */
 START_TEST(the_first_checkpoint_may_be_missing) {
     signed_setup();
@@ -184,5 +235,5 @@ START_TEST(the_first_checkpoint_may_be_missing) {
 END_TEST
 
 UNIT_MAIN("recover_signed", a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut,
-          a_damaged_or_missing_checkpoint_is_refused, another_journal_is_refused,
+          a_damaged_or_missing_checkpoint_is_refused, a_checkpoint_of_a_stranger_is_refused, a_key_that_was_replaced_is_still_known, another_journal_is_refused,
           an_older_state_of_the_folder_needs_an_outside_copy, the_first_checkpoint_may_be_missing)
