@@ -1,5 +1,6 @@
 #include "journal/file.h"
 
+#include "base/text.h"
 #include "journal/calls.h"
 #include "journal/room.h"
 #include "journal/segment.h"
@@ -144,6 +145,17 @@ int file_keep_aside(struct file *file, int64_t seq, struct cut *ret_cut, struct 
     int result = kept ? 0 : failed(file, "cannot keep the torn end of " SEGMENT_OPEN " aside", err);
     if (to >= 0) (void)close(to);
     if (!ret_cut->name[0]) (void)journal_calls.unlink(file->folder->fd, unnamed);
+    return result;
+}
+
+int file_read_cut(const struct folder *folder, const char *name, struct cut *ret_cut, struct err *err) {
+    struct cut cut;
+    int fd = journal_calls.open(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    bool read = fd >= 0 && !copy_tail(fd, 0, -1, &cut);
+    (void)text_copy(cut.name, sizeof cut.name, name);
+    int result = read ? 0 : err_set_errno(err, errno, "journal \"%s\": cannot read %s", folder->path, name);
+    if (fd >= 0) (void)close(fd);
+    if (read) *ret_cut = cut;
     return result;
 }
 

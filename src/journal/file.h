@@ -36,6 +36,8 @@ int file_reserve(struct file *file, int64_t length, struct err *err) MUST_CHECK;
 int file_append(struct file *file, const char *text, size_t length, struct err *err) MUST_CHECK;
 /* Copies what stands behind the certain bytes into torn-<seq>-<8 hex>. ret_cut is filled even where that fails. */
 int file_keep_aside(struct file *file, int64_t seq, struct cut *ret_cut, struct err *err) MUST_CHECK;
+/* Takes a file that holds what was kept aside for one that was cut off. */
+int file_read_cut(const struct folder *folder, const char *name, struct cut *ret_cut, struct err *err) MUST_CHECK;
 /* Cuts the file back to its certain bytes, at start. */
 int file_cut(struct file *file, struct err *err) MUST_CHECK;
 /* Closes the segment (a broken one is cut first) and begins the next, empty one, which has its kept room from the beginning

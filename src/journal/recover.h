@@ -12,12 +12,14 @@ struct recovered {
     char origin[NOTE_MOST_NAME]; /* of the log; "" where there is none yet */
     int64_t pruned_seq; /* entries up to here were declared removed */
     int64_t last_sweep;
-    struct cut cut; /* bytes 0: nothing was torn */
-    const struct open_intent *open; /* in the arena of the call */
+    const struct cut *cuts; /* to be entered, all at once: what was cut off, also by an earlier start that did not come to enter it */
+    size_t n_cuts;
+    const struct open_intent *open;
     size_t n_open;
 };
 
-/* seen is called for every entry (journal_conf). `folder` must outlive ret_recovered->file. */
+/* seen is called for every entry (journal_conf). `folder` must outlive ret_recovered->file; lists are in `arena`. ERR_CONFIG:
+ * the private key is not of this log; nothing was changed. */
 int recover_journal(const struct journal_conf *conf, const struct folder *folder, struct arena *arena, struct recovered *ret_recovered,
                     struct err *err) MUST_CHECK;
 

@@ -80,6 +80,89 @@ START_TEST(a_torn_end_behind_the_checkpoint_is_cut) {
 }
 END_TEST
 
+static size_t count_recover_entries(void) {
+    size_t length, count = 0;
+    char *bytes = folder_read("journal.jsonl", &length);
+    for (const char *at = bytes; (at = strstr(at, "\"event\":\"recover\"")); at++) count++;
+    free(bytes);
+    return count;
+}
+
+static struct buf state_path(const char *name) {
+    struct buf path = {.text = NULL};
+    buf_printf(&path, "%s/%s", state, name);
+    return path;
+}
+
+/* The key of another log: it is refused before anything is cut. */
+START_TEST(a_torn_end_stays_where_the_key_is_wrong) {
+    signed_setup();
+    write_signed(1);
+    size_t length, note_length;
+    char *bytes = folder_read("journal.jsonl", &length), *note = folder_read("checkpoint", &note_length);
+    struct buf torn = {.text = NULL}, own = state_path("journal.key"), away = state_path("away");
+    buf_add_n(&torn, bytes, length);
+    buf_add(&torn, "{\"v\":1,\"seq\":9");
+    folder_write("journal.jsonl", torn.text, torn.length);
+    ck_assert_int_eq(rename(own.text, away.text), 0);
+    struct err err;
+    ck_assert_int_eq(try_start(&err), -1);
+    ck_assert_int_eq(err.code, ERR_CONFIG);
+    ck_assert_int_eq(folder_count("torn", NULL), 0);
+    size_t after_length;
+    char *after = folder_read("journal.jsonl", &after_length);
+    ck_assert(after_length == torn.length && !memcmp(after, torn.text, after_length));
+    ck_assert_int_eq(rename(away.text, own.text), 0);
+    assert_started();
+    ck_assert_uint_eq(count_recover_entries(), 1);
+    free(after);
+    free(note);
+    free(bytes);
+    buf_free(&torn);
+    buf_free(&own);
+    buf_free(&away);
+    signed_remove();
+}
+END_TEST
+
+static void keep_aside(int64_t seq, const char *text) {
+    struct sha256 sha256;
+    unsigned char digest[SHA256_BYTES];
+    char hex[65], name[64];
+    sha256_start(&sha256);
+    sha256_add(&sha256, text, strlen(text));
+    sha256_end(&sha256, digest);
+    text_hex(hex, digest);
+    (void)snprintf(name, sizeof name, "torn-%" PRId64 "-%.8s", seq, hex);
+    folder_write(name, text, strlen(text));
+}
+
+/* Crashes came between cuts and their entries; and the end is torn once more. */
+START_TEST(what_was_cut_before_a_crash_is_entered) {
+    signed_setup();
+    write_signed(1);
+    ck_assert_int_eq(verify(&keys, NULL), VERIFY_WELL);
+    int64_t last_seq = answer.scan.last.seq;
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    keep_aside(last_seq + 1, "{\"v\":1,\"seq\":9");
+    keep_aside(last_seq + 1, "{\"v\":1,\"se");
+    keep_aside(last_seq, "{\"v\":1");       /* of an entry that is there */
+    folder_write("torn-4-0badc0de", "x", 1); /* not what its name says */
+    struct buf torn = {.text = NULL};
+    buf_add_n(&torn, bytes, length);
+    buf_add(&torn, "{\"v");
+    folder_write("journal.jsonl", torn.text, torn.length);
+    assert_started();
+    ck_assert_uint_eq(count_recover_entries(), 3);
+    assert_started(); /* and they are entered once */
+    ck_assert_uint_eq(count_recover_entries(), 3);
+    buf_free(&torn);
+    free(bytes);
+    signed_remove();
+}
+END_TEST
+
 START_TEST(a_damaged_or_missing_checkpoint_is_refused) {
     signed_setup();
     write_signed(2);
@@ -234,6 +317,6 @@ START_TEST(the_first_checkpoint_may_be_missing) {
 }
 END_TEST
 
-UNIT_MAIN("recover_signed", a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut,
+UNIT_MAIN("recover_signed", a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut, a_torn_end_stays_where_the_key_is_wrong, what_was_cut_before_a_crash_is_entered,
           a_damaged_or_missing_checkpoint_is_refused, a_checkpoint_of_a_stranger_is_refused, a_key_that_was_replaced_is_still_known, another_journal_is_refused,
           an_older_state_of_the_folder_needs_an_outside_copy, the_first_checkpoint_may_be_missing)
