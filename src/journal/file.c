@@ -89,6 +89,44 @@ static int write_all(int fd, const char *text, size_t length) {
     return 0;
 }
 
+static int write_piece(int fd, const char *piece, size_t length, int64_t offset) {
+    while (length) {
+        ssize_t written = journal_calls.pwrite(fd, piece, length, offset);
+        if (written < 0 && errno == EINTR) continue;
+        if (written == 0) errno = EIO;
+        if (written <= 0) return -1;
+        piece += written;
+        offset += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+static int write_again(int fd, int64_t offset, int64_t end) {
+    char piece[PIECE];
+    while (offset < end) {
+        size_t want = end - offset < PIECE ? (size_t)(end - offset) : PIECE;
+        ssize_t got = pread(fd, piece, want, offset);
+        if (got < 0 && errno == EINTR) continue;
+        if (got == 0) errno = EIO;
+        if (got <= 0 || write_piece(fd, piece, (size_t)got, offset)) return -1;
+        offset += got;
+    }
+    return journal_calls.fdatasync(fd);
+}
+
+/* By a descriptor that does not append: one that does would, whatever the offset. */
+int file_write_again(const struct file *file, int64_t offset, struct err *err) {
+    if (offset >= file->bytes) return 0;
+    int64_t size;
+    int fd = journal_calls.open(file->folder->fd, SEGMENT_OPEN, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (fd < 0) return failed(file, "cannot open " SEGMENT_OPEN " for writing", err);
+    int result = file_id_check(&file->id, fd, file->folder->path, file->folder->fd, SEGMENT_OPEN, &size, err);
+    if (!result && write_again(fd, offset, file->bytes)) result = failed(file, "cannot put the end of " SEGMENT_OPEN " on disk once more", err);
+    (void)close(fd);
+    return result;
+}
+
 static int append(struct file *file, const char *text, size_t length, struct err *err) {
     if (examine_size(file, file->bytes, err)) return -1;
     if (write_all(file->fd, text, length)) return failed(file, "cannot write to " SEGMENT_OPEN, err);

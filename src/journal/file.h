@@ -28,6 +28,9 @@ struct cut {
 
 /* Opens the open segment, or makes it where there is none. */
 int file_open(struct file *file, const struct folder *folder, bool create, struct err *err) MUST_CHECK;
+/* At start: writes the certain bytes from `offset` on once more, in place, and syncs them. After a sync that failed the
+ * system takes what it has of them in memory for what is on disk, and no later sync would say that it is not. */
+int file_write_again(const struct file *file, int64_t offset, struct err *err) MUST_CHECK;
 /* Whether folder and file still are those that we write to, and nothing of what is on disk was taken away. */
 int file_check(const struct file *file, struct err *err) MUST_CHECK;
 /* Room for a group of that length, and for what is kept behind it. ERR_UNAVAILABLE: there is none; nothing is broken. */

@@ -25,6 +25,7 @@ struct intents {
     } *items;
     size_t count, room;
     int64_t last_sweep;
+    int64_t checkpoint_seq, certain; /* of the entry that belongs to the file `checkpoint`; in the open segment, the bytes up to its end */
     const struct journal_conf *conf;
 };
 
@@ -63,6 +64,7 @@ static void note_entry(void *context, const struct scan_entry *found) {
     struct intents *intents = context;
     const struct entry *entry = &found->line.entry;
     if (!found->good) return; /* what stands behind a torn line is cut off with it */
+    if (found->line.seq == intents->checkpoint_seq && !strcmp(found->place.file, SEGMENT_OPEN)) intents->certain = found->place.byte + (int64_t)found->length + 1;
     if (intents->conf->seen) intents->conf->seen(intents->conf->seen_context, entry);
     if (entry->sweep > intents->last_sweep) intents->last_sweep = entry->sweep;
     if (entry->event == ENTRY_INTENT) add_intent(intents, &found->line);
@@ -198,6 +200,7 @@ int recover_journal(const struct journal_conf *conf, const struct folder *folder
     struct scan_result scanned;
     struct own_checkpoint own;
     if (undo_closing(folder, arena, err) || read_own(folder->path, &conf->signers, &own, err)) return -1;
+    if (own.there) intents.checkpoint_seq = own.note.size + 1; /* it was on disk before the file was */
     const struct scan_visitor visitor = {.context = &intents, .entry = note_entry, .points = &own.point, .n_points = own.there};
     if (journal_scan(folder->path, &visitor, &scanned, err)) return -1;
     if (scanned.faults && !scanned.torn_tail) return refuse(folder->path, &scanned, err);
@@ -208,7 +211,8 @@ int recover_journal(const struct journal_conf *conf, const struct folder *folder
     recovered.file.bytes = scanned.open_good_bytes;
     recovered.file.first_seq = scanned.open_first_seq;
     recovered.file.first_time_us = scanned.open_time_us;
-    if ((scanned.torn_tail && cut_torn_tail(&recovered.file, recovered.last.seq, &scanned, err)) || find_cuts(folder, arena, &recovered, err)) {
+    if (file_write_again(&recovered.file, intents.certain, err) ||
+        (scanned.torn_tail && cut_torn_tail(&recovered.file, recovered.last.seq, &scanned, err)) || find_cuts(folder, arena, &recovered, err)) {
         file_close(&recovered.file);
         return -1;
     }

@@ -1,4 +1,5 @@
-/* What the daemon does with a journal before it writes to it: verifies everything, undoes a closing that a crash interrupted, cuts a torn tail off, and finds the intents that have no final outcome. */
+/* What the daemon does with a journal before it writes to it: verifies everything, undoes a closing that a crash interrupted, puts once more on disk
+ * what stands behind the last checkpoint, cuts a torn tail off, and finds the intents that have no final outcome. */
 #ifndef LAPSED_JOURNAL_RECOVER_H
 #define LAPSED_JOURNAL_RECOVER_H
 

@@ -2,6 +2,9 @@
  * that may be torn. */
 #include "signed.h"
 
+#include "journal/calls.h"
+
+#include <errno.h>
 #include <fcntl.h>
 
 static int try_start(struct err *err) {
@@ -163,6 +166,92 @@ START_TEST(what_was_cut_before_a_crash_is_entered) {
 }
 END_TEST
 
+/* What a start writes once more before it writes anything new. */
+static struct journal_calls real;
+static struct {
+    int64_t from, to; /* -1: nothing */
+    bool synced, new_before_synced;
+    int pwrite_error, sync_error;
+} again;
+static char *expected_bytes;
+
+static ssize_t noted_pwrite(int fd, const void *bytes, size_t length, off_t offset) {
+    ck_assert(!memcmp(expected_bytes + offset, bytes, length));
+    if (again.from < 0) again.from = again.to = offset;
+    ck_assert_int_eq(again.to, offset);
+    errno = again.pwrite_error;
+    if (errno) return -1;
+    if (length > 100) length = 100;
+    again.to += (int64_t)length;
+    return real.pwrite(fd, bytes, length, offset);
+}
+
+static int noted_fdatasync(int fd) {
+    errno = again.sync_error;
+    if (errno) return -1;
+    again.synced = true;
+    return real.fdatasync(fd);
+}
+
+static ssize_t noted_write(int fd, const void *bytes, size_t length) {
+    again.new_before_synced |= !again.synced;
+    return real.write(fd, bytes, length);
+}
+
+static void note_writes(int pwrite_error, int sync_error) {
+    if (!real.open) real = journal_calls;
+    again.from = again.to = -1;
+    again.synced = again.new_before_synced = false;
+    again.pwrite_error = pwrite_error;
+    again.sync_error = sync_error;
+    journal_calls.pwrite = noted_pwrite;
+    journal_calls.fdatasync = noted_fdatasync;
+    journal_calls.write = noted_write;
+}
+
+/* A sync that failed may have been the last thing before the process died: the system holds bytes in memory, and they read
+ * well, that are not on the disk and that no later sync would put there. */
+START_TEST(what_no_checkpoint_covers_is_put_on_disk_once_more) {
+    signed_setup();
+    write_signed(1);
+    note_writes(0, 0);
+    assert_started();
+    ck_assert_int_eq(again.from, -1); /* it is signed to its end */
+    size_t length, note_length;
+    char *note = folder_read("checkpoint", &note_length);
+    write_signed(2);
+    folder_write("checkpoint", note, note_length); /* as if what came later was not signed */
+    expected_bytes = folder_read("journal.jsonl", &length);
+    char entry[64];
+    struct note covered;
+    struct err err;
+    ck_assert_int_eq(note_read(note, note_length, &covered, &err), 0);
+    (void)snprintf(entry, sizeof entry, "\"seq\":%" PRId64 ",", covered.size + 1);
+    const char *checkpoint = strstr(expected_bytes, entry);
+    int64_t behind = checkpoint ? strchr(checkpoint, '\n') + 1 - expected_bytes : 0;
+    ck_assert_int_lt(behind, (int64_t)length);
+    for (int failure = 0; failure < 2; failure++) {
+        note_writes(failure ? 0 : EIO, failure ? EIO : 0);
+        ck_assert_int_eq(try_start(&err), -1);
+        ck_assert_int_eq(err.code, ERR_IO);
+        ck_assert_msg(strstr(err.text, "cannot put the end of journal.jsonl on disk once more") != NULL, "%s", err.text);
+        size_t after_length;
+        char *after = folder_read("journal.jsonl", &after_length);
+        ck_assert(after_length == length && !memcmp(after, expected_bytes, length));
+        free(after);
+    }
+    note_writes(0, 0);
+    assert_started();
+    ck_assert_int_eq(again.from, behind);
+    ck_assert_int_eq(again.to, (int64_t)length);
+    ck_assert(again.synced && !again.new_before_synced);
+    journal_calls = real;
+    free(expected_bytes);
+    free(note);
+    signed_remove();
+}
+END_TEST
+
 START_TEST(a_damaged_or_missing_checkpoint_is_refused) {
     signed_setup();
     write_signed(2);
@@ -317,6 +406,6 @@ START_TEST(the_first_checkpoint_may_be_missing) {
 }
 END_TEST
 
-UNIT_MAIN("recover_signed", a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut, a_torn_end_stays_where_the_key_is_wrong, what_was_cut_before_a_crash_is_entered,
+UNIT_MAIN("recover_signed", a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut, a_torn_end_stays_where_the_key_is_wrong, what_was_cut_before_a_crash_is_entered, what_no_checkpoint_covers_is_put_on_disk_once_more,
           a_damaged_or_missing_checkpoint_is_refused, a_checkpoint_of_a_stranger_is_refused, a_key_that_was_replaced_is_still_known, another_journal_is_refused,
           an_older_state_of_the_folder_needs_an_outside_copy, the_first_checkpoint_may_be_missing)
