@@ -105,7 +105,7 @@ static void begin(struct part *part, const struct scan_entry *entry) {
     }
     struct merkle_hash previous;
     if (!frontier_read_hash(segment->previous, &previous) || !note_name_is_right(segment->origin) ||
-        !frontier_read(segment, size, &part->start_tree)) {
+        !frontier_read(segment, size, &part->start_tree) || (!size && strcmp(segment->previous, chain_start().hash.text) != 0)) {
         part_fault(part, entry->place, "the segment entry's origin, previous hash or frontier cannot be right");
         return;
     }

@@ -6,7 +6,6 @@
 #include "journal/segment.h"
 #include "journal/verify.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -25,7 +24,6 @@ struct intents {
     } *items;
     size_t count, room;
     int64_t last_sweep;
-    int64_t checkpoint_seq, certain; /* of the entry that belongs to the file `checkpoint`; in the open segment, the bytes up to its end */
     const struct journal_conf *conf;
 };
 
@@ -64,7 +62,6 @@ static void note_entry(void *context, const struct scan_entry *found) {
     struct intents *intents = context;
     const struct entry *entry = &found->line.entry;
     if (!found->good) return; /* what stands behind a torn line is cut off with it */
-    if (found->line.seq == intents->checkpoint_seq && !strcmp(found->place.file, SEGMENT_OPEN)) intents->certain = found->place.byte + (int64_t)found->length + 1;
     if (intents->conf->seen) intents->conf->seen(intents->conf->seen_context, entry);
     if (entry->sweep > intents->last_sweep) intents->last_sweep = entry->sweep;
     if (entry->event == ENTRY_INTENT) add_intent(intents, &found->line);
@@ -156,41 +153,12 @@ static int undo_closing(const struct folder *folder, struct arena *arena, struct
     return result;
 }
 
-/* The log keeps the origin that it began with; its keys bear that name. */
-static int check_origin(const char *folder, const char *origin, const struct signers *signers, struct err *err) {
-    const char *name = signers->count && *origin ? signer_public(signers->items[0])->name : origin;
-    if (!strcmp(origin, name)) return 0;
-    return err_set(err, ERR_CONFIG, "journal \"%s\": its origin is \"%s\", but its private key bears the name \"%s\"; make one with \"lapsectl keygen --name %s\"",
-                   folder, origin, name, origin);
-}
-
-static int cut_torn_tail(struct file *file, int64_t last_seq, const struct scan_result *scanned, struct err *err) {
-    struct cut cut;
-    if (file_keep_aside(file, last_seq + 1, &cut, err) || file_cut(file, err)) return -1;
+static int cut_torn_tail(struct recovered *recovered, const struct scan_result *scanned, struct err *err) {
+    struct file *file = &recovered->file;
+    if (file_keep_aside(file, recovered->last.seq + 1, &recovered->cut, err) || file_cut(file, err)) return -1;
     log_warning("journal \"%s\": %s; %s bytes after entry %" PRId64 " were cut off and are kept in \"%s\"", file->folder->path,
-                scanned->first_fault, text_number(cut.bytes).text, last_seq, cut.name);
+                scanned->first_fault, text_number(recovered->cut.bytes).text, recovered->last.seq, recovered->cut.name);
     return 0;
-}
-
-static void close_folder(DIR **dir) {
-    if (*dir) (void)closedir(*dir);
-}
-
-/* What is kept aside of the entry that comes next stands in no entry yet. */
-static int find_cuts(const struct folder *folder, struct arena *arena, struct recovered *to, struct err *err) {
-    __attribute__((cleanup(close_folder))) DIR *dir = opendir(folder->path);
-    if (!dir) return err_set_errno(err, errno, "journal folder \"%s\" cannot be read", folder->path);
-    const char *prefix = arena_printf(arena, "torn-%" PRId64 "-", to->last.seq + 1);
-    struct cut *cuts = NULL;
-    errno = 0;
-    for (const struct dirent *item; (item = readdir(dir)); errno = 0) {
-        struct cut cut;
-        if (!text_starts_with(item->d_name, prefix) || strlen(item->d_name) != strlen(prefix) + 8) continue;
-        if (file_read_cut(folder, item->d_name, &cut, err)) return -1;
-        if (text_equal(item->d_name, arena_printf(arena, "%s%.8s", prefix, cut.sha256.text))) *ARENA_APPEND(arena, cuts, to->n_cuts) = cut;
-    }
-    to->cuts = cuts;
-    return errno ? err_set_errno(err, errno, "journal folder \"%s\" cannot be read", folder->path) : 0;
 }
 
 int recover_journal(const struct journal_conf *conf, const struct folder *folder, struct arena *arena, struct recovered *ret_recovered,
@@ -200,19 +168,17 @@ int recover_journal(const struct journal_conf *conf, const struct folder *folder
     struct scan_result scanned;
     struct own_checkpoint own;
     if (undo_closing(folder, arena, err) || read_own(folder->path, &conf->signers, &own, err)) return -1;
-    if (own.there) intents.checkpoint_seq = own.note.size + 1; /* it was on disk before the file was */
     const struct scan_visitor visitor = {.context = &intents, .entry = note_entry, .points = &own.point, .n_points = own.there};
     if (journal_scan(folder->path, &visitor, &scanned, err)) return -1;
     if (scanned.faults && !scanned.torn_tail) return refuse(folder->path, &scanned, err);
-    if (check_own(folder->path, &own, &scanned, err) || check_origin(folder->path, scanned.origin, &conf->signers, err)) return -1;
+    if (check_own(folder->path, &own, &scanned, err)) return -1;
     struct recovered recovered = {.last = scanned.last, .tree = scanned.tree, .pruned_seq = scanned.pruned_seq};
     memcpy(recovered.origin, scanned.origin, sizeof recovered.origin);
     if (file_open(&recovered.file, folder, !scanned.has_open, err)) return -1;
     recovered.file.bytes = scanned.open_good_bytes;
     recovered.file.first_seq = scanned.open_first_seq;
     recovered.file.first_time_us = scanned.open_time_us;
-    if (file_write_again(&recovered.file, intents.certain, err) ||
-        (scanned.torn_tail && cut_torn_tail(&recovered.file, recovered.last.seq, &scanned, err)) || find_cuts(folder, arena, &recovered, err)) {
+    if (scanned.torn_tail && cut_torn_tail(&recovered, &scanned, err)) {
         file_close(&recovered.file);
         return -1;
     }
