@@ -73,6 +73,7 @@ int load_tenant_end(const struct schedule *schedule, const char *name); /* its i
 /* load_keep.c */
 void load_periods(struct loader *loader, const config_setting_t *group, struct rule *rule);
 void load_per_tenant(struct loader *loader, const config_setting_t *group, struct rule *rule);
+bool load_is_longer(struct period a, struct period b); /* from one fixed day: a year is 365 days */
 
 /* load_columns.c */
 const struct column *load_columns(const struct loader *loader, const config_setting_t *group, size_t *ret_count);

@@ -86,8 +86,7 @@ static const struct keep *read_keeps(const struct loader *loader, const config_s
     return keeps;
 }
 
-/* Two periods compared from one fixed day: a year is 365 days. */
-static bool is_longer(struct period a, struct period b) {
+bool load_is_longer(struct period a, struct period b) {
     int64_t from = time_from_civil(&(struct civil){.year = 2023, .month = 12, .day = 31});
     return period_compare(from, a, b) > 0;
 }
@@ -100,7 +99,7 @@ static void check_anonymize(const struct loader *loader, const struct rule *rule
         for (size_t j = 0; j < rule->n_keep && early->kind != KEEP_FOREVER; j++)
             if (same_keep(early, &rule->keep[j]) && (early->period.count == 0 || rule->keep[j].period.count == 0
                         ? rule->keep[j].period.count == 0
-                        : !is_longer(rule->keep[j].period, early->period)))
+                        : !load_is_longer(rule->keep[j].period, early->period)))
                 load_fault_at(loader, early->place, "anonymize = \"%s\" is not before keep = \"%s\", so it would never happen; write a shorter one",
                               schedule_keep_text(loader->arena, early, 1), schedule_keep_text(loader->arena, &rule->keep[j], 1));
     }
@@ -116,7 +115,7 @@ static void load_at_least(struct loader *loader, const config_setting_t *group, 
         return;
     }
     for (size_t i = 0; i < rule->n_keep; i++)
-        if (rule->keep[i].kind == KEEP_AGE && is_longer(rule->at_least, rule->keep[i].period))
+        if (rule->keep[i].kind == KEEP_AGE && load_is_longer(rule->at_least, rule->keep[i].period))
             load_fault(loader, setting, "at_least = \"%s\" is longer than keep = \"%s\", so nothing could lapse in time; make keep as long", text,
                        period_format(rule->keep[i].period).text);
 }
@@ -141,9 +140,9 @@ static bool read_bound(const struct loader *loader, const config_setting_t *grou
 
 static void check_bounds(const struct loader *loader, const config_setting_t *group, const struct rule *rule, const struct per_tenant *per_tenant) {
     struct period min = per_tenant->min, max = per_tenant->max;
-    if (min.count && max.count && is_longer(min, max))
+    if (min.count && max.count && load_is_longer(min, max))
         load_fault(loader, group, "per_tenant: min = \"%s\" is longer than max = \"%s\"; exchange them", period_format(min).text, period_format(max).text);
-    if (min.count && rule->at_least.count && is_longer(rule->at_least, min))
+    if (min.count && rule->at_least.count && load_is_longer(rule->at_least, min))
         load_fault(loader, group, "per_tenant: min = \"%s\" is shorter than at_least = \"%s\"; make it as long", period_format(min).text,
                    period_format(rule->at_least).text);
     size_t ages = 0;
@@ -151,10 +150,10 @@ static void check_bounds(const struct loader *loader, const config_setting_t *gr
         if (rule->keep[i].kind != KEEP_AGE) continue;
         struct period_text keep = period_format(rule->keep[i].period);
         ages++;
-        if (min.count && is_longer(min, rule->keep[i].period))
+        if (min.count && load_is_longer(min, rule->keep[i].period))
             load_fault(loader, group, "per_tenant: min = \"%s\" is longer than keep = \"%s\", which every other tenant has; make one of them fit",
                        period_format(min).text, keep.text);
-        if (max.count && is_longer(rule->keep[i].period, max))
+        if (max.count && load_is_longer(rule->keep[i].period, max))
             load_fault(loader, group, "per_tenant: max = \"%s\" is shorter than keep = \"%s\", which every other tenant has; make one of them fit",
                        period_format(max).text, keep.text);
     }

@@ -209,6 +209,21 @@ static void load_period(struct loader *loader, const config_setting_t *group, co
     if (text && period_parse(text, to, &err)) load_fault(loader, config_setting_get_member(group, name), "%s: %s", name, err.text);
 }
 
+static void load_journal(struct loader *loader, const config_setting_t *root) {
+    struct settings *settings = &loader->schedule->settings;
+    const config_setting_t *group = config_setting_get_member(root, "journal");
+    if (group && !config_setting_is_group(group)) group = NULL; /* a fault already */
+    struct period *keep = &settings->journal_keep, *evidence = &settings->journal_keep_evidence;
+    load_period(loader, group, "keep", "7 years", keep);
+    load_period(loader, group, "keep_evidence", "13 months", evidence);
+    const config_setting_t *named = group ? config_setting_get_member(group, "keep_evidence") : NULL;
+    if (load_is_longer(*evidence, *keep))
+        load_fault(loader, named ? named : config_setting_get_member(group, "keep"),
+                   "keep_evidence = \"%s\"%s is longer than keep = \"%s\", so evidence would outlast the entries that it belongs to; write keep_evidence = \"%s\" or shorter",
+                   period_format(*evidence).text, named ? "" : " (the standard)", period_format(*keep).text, period_format(*keep).text);
+    settings->journal_folder = load_folder(loader, group, "folder", "/var/lib/lapsed/journal");
+}
+
 void load_settings(struct loader *loader, const config_setting_t *root) {
     struct settings *settings = &loader->schedule->settings;
     static const struct {
@@ -224,11 +239,7 @@ void load_settings(struct loader *loader, const config_setting_t *root) {
     load_brakes(loader, root);
     load_throttle(loader, root);
     for (size_t i = 0; i < sizeof amounts / sizeof *amounts; i++) load_amount(loader, root, &amounts[i]);
-    const config_setting_t *journal = config_setting_get_member(root, "journal");
-    if (journal && !config_setting_is_group(journal)) journal = NULL;
-    load_period(loader, journal, "keep", "7 years", &settings->journal_keep);
-    load_period(loader, journal, "keep_evidence", "13 months", &settings->journal_keep_evidence);
+    load_journal(loader, root);
     settings->state_folder = load_folder(loader, root, "state", "/var/lib/lapsed");
     settings->run_folder = load_folder(loader, root, "run", "/run/lapsed");
-    settings->journal_folder = load_folder(loader, journal, "folder", "/var/lib/lapsed/journal");
 }

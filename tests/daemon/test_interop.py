@@ -93,7 +93,7 @@ def test_go_accepts_the_log_across_segments_and_keys(swept):
 def test_go_accepts_what_is_left_of_a_pruned_log(swept):
     world = swept.world
     swept.keep_checkpoint()
-    world.config.write_text(world.config.read_text().replace("segment =", 'keep = "1 second"; segment ='))
+    world.config.write_text(world.config.read_text().replace("segment =", 'keep = "1 second"; keep_evidence = "1 second"; segment ='))
     deadline = time.monotonic() + DEADLINE
     while world.journal.entries()[0]["seq"] == 1:
         assert world.once().returncode == 0 and time.monotonic() < deadline
