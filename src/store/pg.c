@@ -111,10 +111,12 @@ static int poll_login(struct pg_store *store, int64_t until_us, struct err *err)
     return 0;
 }
 
+/* When the server began to give out transaction ids that a crash has not taken back. Where only a backend crashes, the postmaster stays and
+ * recovers; that forgets the statistics, too. If somebody else resets them, the worst is that we do not know. */
 static int ask_server_start(struct pg_store *store, struct err *err) {
     PG_RESULT result = NULL;
-    if (pg_query(store, "SELECT to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", 0, NULL,
-                 &result, err) < 0)
+    if (pg_query(store, "SELECT to_char(greatest(pg_postmaster_start_time(), (SELECT stats_reset FROM pg_catalog.pg_stat_bgwriter)) AT TIME ZONE 'UTC',"
+                 " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", 0, NULL, &result, err) < 0)
         return -1;
     (void)text_copy(store->server_start, sizeof store->server_start, PQgetvalue(result, 0, 0));
     return 0;

@@ -81,11 +81,25 @@ static int fill_transaction(struct pg_store *store, struct batch *batch, struct 
     return 0;
 }
 
+static bool is_dependent(const struct pg_bound *bound, const char *name) {
+    bool found = false;
+    for (size_t i = 0; i < bound->n_dependents; i++) {
+        const struct pg_table *table = bound->dependents[i].table;
+        found |= !strcmp(table->name, name);
+        for (size_t j = 0; j < table->n_leaves; j++) found |= !strcmp(table->leaves[j]->name, name);
+    }
+    return found;
+}
+
 static int explain_refusal(const struct pg_store *store, const struct order *order, struct err *err) {
     const struct err server = *err;
     if (!strcmp(server.detail, "23503")) {
-        (void)err_set(err, ERR_REFUSED, "rows of \"%s\" still refer to records of \"%s\"; declare it under dependents (lapsectl check prints the line)",
-                      pg_refused_table(store), order->target->name);
+        const char *table = pg_refused_table(store);
+        if (is_dependent(pg_bound_of(store, order->target), table)) /* the next time it is seen */
+            (void)err_set(err, ERR_UNAVAILABLE, "rows of \"%s\" came to records of \"%s\" while these were to be deleted", table, order->target->name);
+        else
+            (void)err_set(err, ERR_REFUSED, "rows of \"%s\" still refer to records of \"%s\"; declare it under dependents (lapsectl check prints the line)", table,
+                          order->target->name);
         (void)text_copy(err->detail, sizeof err->detail, server.detail);
         return -1;
     }

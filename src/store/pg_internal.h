@@ -108,7 +108,7 @@ struct pg_store {
     int64_t statement_timeout_us, lock_timeout_us;
     int wake;               /* an eventfd: interrupt() makes the next or present wait end */
     char *password;         /* ours; NULL: none */
-    char server_start[64];  /* of the server that is connected: UTC text */
+    char server_start[64];  /* of the server that is connected, or its last recovery: UTC text */
     char refused_table[64]; /* see pg_refused_table */
     const struct tenants *known;   /* all tenants there are; NULL: not told */
     struct arena *catalog;         /* what `bound` lives in: renewed by each check */

@@ -308,14 +308,23 @@ static int drain_one(struct pg_making *making, const struct pg_dependent *depend
     return 0;
 }
 
-/* A record with more dependents than a batch: a batch of dependents alone. */
+/* Of what hangs on a record nothing could go, though there is more of it than a batch. Only a tree can have no end to begin at. */
+static int nothing_drained(const struct pg_bound *bound, struct err *err) {
+    for (size_t i = 0; i < bound->n_dependents; i++)
+        if (bound->dependents[i].self)
+            return err_set(err, ERR_REFUSED, "dependents of a record refer to each other in a circle; they must be deleted by hand");
+    (void)err_set(err, ERR_UNAVAILABLE, "all dependents of a record were changed while they were to be deleted");
+    (void)text_copy(err->detail, sizeof err->detail, "40001");
+    return -1;
+}
+
+/* A record with more dependents than a batch: a batch of dependents alone. What comes to them meanwhile is seen the next time. */
 static int drain(struct pg_making *making, const struct pg_record *record, struct err *err) {
     const struct pg_bound *bound = making->run->due.bound;
     const char *ctids = ctid_array(making->arena, record, 1);
     for (size_t i = 0; i < bound->n_dependents; i++)
         if (drain_one(making, &bound->dependents[i], ctids, err) < 0) return -1;
-    if (!making->dependents)
-        return err_set(err, ERR_REFUSED, "dependents of a record refer to each other in a circle; they must be deleted by hand");
+    if (!making->dependents) return nothing_drained(bound, err);
     making->drained = true;
     making->drained_tenant = record->tenant;
     return 0;

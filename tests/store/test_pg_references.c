@@ -1,7 +1,12 @@
 /* Children before parents, what blocks, and what happens when someone else is at work meanwhile. */
 #include "pg_fixture.h"
 
+#include "base/time.h"
+
+#include <libpq-fe.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define RULE(target) "{ data = \"Orders\"; keep = \"1 year\"; basis = \"b\"; targets = ( { " target " } ); }"
 #define ORDERS "table = \"orders\"; tenant = \"customer_id\"; since = \"at\";"
@@ -223,8 +228,51 @@ START_TEST(a_killed_backend_between_prepare_and_finish_is_unknown_and_settled) {
 }
 END_TEST
 
+/* As the kernel does when memory is short: the server takes all of its backends down and recovers, and is the same process afterwards. */
+static void crash_a_backend(void) {
+    const char *url = getenv("LAPSED_TEST_POSTGRESQL_ADMIN");
+    PGconn *victim = PQconnectdb(url), *witness = PQconnectdb(url);
+    ck_assert_int_eq(PQstatus(witness), CONNECTION_OK);
+    PQclear(PQexec(witness, "SET client_min_messages = error"));
+    ck_assert_int_eq(kill(PQbackendPID(victim), SIGKILL), 0);
+    PQclear(PQexec(witness, "SELECT pg_sleep(60)")); /* until it is taken down, too */
+    ck_assert_int_eq(PQstatus(witness), CONNECTION_BAD);
+    PQfinish(victim);
+    PQfinish(witness);
+    int64_t until_us = time_monotonic_us() + 60 * TIME_SECOND_US;
+    while (PQping(url) != PQPING_OK) ck_assert_int_lt(time_monotonic_us(), until_us);
+}
+
+/* What was not yet on disk is forgotten, its transaction's number as well: another gets it, and may commit under it. */
+START_TEST(a_transaction_from_before_a_crash_is_unresolved) {
+    pg_schema(orders_sql);
+    pg_sql("INSERT INTO orders VALUES (1, 1, '2025-01-01'); CHECKPOINT");
+    struct acts acts = acts_open(RULE(ORDERS "dependents = [ \"lines.order_id\", \"notes.line_id = lines.id\" ];"));
+    struct order order = due(&acts);
+    const struct order *orders[] = {&order};
+    struct pass *pass;
+    const struct batch *batch;
+    struct outcome outcome;
+    enum settled settled;
+    struct err err;
+    ck_assert_msg(first_batch(&acts, orders, &pass, &batch, &err) == 0, "%s", err.text);
+    crash_a_backend();
+    pg_leave();
+    pg_schema_again();
+    for (int i = 0; i < 10; i++) pg_sql("SELECT pg_current_xact_id()");
+    ck_assert_int_eq(pg_driver.finish(acts.store, pass, true, &outcome, &err), -1);
+    ck_assert_int_eq(err.code, ERR_UNKNOWN);
+    ck_assert_msg(pg_driver.settle(acts.store, batch->transaction, batch->server, &settled, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(settled, SETTLED_UNRESOLVED);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM orders"), 1);
+    pg_driver.end(acts.store, pass);
+    acts_close(&acts);
+}
+END_TEST
+
 UNIT_MAIN("PostgreSQL: references", dependents_go_first_and_count_in_the_batch, a_record_with_more_dependents_than_a_batch_is_drained_first,
           a_tree_goes_with_its_root, a_target_may_be_a_tree_of_its_own, what_is_still_referred_to_is_blocked_and_counted,
           a_dependent_that_is_a_target_blocks_until_its_own_rule_took_it, a_child_that_comes_in_mid_batch_waits_for_us,
           a_child_that_came_first_keeps_its_parent, an_unknown_deferred_foreign_key_is_refused_before_the_intent,
-          a_trigger_that_keeps_records_is_refused_whole, a_killed_backend_between_prepare_and_finish_is_unknown_and_settled)
+          a_trigger_that_keeps_records_is_refused_whole, a_killed_backend_between_prepare_and_finish_is_unknown_and_settled,
+          a_transaction_from_before_a_crash_is_unresolved)

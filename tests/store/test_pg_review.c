@@ -154,6 +154,57 @@ START_TEST(a_dependent_that_moves_away_is_not_drained) {
 }
 END_TEST
 
+/* Runs one pass in which a batch fails because others were at work meanwhile; the driver says so, and takes all the same in the end. */
+static void purge_again(struct acts *acts, size_t limit) {
+    struct order order = order_by_age(acts_target(acts, 0), ACTION_PURGE, CUTOFF);
+    const struct order *orders[] = {&order};
+    const struct batch *batch;
+    struct outcome outcome;
+    struct pass *pass;
+    struct err err;
+    int failures = 0;
+    ck_assert_int_eq(pg_driver.begin(acts->store, orders, 1, NULL, &pass, &err), 0);
+    for (bool over = false; !over;) {
+        if (pg_driver.prepare(acts->store, pass, limit, acts->arena, &batch, NULL, &err) < 0) {
+            ck_assert_msg(err.code == ERR_UNAVAILABLE && *err.detail, "%s", err.text); /* the server answers: it is not down */
+            ck_assert_int_eq(++failures, 1);
+            continue;
+        }
+        over = !batch;
+        if (batch) ck_assert_msg(!pg_driver.finish(acts->store, pass, true, &outcome, &err), "%s", err.text);
+    }
+    ck_assert_int_eq(failures, 1);
+    pg_driver.end(acts->store, pass);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM orders"), 0);
+}
+
+#define ORDERS_LINES_NOTES \
+    "CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz); INSERT INTO orders VALUES (1, 1, '2025-01-01');" \
+    "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders, changed boolean); INSERT INTO lines SELECT n, 1 FROM generate_series(1, 9) n;" \
+    "CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint REFERENCES lines);"
+
+/* More dependents than a batch are not locked before: what comes to them is not called undeclared. */
+START_TEST(what_comes_to_dependents_as_they_are_drained_goes_with_them) {
+    pg_schema(ORDERS_LINES_NOTES "INSERT INTO notes VALUES (1, 1)");
+    meanwhile("notes", "INSERT INTO notes SELECT 100 + id, id FROM lines ON CONFLICT DO NOTHING");
+    struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"lines.order_id\", \"notes.line_id = lines.id\" ];"));
+    purge_again(&acts, 5);
+    acts_close(&acts);
+}
+END_TEST
+
+/* All of them were changed since the statement began: there is no circle. */
+START_TEST(dependents_that_change_as_they_are_drained_go_the_next_time) {
+    pg_schema(ORDERS_LINES_NOTES);
+    meanwhile("notes", "UPDATE lines SET changed = true WHERE changed IS NULL");
+    pg_sql("CREATE FUNCTION meanwhile_all() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO acts.notes VALUES (1, NULL) ON CONFLICT DO NOTHING;"
+           " DELETE FROM acts.notes; RETURN NULL; END $$; CREATE TRIGGER meanwhile_all BEFORE DELETE ON lines FOR EACH STATEMENT EXECUTE FUNCTION meanwhile_all()");
+    struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"lines.order_id\" ];"));
+    purge_again(&acts, 5);
+    acts_close(&acts);
+}
+END_TEST
+
 /* ---- what the server does behind our back ---- */
 
 START_TEST(a_trigger_that_writes_values_back_is_refused) {
@@ -371,6 +422,7 @@ UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_i
           a_tree_larger_than_a_batch_goes_with_what_hangs_on_it, a_branch_that_is_still_referred_to_blocks_its_root_alone,
           a_dependent_that_is_kept_for_ever_keeps_its_parent, what_hangs_on_a_dependent_that_moves_away_lives,
           a_record_that_is_due_no_longer_lives, a_dependent_that_moves_away_is_not_drained,
+          what_comes_to_dependents_as_they_are_drained_goes_with_them, dependents_that_change_as_they_are_drained_go_the_next_time,
           a_trigger_that_writes_values_back_is_refused,
           records_that_come_back_end_the_pass, dependents_that_come_back_end_the_pass,
           what_triggers_remove_elsewhere_does_not_come_back, a_commit_is_on_disk_whatever_the_role_says, anchors_before_christ_do_not_stop_the_rest,
