@@ -403,12 +403,13 @@ static int lock_dependents(struct pg_making *making, const char *ctids, bool *re
     return 0;
 }
 
-/* *count: how many there are, then how many were taken. */
-static int take(struct pg_making *making, struct pg_record *records, size_t *count, struct err *err) {
+/* *count: how many there are, then how many were taken: of the first *ret_tried of them, those that are still due under the locks. */
+static int take(struct pg_making *making, struct pg_record *records, size_t *count, size_t *ret_tried, struct err *err) {
     const struct pg_run *run = making->run;
     const struct pg_bound *bound = run->due.bound;
     bool tree = false, locked = false;
     if (bound->n_dependents && fit(making, records, count, err) < 0) return -1;
+    *ret_tried = *count;
     if (!*count) return drain(making, &records[0], err);
     const char *ctids = ctid_array(making->arena, records, *count);
     if (lock_dependents(making, ctids, &locked, err) < 0) return -1;
@@ -443,11 +444,12 @@ int pg_take_carefully(struct pg_making *making, struct err *err) {
     size_t count = n_chosen;
     if (look_again(making, chosen, &count, err) < 0) return -1;
     if (!count) return 0;
-    size_t taken = count;
-    if (take(making, chosen, &taken, err) < 0) return -1;
-    if (taken && taken < count) { /* the others wait for the next batch, which begins behind these */
-        making->full = true;
-        note_chosen(making, chosen, taken);
+    for (size_t passed = 0, tried = 0, taken = 0; passed < count && !taken && !making->drained; passed += tried) {
+        taken = count - passed;
+        if (take(making, chosen + passed, &taken, &tried, err) < 0) return -1;
+        if (!taken || passed + taken == count) continue;
+        making->full = true; /* the others wait for the next batch, which begins behind these */
+        note_chosen(making, chosen, passed + taken);
     }
     return 0;
 }

@@ -205,6 +205,25 @@ START_TEST(dependents_that_change_as_they_are_drained_go_the_next_time) {
 }
 END_TEST
 
+/* The first that fit into the batch stop being due as they are locked: the others were not even tried. */
+START_TEST(what_was_not_tried_is_not_passed_over) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz); CREATE INDEX ON orders (customer_id, at);"
+              "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders); CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint REFERENCES lines);"
+              "INSERT INTO orders SELECT n, 1, timestamptz '2025-01-01' + n * interval '1 day' FROM generate_series(1, 10) n;"
+              "INSERT INTO lines SELECT n, 1 + n % 10 FROM generate_series(1, 20) n; INSERT INTO notes SELECT n, n FROM generate_series(1, 20) n");
+    /* Asked for the third time in a transaction it says no. */
+    pg_sql("CREATE FUNCTION wanted(id bigint) RETURNS boolean LANGUAGE plpgsql AS $$ DECLARE name text := 'acts.asked' || id; n int; BEGIN"
+           " n := 1 + coalesce(nullif(current_setting(name, true), ''), '0')::int; PERFORM set_config(name, n::text, true); RETURN id > 2 OR n < 3; END $$");
+    struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; only = \"wanted(id)\";"
+                                      "dependents = [ \"lines.order_id\", \"notes.line_id = lines.id\" ];"));
+    struct sum sum = purge(&acts, 0, 10);
+    ck_assert_int_eq(sum.records, 8);
+    ck_assert_int_eq(sum.dependents, 8 * 4);
+    ck_assert_int_eq(pg_number("SELECT sum(id) FROM orders"), 1 + 2);
+    acts_close(&acts);
+}
+END_TEST
+
 /* ---- what the server does behind our back ---- */
 
 START_TEST(a_trigger_that_writes_values_back_is_refused) {
@@ -423,6 +442,7 @@ UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_i
           a_dependent_that_is_kept_for_ever_keeps_its_parent, what_hangs_on_a_dependent_that_moves_away_lives,
           a_record_that_is_due_no_longer_lives, a_dependent_that_moves_away_is_not_drained,
           what_comes_to_dependents_as_they_are_drained_goes_with_them, dependents_that_change_as_they_are_drained_go_the_next_time,
+          what_was_not_tried_is_not_passed_over,
           a_trigger_that_writes_values_back_is_refused,
           records_that_come_back_end_the_pass, dependents_that_come_back_end_the_pass,
           what_triggers_remove_elsewhere_does_not_come_back, a_commit_is_on_disk_whatever_the_role_says, anchors_before_christ_do_not_stop_the_rest,
