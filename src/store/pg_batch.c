@@ -364,6 +364,7 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
         }
         if (make_batch(pass, &making, ret_batch, err) < 0) {
             pg_run_put_back(&pass->run);
+            if (!strcmp(err->detail, "57014")) pg_run_narrow(&pass->run);
             if (!went(store, pass, err) && !give_way(pass, &making, err)) return -1;
             continue;
         }

@@ -233,13 +233,16 @@ static void add_by_since(struct pg_sql *sql, const struct pg_run *run, const cha
     buf_printf(&sql->text, " ORDER BY t.%s LIMIT %zu%s", due->anchor->quoted, limit, lock ? " FOR UPDATE OF t SKIP LOCKED" : "");
 }
 
+static int64_t range_end(const struct pg_run *run) {
+    return run->block + run->n_blocks_window < run->end_block ? run->block + run->n_blocks_window : run->end_block;
+}
+
 static void add_by_block(struct pg_sql *sql, const struct pg_run *run, const char *columns, size_t limit, bool lock) {
     const struct pg_due *due = &run->due;
     buf_printf(&sql->text, "SELECT %s FROM ", columns);
     pg_add_source(sql, due);
-    int64_t end = run->block + run->n_blocks_window < run->end_block ? run->block + run->n_blocks_window : run->end_block;
     buf_printf(&sql->text, " WHERE t.ctid > '(%" PRId64 ",%d)'::tid AND t.ctid < '(%" PRId64 ",0)'::tid", run->block,
-               run->is_after ? run->after.item : 0, end);
+               run->is_after ? run->after.item : 0, range_end(run));
     buf_add(&sql->text, " AND ");
     pg_add_scope(sql, due, &run->scope);
     buf_add(&sql->text, " AND ");
@@ -311,14 +314,21 @@ static void advance_tenants(struct pg_run *run, const struct pg_taken *chosen, b
     if (progress) append(run, partly);
 }
 
+/* The last row that was chosen in the range: one that was changed meanwhile tells where it is now, and that may be anywhere. */
+static struct pg_ctid last_in_range(const struct pg_run *run, struct pg_ctid last) {
+    const struct pg_ctid first = {.block = (uint32_t)run->block, .item = run->is_after ? run->after.item : 0};
+    const struct pg_ctid end = {.block = (uint32_t)range_end(run) - 1, .item = UINT16_MAX};
+    if (pg_ctid_compare(last, first) < 0) return first;
+    return pg_ctid_compare(last, end) > 0 ? end : last;
+}
+
 /* A range holds about a batch: where its rows have to be sorted they are not read again and again. */
 static void advance_blocks(struct pg_run *run, const struct pg_taken *chosen, bool full) {
-    int64_t blocks = run->n_blocks_window;
     if (full) {
-        const int64_t used = (int64_t)chosen->last.block - run->block + 1;
-        blocks = used > LEAST_BLOCKS ? used : LEAST_BLOCKS;
-        run->block = chosen->last.block;
-        run->after = chosen->last;
+        const struct pg_ctid last = last_in_range(run, chosen->last);
+        const int64_t used = (int64_t)last.block - run->block + 1, blocks = used > LEAST_BLOCKS ? used : LEAST_BLOCKS;
+        run->block = last.block;
+        run->after = last;
         run->is_after = true;
         run->n_blocks_window = blocks + blocks / 4;
         run->n_blocks_fit = (int64_t)chosen->records * blocks / used;
@@ -327,7 +337,12 @@ static void advance_blocks(struct pg_run *run, const struct pg_taken *chosen, bo
     run->block += run->n_blocks_window;
     run->n_blocks_fit = 0;
     run->is_after = false;
-    if (blocks < MOST_BLOCKS) run->n_blocks_window *= 2;
+    run->n_blocks_window = 2 * run->n_blocks_window < MOST_BLOCKS ? 2 * run->n_blocks_window : MOST_BLOCKS;
+}
+
+void pg_run_narrow(struct pg_run *run) {
+    run->n_blocks_fit = 0;
+    run->n_blocks_window = run->n_blocks_window / 2 > LEAST_BLOCKS ? run->n_blocks_window / 2 : LEAST_BLOCKS;
 }
 
 void pg_run_advance(struct pg_run *run, const struct pg_taken *chosen, bool full, bool progress) {

@@ -64,6 +64,8 @@ struct pg_record pg_run_record(const PGresult *result, int row, char room[PG_VAL
 void pg_run_advance(struct pg_run *run, const struct pg_taken *chosen, bool full, bool progress);
 /* Records come back as they are destroyed (a trigger writes them again): without this bound the run would never end. */
 bool pg_run_is_endless(const struct pg_run *run);
+/* The batch took the server too long: the next one looks at half as many blocks. */
+void pg_run_narrow(struct pg_run *run);
 /* Puts the window back: the batch did not happen. */
 void pg_run_put_back(struct pg_run *run);
 /* This tenant goes to the end of the queue. */

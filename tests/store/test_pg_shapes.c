@@ -137,7 +137,8 @@ START_TEST(every_way_takes_what_the_plain_statement_takes) {
 END_TEST
 
 static struct pass *begin_pass(struct acts *acts, const struct order *order) {
-    const struct order *const orders[] = {order};
+    const struct order **orders = ARENA_ARRAY(acts->arena, const struct order *, 1); /* outlives the pass */
+    orders[0] = order;
     struct pass *pass;
     struct err err;
     ck_assert_msg(!pg_driver.begin(acts->store, orders, 1, NULL, &pass, &err), "%s", err.text);
@@ -169,6 +170,40 @@ START_TEST(a_range_of_blocks_holds_what_the_batch_may_have) {
         const struct batch *batch = take_batch(&acts, pass, limits[i]);
         ck_assert_int_eq(batch->records, (int64_t)limits[i]);
     }
+    pg_driver.end(acts.store, pass);
+    acts_close(&acts);
+}
+END_TEST
+
+/* What takes the server too long is asked of half as many blocks, and of half of those. */
+START_TEST(a_range_that_takes_too_long_is_halved) {
+    enum { ROWS = 3000 };
+    make_events(WIDE, "");
+    pg_sql("INSERT INTO events SELECT n, 10 + n % 20, '2025-05-01', 1, repeat('x', 700) FROM generate_series(1, 3000) n;"
+           "CREATE FUNCTION patient(id bigint) RETURNS boolean LANGUAGE plpgsql AS $$ DECLARE n int; BEGIN IF current_query() NOT LIKE 'DELETE%' THEN RETURN true; END IF;"
+           " n := 1 + coalesce(nullif(current_setting('acts.n', true), ''), '0')::int; PERFORM set_config('acts.n', n::text, true);"
+           " IF n > 600 THEN RAISE EXCEPTION USING ERRCODE = '57014'; END IF; RETURN true; END $$");
+    struct acts acts = acts_open(RULE("only = \"patient(id)\";"));
+    ck_assert_int_eq(shape_of(&acts), PG_BY_BLOCK);
+    struct scope floor;
+    struct order order = make_order(&acts, &floor);
+    struct pass *pass = begin_pass(&acts, &order);
+    const struct batch *batch = NULL;
+    int64_t taken = 0;
+    int refused = 0;
+    do {
+        struct outcome outcome;
+        struct err err;
+        if (pg_driver.prepare(acts.store, pass, 10000, acts.arena, &batch, NULL, &err) < 0) {
+            ck_assert_str_eq(err.detail, "57014");
+            ck_assert_int_lt(++refused, 30);
+            continue;
+        }
+        if (batch) ck_assert_int_eq(pg_driver.finish(acts.store, pass, true, &outcome, &err), 0);
+        if (batch) taken += outcome.records;
+    } while (batch || taken < ROWS);
+    ck_assert_int_gt(refused, 0);
+    ck_assert_int_eq(taken, ROWS);
     pg_driver.end(acts.store, pass);
     acts_close(&acts);
 }
@@ -376,7 +411,7 @@ START_TEST(few_rows_of_many_tenants_are_found_by_the_index) {
 }
 END_TEST
 
-UNIT_MAIN("PostgreSQL: shapes", every_way_takes_what_the_plain_statement_takes, a_range_of_blocks_holds_what_the_batch_may_have,
+UNIT_MAIN("PostgreSQL: shapes", every_way_takes_what_the_plain_statement_takes, a_range_of_blocks_holds_what_the_batch_may_have, a_range_that_takes_too_long_is_halved,
           a_range_of_blocks_is_for_the_records_that_are_chosen, very_many_tenants_go_one_after_the_other,
           every_way_heeds_the_condition_of_the_target,
           every_way_takes_children_and_leaves_what_is_referred_to, the_server_goes_that_way_whatever_its_statistics_say, the_probe_does_not_read_the_table,
