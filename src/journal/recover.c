@@ -138,6 +138,15 @@ static int check_own(const char *folder, const struct own_checkpoint *own, const
                    text_number(scanned->last.seq).text, text_number(own->note.size).text, scanned->faults ? ": " : "", scanned->first_fault, remedy);
 }
 
+/* Verification would find fault with it from then on, so it is told before anything is written. */
+static int check_strays(const char *folder, struct arena *arena, struct err *err) {
+    __attribute__((cleanup(segments_close))) struct segments segments = {.count = 0};
+    if (segments_list(folder, arena, &segments, err)) return -1;
+    if (!segments.n_strays) return 0;
+    return err_set(err, ERR_IO, "journal \"%s\": the file \"%s\" in its folder is no segment of it, and would be read as one; move it elsewhere%s", folder,
+                   segments.strays[0], segments.n_strays > 1 ? ", and so others like it" : "");
+}
+
 /* A crash while a segment was closed left it with both names and read-only: it is the open one again. */
 static int undo_closing(const struct folder *folder, struct arena *arena, struct err *err) {
     int fd = journal_calls.open(folder->fd, SEGMENT_OPEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
@@ -167,7 +176,7 @@ int recover_journal(const struct journal_conf *conf, const struct folder *folder
 
     struct scan_result scanned;
     struct own_checkpoint own;
-    if (undo_closing(folder, arena, err) || read_own(folder->path, &conf->signers, &own, err)) return -1;
+    if (check_strays(folder->path, arena, err) || undo_closing(folder, arena, err) || read_own(folder->path, &conf->signers, &own, err)) return -1;
     const struct scan_visitor visitor = {.context = &intents, .entry = note_entry, .points = &own.point, .n_points = own.there};
     if (journal_scan(folder->path, &visitor, &scanned, err)) return -1;
     if (scanned.faults && !scanned.torn_tail) return refuse(folder->path, &scanned, err);

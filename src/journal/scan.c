@@ -285,6 +285,8 @@ int journal_scan(const char *folder, const struct scan_visitor *visitor, struct 
     if (scan_parts(&scan, err)) return -1;
     settle_points(&scan);
     if (segments.count) check_beginning(&scan);
+    for (size_t i = 0; segments.count && i < segments.n_strays; i++)
+        tell_fault(&scan, false, &(struct scan_fault){{segments.strays[i], 0, 0}, 0, "it is no segment of this journal: move it elsewhere"});
     if (segments.open_missing)
         tell_fault(&scan, false, &(struct scan_fault){{SEGMENT_OPEN, 0, 0}, scan.result.last.seq + 1,
                    "the open segment is missing, though closed ones are there; put it back"});

@@ -1,5 +1,7 @@
 #include "journal/segment.h"
 
+#include "base/text.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +28,13 @@ static int64_t closed_first_seq(const char *file) {
     return seq > 0 && !strcmp(segment_closed_name(seq).text, file) ? seq : 0;
 }
 
+static bool is_stray(const char *file) {
+    static const char prefix[] = "journal", suffix[] = ".jsonl";
+    size_t length = strlen(file);
+    return length >= sizeof prefix + sizeof suffix - 2 && text_starts_with(file, prefix) && !strcmp(file + length - (sizeof suffix - 1), suffix) &&
+           strcmp(file, SEGMENT_OPEN) != 0;
+}
+
 static int by_first_seq(const void *a, const void *b) {
     const struct segment *left = a, *right = b;
     return (left->first_seq > right->first_seq) - (left->first_seq < right->first_seq);
@@ -41,6 +50,8 @@ static int list_closed(const char *folder, struct arena *arena, struct segments 
     errno = 0;
     for (const struct dirent *item; (item = readdir(dir)); errno = 0) {
         int64_t first_seq = closed_first_seq(item->d_name);
+        if (!first_seq && is_stray(item->d_name) && to->n_strays < SEGMENT_MOST_STRAYS)
+            *ARENA_APPEND(arena, to->strays, to->n_strays) = arena_strdup(arena, item->d_name);
         if (!first_seq) continue;
         *ARENA_APPEND(arena, to->items, to->count) =
             (struct segment){.first_seq = first_seq, .name = arena_strdup(arena, item->d_name), .fd = -1, .held = -1};

@@ -5,7 +5,9 @@
  *   torn-<first seq>-<8 hex>         bytes that were cut off a segment because they were no entries
  *   evidence-<first seq>             the leaves of that segment's intents (evidence_file.h)
  *   checkpoint                       the newest checkpoint, a signed note
- *   lock                             held by the daemon, with its process id */
+ *   lock                             held by the daemon, with its process id
+ * Other files whose names begin with "journal" and end with ".jsonl" are strays: who reads the journal with "cat
+ * journal*.jsonl", as lapsed-journal(5) does, would take their lines for entries. */
 #ifndef LAPSED_JOURNAL_SEGMENT_H
 #define LAPSED_JOURNAL_SEGMENT_H
 
@@ -37,7 +39,11 @@ struct segments {
     struct segment *items;
     size_t count;
     bool open_missing; /* there are closed segments but no open one */
+    const char **strays; /* the names of the first SEGMENT_MOST_STRAYS that were met */
+    size_t n_strays;
 };
+
+enum { SEGMENT_MOST_STRAYS = 1000 };
 
 int segments_list(const char *folder, struct arena *arena, struct segments *ret_segments, struct err *err) MUST_CHECK;
 /* The same, with the oldest 256 closed segments opened too, so that a daemon which removes them meanwhile

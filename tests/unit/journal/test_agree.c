@@ -265,6 +265,48 @@ START_TEST(both_verifiers_agree_on_files) {
 }
 END_TEST
 
+/* Files that were put in beside the segments: "cat journal*.jsonl" would read them. */
+START_TEST(both_verifiers_agree_on_strays) {
+    signed_setup();
+    write_signed(14);
+    remember();
+    size_t open = file_named("journal.jsonl"), closed = file_named("journal-000000000001.jsonl");
+    static const char *const strays[] = {"journal-1.jsonl", "journal-copy.jsonl", "journal-0000000000001.jsonl", "journal-000000000007x.jsonl", "journal-000000000000.jsonl",
+                                         "journal-99999999999999999999.jsonl", "journal-00000000000\xd9\xa1.jsonl", "journal-.jsonl", "journal.copy.jsonl", "journal.jsonl.jsonl",
+                                         "journals.jsonl"};
+    take_signers();
+    struct journal_conf conf = folder_conf();
+    conf.signers = signers;
+    for (size_t i = 0; i < sizeof strays / sizeof *strays; i++) {
+        folder_write(strays[i], files[i % 2 ? open : closed].bytes, files[i % 2 ? open : closed].length);
+        both_say(strays[i], 1);
+        ck_assert_msg(strstr(answer.scan.first_fault, "no segment of this journal"), "%s: %s", strays[i], answer.scan.first_fault);
+        struct arena *arena = arena_new();
+        struct journal *journal;
+        const struct open_intent *intents;
+        size_t n_intents;
+        struct err err;
+        ck_assert_int_eq(journal_open(&conf, arena, &journal, &intents, &n_intents, &err), -1); /* as verification would find fault with it */
+        ck_assert_msg(err.code == ERR_IO && strstr(err.text, strays[i]) && strstr(err.text, "move it elsewhere"), "%s", err.text);
+        arena_free(arena);
+        take_signers();
+        conf.signers = signers;
+        struct buf path = folder_path(strays[i]);
+        ck_assert_int_eq(unlink(path.text), 0);
+        buf_free(&path);
+    }
+    static const char *const others[] = {"journal.jsonl~", "journal-000000000001.jsonl.bak", "old-journal-000000000001.jsonl", "journal.json", "notes.jsonl"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        folder_write(others[i], "x", 1);
+        both_say(others[i], 0);
+    }
+    signers_free(&signers);
+    write_signed(1);
+    both_say("gone on", 0);
+    forget();
+}
+END_TEST
+
 /* Each prefix of whole lines of the open segment, with its checkpoint or without. */
 START_TEST(both_verifiers_agree_on_truncation) {
     signed_setup();
@@ -298,4 +340,4 @@ START_TEST(both_verifiers_agree_on_truncation) {
 END_TEST
 
 UNIT_MAIN("agree", both_verifiers_know_every_event, both_verifiers_agree_on_checkpoints_of_elsewhere, both_verifiers_agree_across_a_change_of_keys, a_pruning_that_nobody_signed_is_none,
-          a_checkpoint_of_a_stranger_is_none, both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_truncation)
+          a_checkpoint_of_a_stranger_is_none, both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_strays, both_verifiers_agree_on_truncation)
