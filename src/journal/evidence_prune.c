@@ -24,26 +24,25 @@ static void close_fd(int *fd) {
     if (*fd >= 0) (void)close(*fd);
 }
 
-/* The time of a segment's first entry; INT64_MAX if it has none that can be read: then what is before it counts as young. */
-static int64_t first_time_us(DIR *dir, const struct segment *segment, struct arena *arena) {
+/* A segment's first entry; false: it has none that can be read. */
+static bool read_first(DIR *dir, const struct segment *segment, struct arena *arena, struct entry_line *ret_entry) {
     __attribute__((cleanup(close_fd))) int fd = openat(dirfd(dir), segment->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     __attribute__((cleanup(lines_free))) struct lines lines = lines_of(fd, false);
     struct line line;
-    struct entry_line entry;
     struct err ignored;
-    if (fd < 0 || lines_next(&lines, &line, &ignored) != 1 || !line.ended) return INT64_MAX;
-    return entry_read(line.text, line.length, arena, &entry, &ignored) ? INT64_MAX : entry.entry.time_us;
+    return fd >= 0 && lines_next(&lines, &line, &ignored) == 1 && line.ended && !entry_read(line.text, line.length, arena, ret_entry, &ignored);
 }
 
 /* Whether everything in the segment that begins with this entry is older than that. The open one, and whatever is not a
  * segment's any more because it never was one, stay. */
 static bool is_old(DIR *dir, const struct segments *segments, int64_t first_seq, int64_t now_us, struct period keep, struct arena *arena) {
+    struct entry_line first;
     int64_t first_left = segments->items[0].first_seq;
-    if (first_left && first_seq < first_left) return true; /* pruned */
+    if (!first_left && read_first(dir, &segments->items[0], arena, &first)) first_left = first.seq; /* nothing but the open one */
+    if (first_seq < first_left) return true; /* pruned */
     for (size_t i = 0; i + 1 < segments->count; i++) {
         if (segments->items[i].first_seq != first_seq) continue;
-        int64_t over_us = first_time_us(dir, &segments->items[i + 1], arena);
-        return over_us != INT64_MAX && period_after(over_us, keep) <= now_us;
+        return read_first(dir, &segments->items[i + 1], arena, &first) && period_after(first.entry.time_us, keep) <= now_us;
     }
     return false;
 }

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "journal/evidence_prune.h"
 #include "journal/recover.h"
 #include "journal/room.h"
 #include "journal/writer.h"
@@ -32,11 +33,18 @@ struct group {
     struct pending *first, **last;
 };
 
+/* What is to be removed, and as of when; now_us 0: nothing. */
+struct removal {
+    int64_t now_us;
+    struct period keep, keep_evidence;
+};
+
 /* What the loop and the writer share, under the lock. */
 struct queue {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* entries wait, or the writer should end, or has ended */
     struct group waiting;   /* for the next group */
+    struct removal removal; /* behind them */
     struct tickets writing_tickets; /* of the group that is being written */
     struct tickets ready;   /* to be collected */
     struct position end;    /* of the last entry on disk */
@@ -49,7 +57,7 @@ struct journal {
     void (*wake)(void *context);
     void *context;
     struct writer writer;   /* the writer thread's */
-    int64_t checkpoint_us, prune_us; /* the writer thread's: when they were tried last, on the monotonic clock; 0: never */
+    int64_t checkpoint_us; /* the writer thread's: when it was tried last, on the monotonic clock; 0: never */
     int64_t reserve_bytes, room_us; /* the writer thread's: when the room was looked at, on the monotonic clock */
     int64_t refused_us;     /* the writer thread's: when an intent was refused for want of room; 0: none since there is room */
     struct pending *delayed; /* the writer thread's: entries of failed groups that nobody waits for; they go with the next group */
@@ -214,7 +222,7 @@ static void note_signed(struct journal *journal, bool failed, const struct err *
 
 bool journal_can_sign(const struct journal *journal) { return !atomic_load(&journal->cannot_sign); }
 
-/* When the next checkpoint or pruning is due, on the monotonic clock: first behind the first group of this run. One that
+/* When the next checkpoint is due, on the monotonic clock: first behind the first group of this run. One that
  * failed is tried again whatever else goes wrong: nobody may have anything to enter as long as it does not succeed. */
 static int64_t due_us(const struct journal *journal) {
     int64_t wait_us = is_signed(journal) ? CHECKPOINT_IDLE_US : CHECKPOINT_US;
@@ -224,23 +232,32 @@ static int64_t due_us(const struct journal *journal) {
 }
 
 /* Under the lock, which it lets go meanwhile. */
-static void do_chores(struct journal *journal) {
+static void renew_checkpoint(struct journal *journal) {
     struct queue *queue = journal->queue;
-    struct writer *writer = &journal->writer;
-    unlock(queue);
     struct err err;
-    int64_t now_us = time_monotonic_us();
-    if (!journal->prune_us || writer->segment_closed || now_us - journal->prune_us >= CHECKPOINT_IDLE_US) {
-        journal->prune_us = now_us;
-        writer->segment_closed = false;
-        if (writer_prune(writer, &err)) log_warning("%s", err.text);
-    }
-    journal->checkpoint_us = now_us;
-    bool failed = writer_checkpoint(writer, &err) != 0;
+    unlock(queue);
+    journal->checkpoint_us = time_monotonic_us();
+    bool failed = writer_checkpoint(&journal->writer, &err) != 0;
     if (!failed) note_health(journal, false, &err); /* it is an entry, too */
     note_signed(journal, failed, &err);
     lock(queue);
-    queue->end = writer->written;
+    queue->end = journal->writer.written;
+}
+
+/* Under the lock, which it lets go meanwhile. What was to be said again before anything goes (holds, say) is on disk, or nothing goes. */
+static void prune(struct journal *journal) {
+    struct queue *queue = journal->queue;
+    const struct removal removal = queue->removal;
+    size_t n_evidence = 0;
+    struct err err;
+    queue->removal.now_us = 0;
+    if (!atomic_load(&journal->healthy) || journal->delayed) return;
+    unlock(queue);
+    if (writer_prune(&journal->writer, removal.now_us, removal.keep, &err)) log_warning("%s", err.text);
+    if (evidence_prune(journal->folder.path, removal.now_us, removal.keep_evidence, &n_evidence, &err)) log_warning("%s; old evidence stays until the next sweep", err.text);
+    if (n_evidence) log_notice("%zu evidence files have served their time and were removed", n_evidence);
+    lock(queue);
+    queue->end = journal->writer.written;
 }
 
 /* Under the lock: until entries wait, the end is asked for, or something is due. */
@@ -249,7 +266,7 @@ static void wait_for_work(struct journal *journal) {
     int64_t until_us = due_us(journal), room_us = room_due_us(journal);
     if (room_us < until_us) until_us = room_us;
     const struct timespec deadline = {.tv_sec = until_us / TIME_SECOND_US, .tv_nsec = until_us % TIME_SECOND_US * 1000};
-    while (!queue->waiting.first && !queue->stopping && !pthread_cond_timedwait(&queue->changed, &queue->lock, &deadline)) continue;
+    while (!queue->waiting.first && !queue->removal.now_us && !queue->stopping && !pthread_cond_timedwait(&queue->changed, &queue->lock, &deadline)) continue;
 }
 
 static void *writer(void *context) {
@@ -264,10 +281,11 @@ static void *writer(void *context) {
         if (ready) wake_loop(journal);
         if (time_monotonic_us() >= room_due_us(journal)) look_at_room(journal, false);
         lock(queue);
+        if (queue->removal.now_us && !queue->waiting.first) prune(journal);
         bool ends = queue->stopping && !queue->waiting.first;
         bool last = ends && atomic_load(&journal->healthy) && !is_signed(journal);
-        if (last || time_monotonic_us() >= due_us(journal)) do_chores(journal);
-        if (ends && !queue->waiting.first) break;
+        if (last || time_monotonic_us() >= due_us(journal)) renew_checkpoint(journal);
+        if (ends && !queue->waiting.first && !queue->removal.now_us) break;
     }
     queue->stopped = true;
     (void)pthread_cond_broadcast(&queue->changed);
@@ -347,7 +365,6 @@ int journal_open(const struct journal_conf *conf, struct arena *arena, struct jo
     *journal = (struct journal){.folder = folder,
                                 .writer = {.segment_bytes = conf->segment_bytes,
                                            .segment_age_us = conf->segment_age_us,
-                                           .keep = conf->keep,
                                            .signers = conf->signers,
                                            .file = {.fd = -1},
                                            .evidence = {.fd = -1}},
@@ -382,6 +399,14 @@ void journal_append(struct journal *journal, const struct entry *entry, struct j
     *queue->waiting.last = pending;
     queue->waiting.last = &pending->next;
     if (entry->event == ENTRY_SWEEP_BEGIN && entry->sweep > queue->last_sweep) queue->last_sweep = entry->sweep;
+    (void)pthread_cond_broadcast(&queue->changed);
+    unlock(queue);
+}
+
+void journal_prune(struct journal *journal, int64_t now_us, struct period keep, struct period keep_evidence) {
+    struct queue *queue = journal->queue;
+    lock(queue);
+    queue->removal = (struct removal){now_us, keep, keep_evidence};
     (void)pthread_cond_broadcast(&queue->changed);
     unlock(queue);
 }

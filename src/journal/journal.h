@@ -20,7 +20,7 @@ struct journal_conf {
     const char *folder; /* made (0750) if its parent exists */
     int64_t segment_bytes, segment_age_us; /* a new segment after so much, or so long */
     int64_t reserve_bytes; /* with less than it left on the disk there is no room (journal_has_room); 0: nobody looks */
-    struct period keep;     /* closed segments are removed after it; count 0: never */
+    struct period keep;     /* as for journal_prune: a prune entry that nobody signed and that removes younger entries is refused */
     struct signers signers; /* sign the checkpoints; the journal frees them, also where it cannot be opened. None: no checkpoints */
     /* Called on the writer thread, under its lock, whenever tickets are ready to be collected; must only wake the loop. Never
      * after journal_close. */
@@ -56,6 +56,10 @@ int journal_open(const struct journal_conf *conf, struct arena *arena, struct jo
 /* Copies the entry; an intent's leaves are on disk, in the evidence file of its segment, before it is. The ticket may be NULL where nobody waits:
  * such an entry of a group that failed goes with the next one. Else the order of calls is the order of entries. */
 void journal_append(struct journal *journal, const struct entry *entry, struct journal_ticket *ticket);
+/* Removes what has served its time at this instant: closed segments whose last entry is older than `keep` (count 0: never), after an
+ * entry that is signed, and the evidence of segments older than `keep_evidence`. Behind all that was appended before, on the writer thread. Only
+ * for who is sure what time it is: a clock that is wrong by years would remove everything. A journal that cannot be written removes nothing. */
+void journal_prune(struct journal *journal, int64_t now_us, struct period keep, struct period keep_evidence);
 /* On the loop: calls `done` of every ticket that is ready. */
 void journal_collect(struct journal *journal);
 /* The instant and the seq of the last entry on disk (0 if there is none). */

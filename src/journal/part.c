@@ -171,8 +171,7 @@ static void take_prune(struct part *part, const struct scan_entry *found) {
     for (size_t i = 0; i < entry->n_removed; i++) {
         const struct entry_removed *removed = &entry->removed[i];
         struct part_removed *to = &part->removed[part->n_removed];
-        *to = (struct part_removed){.first_seq = removed->first_seq, .last_seq = removed->last_seq, .by_seq = found->line.seq,
-                                    .good = !part->n_faults};
+        *to = (struct part_removed){.first_seq = removed->first_seq, .last_seq = removed->last_seq, .by_seq = found->line.seq};
         if (base64_read(removed->root, strlen(removed->root), to->root.bytes, sizeof to->root.bytes)) part->n_removed++;
         else part_fault(part, found->place, "the root of what is removed cannot be read");
     }

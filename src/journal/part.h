@@ -18,7 +18,6 @@ struct part_fault {
 struct part_removed {
     int64_t first_seq, last_seq;
     struct merkle_hash root; /* of the tree up to last_seq */
-    bool good; /* no fault stands before the entry in its segment */
     int64_t by_seq; /* of that entry */
 };
 

@@ -94,9 +94,8 @@ static int find(struct prune *prune, const char *folder, struct period keep, int
         struct entry_line next;
         const struct segment *segment = &segments.items[i];
         if (read_first(folder, segments.items[i + 1].name, prune->arena, &next, err)) return -1;
-        bool was_declared = next.seq - 1 <= declared;
-        if (!was_declared && period_after(next.entry.time_us, keep) > now_us) break;
-        if (!was_declared && declare(prune, folder, segment, &next, err)) return -1;
+        if (period_after(next.entry.time_us, keep) > now_us) break;
+        if (next.seq - 1 > declared && declare(prune, folder, segment, &next, err)) return -1;
         *ARENA_APPEND(prune->arena, prune->files, prune->n_files) = segment->name;
     }
     return 0;

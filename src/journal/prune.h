@@ -8,7 +8,7 @@
 struct prune;
 
 /* The oldest closed segments whose entries all are older than `keep`. Those up to entry `declared` have their entry
- * already (a crash came before they were removed). NULL: err. */
+ * already, and it is signed (a crash came before they were removed). NULL: err. */
 struct prune *prune_find(const char *folder, struct period keep, int64_t now_us, int64_t declared, struct err *err) MUST_CHECK;
 /* What is to be on disk before anything is removed; NULL where there is nothing to declare. */
 const struct entry *prune_entry(const struct prune *prune);

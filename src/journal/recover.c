@@ -58,11 +58,62 @@ static void remove_intent(struct intents *intents, size_t i) {
     memmove(&intents->items[i], &intents->items[i + 1], (intents->count - i) * sizeof *intents->items);
 }
 
+/* ---- prune entries, while the journal goes by ---- */
+
+/* What the file checkpoint covers is ours. Behind it somebody may have written one to have us remove, and sign for, what is to be kept. */
+struct prunings {
+    struct beginning { int64_t seq, time_us; } *segments;
+    size_t n_segments, n_room;
+    int64_t signed_size;    /* -1: there is no file checkpoint, nothing was ever signed */
+    struct period keep;
+    int64_t pruned_seq;     /* declared removed by what is signed */
+    int64_t premature_seq;  /* a prune entry that is not, and not of our making; 0: none */
+};
+
+static void prunings_free(struct prunings *prunings) { free(prunings->segments); }
+
+/* Each removal ends where a segment begins that is there: nothing goes before it is signed for. */
+static bool is_due(const struct prunings *prunings, const struct entry_removed *removed, int64_t at_us) {
+    for (size_t i = 0; i < prunings->n_segments; i++)
+        if (prunings->segments[i].seq == removed->last_seq + 1) return prunings->keep.count && period_after(prunings->segments[i].time_us, prunings->keep) <= at_us;
+    return false;
+}
+
+static void note_pruning(struct prunings *prunings, const struct entry_line *line) {
+    const struct entry *entry = &line->entry;
+    if (entry->event == ENTRY_SEGMENT) {
+        if (prunings->n_segments == prunings->n_room) {
+            prunings->n_room = prunings->n_room ? prunings->n_room * 2 : 16;
+            prunings->segments = xrealloc(prunings->segments, prunings->n_room * sizeof *prunings->segments);
+        }
+        prunings->segments[prunings->n_segments++] = (struct beginning){line->seq, entry->time_us};
+    }
+    for (size_t i = 0; entry->event == ENTRY_PRUNE && i < entry->n_removed; i++) {
+        const struct entry_removed *removed = &entry->removed[i];
+        if (line->seq > prunings->signed_size && prunings->signed_size >= 0 && !is_due(prunings, removed, entry->time_us)) prunings->premature_seq = line->seq;
+        if (line->seq <= prunings->signed_size && removed->last_seq > prunings->pruned_seq) prunings->pruned_seq = removed->last_seq;
+    }
+}
+
+/* ---- all entries ---- */
+
+struct passing {
+    struct intents intents;
+    struct prunings prunings;
+};
+
+static void passing_free(struct passing *passing) {
+    intents_free(&passing->intents);
+    prunings_free(&passing->prunings);
+}
+
 static void note_entry(void *context, const struct scan_entry *found) {
-    struct intents *intents = context;
+    struct passing *passing = context;
+    struct intents *intents = &passing->intents;
     const struct entry *entry = &found->line.entry;
     if (!found->good) return; /* what stands behind a torn line is cut off with it */
     if (intents->conf->seen) intents->conf->seen(intents->conf->seen_context, entry);
+    note_pruning(&passing->prunings, &found->line);
     if (entry->sweep > intents->last_sweep) intents->last_sweep = entry->sweep;
     if (entry->event == ENTRY_INTENT) add_intent(intents, &found->line);
     if (entry->event != ENTRY_OUTCOME || !strcmp(entry->outcome, "unknown")) return;
@@ -93,6 +144,11 @@ static const char remedy[] = "lapsed does not continue a damaged journal: restor
 static int refuse(const char *folder, const struct scan_result *scanned, struct err *err) {
     return err_set(err, ERR_IO, "journal \"%s\" is damaged: %s (%s in all; \"lapsectl journal verify\" lists them); %s", folder,
                    scanned->first_fault, text_number(scanned->faults).text, remedy);
+}
+
+static int refuse_pruning(const char *folder, int64_t seq, struct err *err) {
+    return err_set(err, ERR_IO, "journal \"%s\" is damaged: entry %" PRId64 ", behind its last checkpoint, would remove entries that journal.keep still keeps: "
+                   "it was made by somebody else (or journal.keep is longer since then: start once with the old one); %s", folder, seq, remedy);
 }
 
 /* ---- the file `checkpoint`: the journal must begin with what it covers ---- */
@@ -172,16 +228,17 @@ static int cut_torn_tail(struct recovered *recovered, const struct scan_result *
 
 int recover_journal(const struct journal_conf *conf, const struct folder *folder, struct arena *arena, struct recovered *ret_recovered,
                     struct err *err) {
-    __attribute__((cleanup(intents_free))) struct intents intents = {.conf = conf};
-
+    __attribute__((cleanup(passing_free))) struct passing passing = {.intents = {.conf = conf}, .prunings = {.keep = conf->keep, .signed_size = -1}};
     struct scan_result scanned;
     struct own_checkpoint own;
     if (check_strays(folder->path, arena, err) || undo_closing(folder, arena, err) || read_own(folder->path, &conf->signers, &own, err)) return -1;
-    const struct scan_visitor visitor = {.context = &intents, .entry = note_entry, .points = &own.point, .n_points = own.there};
+    if (own.there) passing.prunings.signed_size = own.note.size;
+    const struct scan_visitor visitor = {.context = &passing, .entry = note_entry, .points = &own.point, .n_points = own.there};
     if (journal_scan(folder->path, &visitor, &scanned, err)) return -1;
     if (scanned.faults && !scanned.torn_tail) return refuse(folder->path, &scanned, err);
     if (check_own(folder->path, &own, &scanned, err)) return -1;
-    struct recovered recovered = {.last = scanned.last, .tree = scanned.tree, .pruned_seq = scanned.pruned_seq};
+    if (passing.prunings.premature_seq) return refuse_pruning(folder->path, passing.prunings.premature_seq, err);
+    struct recovered recovered = {.last = scanned.last, .tree = scanned.tree, .pruned_seq = passing.prunings.pruned_seq};
     memcpy(recovered.origin, scanned.origin, sizeof recovered.origin);
     if (file_open(&recovered.file, folder, !scanned.has_open, err)) return -1;
     recovered.file.bytes = scanned.open_good_bytes;
@@ -191,7 +248,7 @@ int recover_journal(const struct journal_conf *conf, const struct folder *folder
         file_close(&recovered.file);
         return -1;
     }
-    hand_over(&intents, arena, &recovered);
+    hand_over(&passing.intents, arena, &recovered);
     *ret_recovered = recovered;
     return 0;
 }

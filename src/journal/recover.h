@@ -10,7 +10,7 @@ struct recovered {
     struct position last;
     struct merkle_tree tree; /* of all entries up to there */
     char origin[NOTE_MOST_NAME]; /* of the log; "" where there is none yet */
-    int64_t pruned_seq; /* entries up to here were declared removed */
+    int64_t pruned_seq; /* entries up to here were declared removed, by an entry that the file checkpoint covers */
     int64_t last_sweep;
     struct cut cut; /* bytes 0: nothing was torn */
     const struct open_intent *open; /* in the arena of the call */

@@ -87,10 +87,7 @@ static void take_counts(struct scan *scan, const struct part *part) {
     for (size_t i = 0; i < scan->visitor->n_points; i++)
         if (part->reached[i]) result->points[i] = part->same[i] ? POINT_SAME : POINT_OTHER;
     scan->removed = xrealloc(scan->removed, (scan->n_removed + part->n_removed + 1) * sizeof *scan->removed);
-    for (size_t i = 0; i < part->n_removed; i++) {
-        scan->removed[scan->n_removed++] = part->removed[i];
-        if (part->removed[i].good && part->removed[i].last_seq > result->pruned_seq) result->pruned_seq = part->removed[i].last_seq;
-    }
+    for (size_t i = 0; i < part->n_removed; i++) scan->removed[scan->n_removed++] = part->removed[i];
 }
 
 static void join(struct scan *scan, const struct part *before, const struct part *part) {
@@ -124,7 +121,7 @@ static int64_t accounted_for_by(const struct scan *scan) {
     struct merkle_hash root = merkle_root(&scan->first_tree);
     for (size_t i = 0; i < scan->n_removed; i++) {
         const struct part_removed *removed = &scan->removed[i];
-        if (removed->last_seq == before) return merkle_equal(&root, &removed->root) ? removed->by_seq : 0;
+        if (removed->last_seq == before && merkle_equal(&root, &removed->root)) return removed->by_seq;
         if (removed->first_seq == before + 1) return removed->by_seq; /* declared, but a crash came before it was removed too */
     }
     return 0;

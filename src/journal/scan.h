@@ -61,7 +61,6 @@ struct scan_visitor {
 struct scan_result {
     struct merkle_tree tree;  /* of all entries up to `last` */
     char origin[NOTE_MOST_NAME]; /* of the log; "" if no segment tells it */
-    int64_t pruned_seq;       /* entries up to here were declared removed; 0: none */
     int64_t pruned_by;        /* the prune entry that accounts for what is missing at the beginning; 0: nothing is. The writer
                                * removes nothing before that entry is signed: where it is not, somebody else did */
     int64_t checkpoints;      /* entries with a signature that counts, */

@@ -133,7 +133,6 @@ static int next_segment(struct writer *writer, struct err *err) {
     if (writer->signers.count && read_back(writer, err)) return -1;
     if (file_next(&writer->file, err)) return -1;
     writer->read_back_bytes = 0;
-    writer->segment_closed = true;
     writer->overlong = false;
     return 0;
 }
@@ -300,22 +299,22 @@ int writer_checkpoint(struct writer *writer, struct err *err) {
     return result;
 }
 
-int writer_prune(struct writer *writer, struct err *err) {
-    if (!writer->keep.count) return 0;
-    __attribute__((cleanup(prune_free))) struct prune *prune = prune_find(writer->file.folder->path, writer->keep, time_now_us(), writer->pruned_seq, err);
-    if (!prune) return -1;
-    if (prune_entry(prune)) {
-        struct pending entry = {.draft = entry_draft(prune_entry(prune))};
-        struct err refusal;
-        int result = writer_append(writer, &entry, &refusal, err);
-        entry_draft_free(entry.draft);
-        if (result) return -1;
-        writer->pruned_seq = prune_last_seq(prune);
-    }
-    writer->segment_closed = false;
+/* On disk, and signed. */
+static int declare(struct writer *writer, const struct prune *prune, struct err *err) {
+    struct pending entry = {.draft = entry_draft(prune_entry(prune))};
+    struct err refusal;
+    int result = writer_append(writer, &entry, &refusal, err);
+    entry_draft_free(entry.draft);
+    if (result || writer_checkpoint(writer, err)) return -1;
+    writer->pruned_seq = prune_last_seq(prune);
+    return 0;
+}
+
+int writer_prune(struct writer *writer, int64_t now_us, struct period keep, struct err *err) {
+    if (!keep.count) return 0;
+    __attribute__((cleanup(prune_free))) struct prune *prune = prune_find(writer->file.folder->path, keep, now_us, writer->pruned_seq, err);
+    if (!prune || (prune_entry(prune) && declare(writer, prune, err))) return -1;
     if (!prune_removes(prune)) return 0;
-    /* What a crash left of an earlier run is declared, but perhaps not signed. */
-    if ((prune_entry(prune) || !writer->signed_seq) && writer_checkpoint(writer, err)) return -1;
     if (writer->stale)
         return err_set(err, ERR_IO, "journal \"%s\": old segments stay until the file checkpoint can be renewed", writer->file.folder->path);
     return prune_unlink(prune, writer->file.folder->fd, err);

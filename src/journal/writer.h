@@ -22,7 +22,6 @@ struct pending {
 
 struct writer {
     int64_t segment_bytes, segment_age_us;
-    struct period keep;
     struct signers signers;
     char origin[NOTE_MOST_NAME]; /* of the log: its first segment says it for good */
     struct file file;
@@ -36,8 +35,7 @@ struct writer {
     struct cut cut;           /* what the last failure left behind */
     bool cut_due;             /* it is not entered yet: a recover entry goes first */
     int64_t signed_seq;       /* the last checkpoint entry, 0: none yet */
-    int64_t pruned_seq;       /* entries up to here were declared removed */
-    bool segment_closed;      /* since the last pruning */
+    int64_t pruned_seq;       /* entries up to here were declared removed, by an entry that is signed */
     bool overlong;            /* the segment is full, but no next one can be begun: said already */
     bool stale;               /* the file `checkpoint` could not be replaced: said already */
 };
@@ -48,8 +46,8 @@ struct writer {
 int writer_append(struct writer *writer, struct pending *first, struct err *refusal, struct err *err) MUST_CHECK;
 /* Signs everything on disk: reads back, enters the checkpoint, replaces the file `checkpoint`. No signers: does nothing. */
 int writer_checkpoint(struct writer *writer, struct err *err) MUST_CHECK;
-/* Removes closed segments whose last entry is older than `keep`, after an entry that is signed. */
-int writer_prune(struct writer *writer, struct err *err) MUST_CHECK;
+/* Removes closed segments whose last entry is older than `keep` at this instant, after an entry that is signed. */
+int writer_prune(struct writer *writer, int64_t now_us, struct period keep, struct err *err) MUST_CHECK;
 void writer_free(struct writer *writer);
 
 #endif

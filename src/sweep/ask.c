@@ -34,12 +34,13 @@ void site_ask(struct site *site, int (*run)(struct job *, struct store *, struct
 
 /* ---- check: the clock, unsettled batches, the catalog ---- */
 
-static int compare_clocks(const struct site *site, struct store *store, struct err *err) {
+static int compare_clocks(struct site *site, struct store *store, struct err *err) {
     int64_t server_us, before_us = time_now_us();
     if (store_driver(store)->ping(store, &server_us, err)) return -1;
     int64_t after_us = time_now_us(), tolerance_us = site->sweep->schedule->settings.clock_tolerance_us;
     int64_t apart_us = server_us < before_us ? before_us - server_us : server_us > after_us ? server_us - after_us : 0;
-    if (apart_us <= tolerance_us) return 0;
+    site->clock = apart_us <= tolerance_us ? SITE_CLOCK_SAME : SITE_CLOCK_APART;
+    if (site->clock == SITE_CLOCK_SAME) return 0;
     return err_set(err, ERR_REFUSED, "store \"%s\": its clock and ours are %s apart; nothing is destroyed while one of them may be wrong",
                    site->conf->name, time_format_span(apart_us).text);
 }

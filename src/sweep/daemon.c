@@ -267,7 +267,7 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
     say_result(report);
     status_note(&daemon->status, &daemon->schedule->settings, report);
     for (size_t i = 0; i < report->n_spent; i++) requests_spend(daemon->requests, report->spent[i]);
-    if (report->verified && clock_look(&daemon->clock)) on_clock_confirmed(daemon);
+    if (report->clock_confirmed && clock_look(&daemon->clock)) on_clock_confirmed(daemon);
     timetable_end(&daemon->timetable, &daemon->schedule->settings, report, time_now_us());
     if (daemon->once) daemon->status_code = once_status(daemon, report);
     struct err err;
@@ -568,6 +568,7 @@ static void end(struct daemon *daemon) {
 
 int daemon_run(const char *config_path, bool once) {
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write that fails */
     struct schedule *schedule = load(config_path);
     if (!schedule) return EX_CONFIG;
     struct daemon daemon = {.config_path = config_path, .once = once, .schedule = schedule};

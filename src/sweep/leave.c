@@ -205,9 +205,7 @@ static void on_saved(struct job *job) {
 
 void leave_save(struct sweep *sweep, void (*done)(struct sweep *sweep)) {
     sweep->saved = done;
-    sweep->job.run = run_save;
-    sweep->job.done = on_saved;
-    worker_submit(sweep->engine->tenants_worker ? sweep->engine->tenants_worker : sweep->engine->crews[0].workers[0], &sweep->job);
+    sweep_work(sweep, run_save, on_saved);
 }
 
 /* ---- the end ---- */

@@ -36,7 +36,7 @@ static bool is_key(const char *file, const char *name, bool *ret_whole, int64_t 
     return true;
 }
 
-static int destroy_old(const char *state_folder, const char *name, int64_t now_us, struct period keep, size_t *ret_destroyed, struct err *err) {
+int month_keys_destroy(const char *state_folder, const char *name, int64_t now_us, struct period keep, size_t *ret_destroyed, struct err *err) {
     __attribute__((cleanup(close_folder))) DIR *folder = opendir(state_folder);
     size_t destroyed = 0;
     if (!folder) return err_set_errno(err, errno, "cannot read %s", state_folder);
@@ -50,17 +50,15 @@ static int destroy_old(const char *state_folder, const char *name, int64_t now_u
         destroyed++;
     }
     if (destroyed && fsync(dirfd(folder))) return err_set_errno(err, errno, "cannot put the folder %s on disk", state_folder);
-    if (ret_destroyed) *ret_destroyed = destroyed;
+    *ret_destroyed = destroyed;
     return 0;
 }
 
-int month_key_renew(const char *state_folder, const char *name, int64_t now_us, struct period keep, unsigned char ret_key[MONTH_KEY_BYTES],
-                    size_t *ret_destroyed, struct err *err) {
+int month_key_have(const char *state_folder, const char *name, int64_t now_us, unsigned char ret_key[MONTH_KEY_BYTES], struct err *err) {
     char path[4096];
     struct civil now = time_to_civil(now_us);
     if (snprintf(path, sizeof path, "%s/%s", state_folder, file_name(name, now.year, now.month).text) >= (int)sizeof path)
         return err_set(err, ERR_IO, "%s: the name is too long", state_folder);
-    if (destroy_old(state_folder, name, now_us, keep, ret_destroyed, err)) return -1;
     return key_file_have(path, ret_key, err);
 }
 

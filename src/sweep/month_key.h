@@ -13,10 +13,11 @@ enum { MONTH_KEY_BYTES = KEY_FILE_BYTES };
 
 struct month_key { unsigned char bytes[MONTH_KEY_BYTES]; };
 
-/* Reads this month's key or makes it, and destroys (overwrites, removes) those whose month has been over for `keep`
- * (count 0: at once). *ret_destroyed (may be NULL) counts them. Syncs: not on the loop. */
-int month_key_renew(const char *state_folder, const char *name, int64_t now_us, struct period keep, unsigned char ret_key[MONTH_KEY_BYTES],
-                    size_t *ret_destroyed, struct err *err) MUST_CHECK;
+/* Reads this month's key or makes it. Syncs: not on the loop. */
+int month_key_have(const char *state_folder, const char *name, int64_t now_us, unsigned char ret_key[MONTH_KEY_BYTES], struct err *err) MUST_CHECK;
+/* Destroys (overwrites, removes) those whose month has been over for `keep` (count 0: at once), and counts them. Only for who is sure
+ * what time it is. Syncs: not on the loop. */
+int month_keys_destroy(const char *state_folder, const char *name, int64_t now_us, struct period keep, size_t *ret_destroyed, struct err *err) MUST_CHECK;
 /* Every key of this name that there is, in `arena`. */
 int month_keys_read(const char *state_folder, const char *name, struct arena *arena, struct month_key **ret_keys, size_t *ret_count,
                     struct err *err) MUST_CHECK;

@@ -159,7 +159,7 @@ void report_end(struct sweep *sweep) {
     report->ended_us = time_now_us();
     report->ended_early = sweep->stopping;
     report->outcome = sweep->stopping ? "ended-early" : sweep->tenants_failed ? "failed" : "done";
-    report->verified = sweep->verified;
+    report->clock_confirmed = sweep_clock_is_confirmed(sweep);
     for (size_t i = 0; i < sweep->schedule->n_stores; i++) throttle_end(sweep->engine->throttles[i]);
     const struct entry entry = {.event = ENTRY_SWEEP_END, .sweep = report->number, .outcome = report->outcome,
                                 .results = results, .n_results = n_rules};

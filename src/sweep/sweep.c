@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "base/time.h"
-#include "journal/evidence_prune.h"
 #include "sweep/leave.h"
 #include "sweep/month_key.h"
 
@@ -217,6 +216,13 @@ static bool start_survey(struct site *site) {
     return true;
 }
 
+void sweep_work(struct sweep *sweep, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)) {
+    struct engine *engine = sweep->engine;
+    sweep->job.run = run;
+    sweep->job.done = done;
+    worker_submit(engine->tenants_worker ? engine->tenants_worker : engine->crews[0].workers[0], &sweep->job);
+}
+
 /* ---- the tenants stage ---- */
 
 static int take_tenant(void *context, const struct tenant_row *row, struct err *err) { return tenants_add(context, row, err); }
@@ -236,22 +242,13 @@ static int read_tenants(struct sweep *sweep, struct store *store, struct err *er
     return 0;
 }
 
-/* The keys of this month; those that have served their time go, and with them the evidence that they were for. */
-static int renew_keys(struct sweep *sweep, struct err *err) {
-    const struct settings *settings = &sweep->schedule->settings;
+/* The keys of this month. */
+static int have_keys(struct sweep *sweep, struct err *err) {
+    const char *state = sweep->schedule->settings.state_folder;
     struct engine *engine = sweep->engine;
     int64_t now_us = sweep->report.began_us;
-    size_t destroyed = 0;
-    if (month_key_renew(settings->state_folder, "pseudonym", now_us, (struct period){0}, engine->pseudonym_key, NULL, err) ||
-        month_key_renew(settings->state_folder, "evidence", now_us, settings->journal_keep_evidence, engine->evidence_key, &destroyed, err))
-        return -1;
-    if (destroyed) log_notice("%zu evidence keys have served their time and were destroyed", destroyed);
-    size_t removed = 0;
-    struct err prune_err;
-    if (evidence_prune(settings->journal_folder, now_us, settings->journal_keep_evidence, &removed, &prune_err))
-        log_warning("%s; old evidence stays until the next sweep", prune_err.text);
-    if (removed) log_notice("%zu evidence files have served their time and were removed", removed);
-    return 0;
+    if (month_key_have(state, "pseudonym", now_us, engine->pseudonym_key, err)) return -1;
+    return month_key_have(state, "evidence", now_us, engine->evidence_key, err);
 }
 
 /* On a worker, because it reads and writes files: the periods in force are noted before anything is destroyed. */
@@ -260,7 +257,7 @@ static int run_tenants(struct job *job, struct store *store, struct err *err) {
     const char *state = sweep->schedule->settings.state_folder;
     if (read_tenants(sweep, store, err) || history_load(state, &sweep->history, err) || brakes_load(state, &sweep->brakes, err)) return -1;
     history_note(sweep->history, sweep->schedule, sweep->tenants, sweep->report.began_us);
-    if (history_save(sweep->history, state, err) || renew_keys(sweep, err)) return -1;
+    if (history_save(sweep->history, state, err) || have_keys(sweep, err)) return -1;
     return tenant_names_open(sweep->schedule, &sweep->engine->tenant_names, err);
 }
 
@@ -289,10 +286,54 @@ static void on_tenants(struct job *job) {
 }
 
 static void start_tenants(struct sweep *sweep) {
-    sweep->job.run = run_tenants;
-    sweep->job.done = on_tenants;
     sweep->tenants_asked_us = time_monotonic_us();
-    worker_submit(sweep->engine->tenants_worker ? sweep->engine->tenants_worker : sweep->engine->crews[0].workers[0], &sweep->job);
+    sweep_work(sweep, run_tenants, on_tenants);
+}
+
+/* ---- what has served its time: keys, evidence, the journal's old segments ---- */
+
+/* What is gone by a wrong clock does not come back. */
+bool sweep_clock_is_confirmed(const struct sweep *sweep) {
+    size_t confirmed = 0;
+    for (size_t i = 0; i < sweep->schedule->n_stores; i++) {
+        if (sweep->sites[i].clock == SITE_CLOCK_APART) return false;
+        confirmed += sweep->sites[i].clock == SITE_CLOCK_SAME;
+    }
+    return confirmed > 0;
+}
+
+/* Of the month that the sweep began in the keys are in use. */
+static int run_expire(struct job *job, struct store *store, struct err *err) {
+    (void)store;
+    const struct sweep *sweep = SWEEP_OF(job, job);
+    const struct settings *settings = &sweep->schedule->settings;
+    int64_t now_us = sweep->report.began_us;
+    size_t pseudonyms, evidence;
+    if (month_keys_destroy(settings->state_folder, "pseudonym", now_us, (struct period){0}, &pseudonyms, err) ||
+        month_keys_destroy(settings->state_folder, "evidence", now_us, settings->journal_keep_evidence, &evidence, err))
+        return -1;
+    if (evidence) log_notice("%zu evidence keys have served their time and were destroyed", evidence);
+    return 0;
+}
+
+static void on_expired(struct job *job) {
+    struct sweep *sweep = SWEEP_OF(job, job);
+    if (job->failed) {
+        log_error("%s", job->err.text);
+        report_finding(sweep, (struct finding){.code = "keys-kept", .count = 1, .text = "keys that have served their time could not be destroyed"});
+    }
+    next_stage(sweep);
+}
+
+static void start_expire(struct sweep *sweep) {
+    const struct settings *settings = &sweep->schedule->settings;
+    struct engine *engine = sweep->engine;
+    if (!sweep_clock_is_confirmed(sweep) || (engine->clock && !clock_look(engine->clock))) {
+        next_stage(sweep);
+        return;
+    }
+    journal_prune(engine->journal, sweep->report.began_us, settings->journal_keep, settings->journal_keep_evidence);
+    sweep_work(sweep, run_expire, on_expired);
 }
 
 static void make_plan(struct sweep *sweep) {
@@ -330,6 +371,7 @@ static void enter(struct sweep *sweep, enum stage stage) {
         on_sites(sweep, start_verify);
         return;
     case STAGE_SURVEY: on_sites(sweep, start_survey); return;
+    case STAGE_EXPIRE: start_expire(sweep); return;
     case STAGE_END: break;
     }
     report_end(sweep);
@@ -348,7 +390,7 @@ static void next_stage(struct sweep *sweep) {
     }
     enum stage next = sweep->stage + 1;
     if (sweep->list_text) next = STAGE_END;
-    if (next == STAGE_SURVEY && !sweep->surveys) next = STAGE_END;
+    if (next == STAGE_SURVEY && !sweep->surveys) next = STAGE_EXPIRE;
     if (sweep->stopping && next < STAGE_END) next = STAGE_END;
     if (next == STAGE_GATE && !has_own_orders(sweep)) next = STAGE_VERIFY;
     if (next == STAGE_OWN && !all_could_be_asked(sweep)) next = STAGE_VERIFY;
@@ -398,7 +440,7 @@ bool sweep_is_committing(const struct sweep *sweep, const struct hold *hold) {
 
 bool sweep_progress(const struct sweep *sweep, struct buf *to) {
     static const char *const stages[] = {"reading the tenants", "checking the stores", "counting what is due", "judging it", "MongoDB", "PostgreSQL", "Redis",
-                                         "looking what is left of former tenants", "the tenants' own records", "verifying", "looking for what cannot be decided", "ending"};
+                                         "looking what is left of former tenants", "the tenants' own records", "verifying", "looking for what cannot be decided", "removing what has served its time", "ending"};
     int64_t records = 0;
     for (size_t i = 0; i < sweep->schedule->n_rules; i++) records += sweep->rules[i].purged + sweep->rules[i].anonymized;
     size_t before = to->length;

@@ -34,7 +34,7 @@ struct store_report {
 
 struct sweep_report {
     int64_t number, began_us, ended_us;
-    bool verified;       /* the stores were asked what is left */
+    bool clock_confirmed; /* by the stores' clocks: of one at least, and of all that answered */
     bool ended_early;    /* a stop or a reload cut it short */
     const char *outcome; /* in the journal's words: "done", "ended-early", "failed" (nothing could be asked) */
     bool waits;          /* work is left that a later sweep may do: a store was down, records were busy */

@@ -22,6 +22,7 @@ enum stage {
     STAGE_OWN,
     STAGE_VERIFY,
     STAGE_SURVEY, /* what do the catalogs show, and what can no rule decide? */
+    STAGE_EXPIRE, /* keys, evidence and segments of the journal that have served their time go */
     STAGE_END,
 };
 
@@ -39,6 +40,9 @@ struct unanswered {
 
 /* One store's part in the sweep: what it is asked, and its orders, which its lanes carry out. At most one question is under
  * way, and none beside a pass. */
+/* Its clock, compared with ours. */
+enum site_clock { SITE_CLOCK_UNKNOWN, SITE_CLOCK_SAME, SITE_CLOCK_APART };
+
 struct site {
     struct sweep *sweep;
     const struct store_conf *conf;
@@ -53,6 +57,7 @@ struct site {
     bool down; /* no longer asked in this sweep */
     struct err err;
     /* check */
+    enum site_clock clock;
     struct arena *arena; /* answers that outlive the job */
     struct faults faults;
     struct settling *settling;
@@ -154,7 +159,7 @@ struct sweep {
     bool tenants_failed;
     bool verified; /* the last stage before the end was reached */
     bool gated; /* the gate was asked: own records are judged by site.own_orders */
-    struct job job; /* of the tenants stage */
+    struct job job; /* of a stage that asks no site */
     int64_t tenants_asked_us; /* monotonic */
     struct journal_ticket ticket;
     struct tenants *tenants;
@@ -192,6 +197,8 @@ struct sweep {
 /* sweep.c */
 void sweep_site_over(struct site *site); /* this store has nothing more to do in this stage */
 void sweep_site_unasked(struct site *site); /* the same: the sweep ends before it was asked */
+void sweep_work(struct sweep *sweep, int (*run)(struct job *, struct store *, struct err *), void (*done)(struct job *)); /* sweep->job, where files are read and written */
+bool sweep_clock_is_confirmed(const struct sweep *sweep); /* by one store at least, and doubted by none */
 void sweep_stop(struct sweep *sweep, const struct err *err); /* the journal or the tenants failed: no further batch */
 
 /* site.c */

@@ -6,7 +6,6 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/time.h"
-#include "journal/evidence_prune.h"
 #include "journal/journal.h"
 
 #include <inttypes.h>
@@ -81,9 +80,10 @@ int main(int count, char **arguments) {
     if (sem_init(&woken, 0, 0)) abort();
     struct err err;
     struct signers signers;
+    const struct period keep = {.count = 1, .unit = PERIOD_DAYS};
     if (signers_open(arguments[2], &signers, &err)) return fail(&err);
     const struct journal_conf conf = {.folder = arguments[1], .segment_bytes = SEGMENT_BYTES, .segment_age_us = 366 * TIME_DAY_US,
-                                      .reserve_bytes = RESERVE_BYTES, .keep = {.count = days ? 0 : 1, .unit = PERIOD_DAYS}, .signers = signers, .wake = wake};
+                                      .reserve_bytes = RESERVE_BYTES, .keep = keep, .signers = signers, .wake = wake};
     struct arena *arena = arena_new();
     struct journal *journal;
     const struct open_intent *open;
@@ -94,13 +94,11 @@ int main(int count, char **arguments) {
     }
     int64_t sweep = journal_last_sweep(journal) + 1;
     (void)enter(journal, (struct entry){.event = ENTRY_START, .version = "0"});
+    if (!days) journal_prune(journal, time_now_us(), keep, keep);
     for (size_t i = 0; i < n_open; i++) /* as a store would have been asked */
         (void)enter(journal, (struct entry){.event = ENTRY_OUTCOME, .sweep = open[i].sweep, .batch = open[i].batch, .outcome = "settled", .result = "rolled-back"});
     (void)enter(journal, (struct entry){.event = ENTRY_SWEEP_BEGIN, .sweep = sweep, .trigger = "once"});
     for (int64_t batch = 1; batch <= BATCHES; batch++) enter_batch(journal, sweep, batch);
-    size_t removed;
-    if (!days && evidence_prune(arguments[1], time_now_us(), (struct period){.count = 1, .unit = PERIOD_DAYS}, &removed, &err))
-        (void)fprintf(stderr, "%s\n", err.text); /* the next run does it */
     (void)enter(journal, (struct entry){.event = ENTRY_STOP, .trigger = "once"});
     journal_close(journal);
     arena_free(arena);

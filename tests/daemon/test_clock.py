@@ -1,8 +1,9 @@
 """A clock that is set while the daemon runs, between two runs, and in the middle of a sweep; and a journal from the future."""
 import signal
+import time
 from datetime import datetime, timedelta, timezone
 
-from programs import fake_clock
+from programs import DEADLINE, fake_clock
 from world import PATIENT, idle
 
 ALWAYS = 'sweep = { every = "1 day"; load = "full"; };\n'
@@ -156,3 +157,82 @@ def test_an_approval_of_the_future_is_void(world):
     assert world.lapsectl("approve", "--all").returncode == 75
     assert world.once().returncode == 0
     assert ids(world) == list(range(11, 21))
+
+
+def quickly_old(world, **settings):
+    """Segments of a few entries, and a month's key of long ago; `settings` of the journal."""
+    more = "".join(f' {name} = "{value}";' for name, value in settings.items())
+    world.config.write_text(world.config.read_text().replace('folder = "journal";', 'folder = "journal"; segment = "4 KiB";' + more))
+    state = world.folder / "state"
+    state.mkdir(exist_ok=True)
+    for name in ("evidence-2020-01.key", "pseudonym-2020-01.key"):
+        (state / name).write_bytes(bytes(range(32)))
+        (state / name).chmod(0o400)
+    return state
+
+
+def while_it_gets_old(start):
+    """Starts that fail as they should, for longer than the period of a second."""
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        assert start()
+
+
+def of_the_past(world):
+    state, journal = world.folder / "state", world.journal.folder
+    files = [*state.glob("*-20??-??.key"), *journal.glob("journal-*.jsonl"), *journal.glob("evidence-*")]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def test_a_wrong_clock_removes_neither_journal_nor_keys(world):
+    world.simple(rows=40, due=20, settings="batch = { rows = 2; };\n")
+    quickly_old(world, keep="1 year", keep_evidence="1 year")
+    assert world.once().returncode == 0
+    state = world.folder / "state"
+    assert not (state / "evidence-2020-01.key").exists(), "its time is over, the stores agree"
+    before = of_the_past(world)
+    assert len(list(world.journal.folder.glob("journal-*.jsonl"))) >= 2
+    honest = world.environment
+    world.environment, set_clock = fake_clock(honest, world.folder, "+1200d")
+    (state / "clock.json").rename(state / "elsewhere")  # as after a boot: nobody but the stores knows better
+    answer = world.once()
+    assert answer.returncode == 75 and "its clock and ours are" in answer.stdout, answer.stdout
+    (state / "elsewhere").rename(state / "clock.json")
+    set_clock("+3650d")
+    assert "the clock was set forward by" in world.once().stdout
+    now = of_the_past(world)
+    assert {name: now.get(name) for name in before} == before
+    world.verify()
+
+
+def test_a_clock_that_no_store_confirms_removes_nothing(world):
+    world.simple(rows=20, due=10)
+    state = quickly_old(world, keep="1 second", keep_evidence="1 second")
+    world.config.write_text(world.config.read_text().replace(world.url("postgresql"), "postgresql://lapsed@127.0.0.1:1/nobody"))
+    while_it_gets_old(lambda: world.once().returncode == 75)
+    assert (state / "evidence-2020-01.key").exists() and (state / "pseudonym-2020-01.key").exists()
+    assert world.journal.entries()[0]["seq"] == 1
+
+
+def test_a_hold_outlives_the_entries_that_placed_it(world):
+    """The journal's period is shorter than the time in which no start succeeds."""
+    world.simple(rows=20, due=10, settings=ALWAYS)
+    state = quickly_old(world, keep="1 second", keep_evidence="1 second")
+    spool = state / "spool"
+    daemon = world.start()
+    assert daemon.sweep()["results"][0]["purged"] == 10
+    assert world.lapsectl("hold", "--all", "--ground", "litigation").returncode == 0
+    world.sql("INSERT INTO events SELECT n, 1, now() - interval '13 months', 'x' FROM generate_series(1, 10) n")
+    assert daemon.stop() == 0
+    spool.rename(state / "elsewhere")
+    spool.write_text("")
+    while_it_gets_old(lambda: world.once().returncode == 74)
+    spool.unlink()
+    (state / "elsewhere").rename(spool)
+    placed = world.journal.entries("hold")[0]["seq"]
+    deadline = time.monotonic() + DEADLINE
+    while world.journal.entries()[0]["seq"] <= placed:
+        assert world.once().returncode == 0 and time.monotonic() < deadline
+    assert len(ids(world)) == 20, "the hold is gone"
+    assert "litigation" in world.lapsectl("hold", "list").stdout
+    world.verify()

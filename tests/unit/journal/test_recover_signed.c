@@ -1,14 +1,18 @@
 /* What a start makes of a signed journal: it must begin with what its file `checkpoint` covers, and only what stands behind
  * that may be torn. */
+#include "journal/prune.h"
 #include "signed.h"
 
 #include <fcntl.h>
+
+static struct period keep_of_start;
 
 static int try_start(struct err *err) {
     take_signers();
     struct journal_conf conf = folder_conf();
     conf.segment_bytes = 3000;
     conf.signers = signers;
+    conf.keep = keep_of_start;
     struct arena *arena = arena_new();
     struct journal *journal;
     const struct open_intent *open;
@@ -233,6 +237,66 @@ START_TEST(the_first_checkpoint_may_be_missing) {
 }
 END_TEST
 
-UNIT_MAIN("recover_signed", a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut,
+/* As the daemon would write it at that time, of all closed segments; without its key, and so without a checkpoint. */
+static void append_prune_entry(int64_t time_us) {
+    struct err err;
+    struct scan_result result;
+    struct prune *prune = prune_find(folder, (struct period){1, PERIOD_SECONDS}, time_us + TIME_DAY_US, 0, &err);
+    ck_assert_msg(prune && prune_entry(prune), "%s", err.text);
+    ck_assert_int_eq(journal_scan(folder, &(struct scan_visitor){.wait = false}, &result, &err), 0);
+    ck_assert_int_eq(result.faults, 0);
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    struct buf text = {.text = NULL};
+    buf_add_n(&text, bytes, length);
+    struct draft *draft = entry_draft(prune_entry(prune));
+    (void)entry_number(&text, draft, time_us, result.last.seq + 1, result.last.hash.text);
+    folder_write("journal.jsonl", text.text, text.length);
+    entry_draft_free(draft);
+    buf_free(&text);
+    free(bytes);
+    prune_free(&prune);
+}
+
+/* Who can write to the folder, but has no key, must not get us to remove young entries and sign for it. */
+START_TEST(a_prune_entry_of_somebody_else_is_refused) {
+    signed_setup();
+    write_signed(20);
+    int before = folder_count("journal-", NULL);
+    ck_assert_int_ge(before, 4);
+    append_prune_entry(time_now_us());
+    for (keep_of_start = (struct period){0}; keep_of_start.count < 8; keep_of_start.count += 7, keep_of_start.unit = PERIOD_YEARS) {
+        assert_refused("journal.keep still keeps");
+        ck_assert_int_eq(folder_count("journal-", NULL), before);
+    }
+    signed_remove();
+}
+END_TEST
+
+/* A crash between our own prune entry and its checkpoint: whoever prunes next says it again, and signs. */
+START_TEST(a_prune_entry_that_is_due_is_no_fault) {
+    signed_setup();
+    write_signed(20);
+    int before = folder_count("journal-", NULL);
+    append_prune_entry(time_now_us() + TIME_DAY_US);
+    keep_of_start = (struct period){1, PERIOD_SECONDS};
+    assert_started();
+    ck_assert_int_ge(folder_count("journal-", NULL), before);
+    take_signers();
+    struct journal_conf conf = folder_conf();
+    conf.signers = signers;
+    conf.keep = keep_of_start;
+    struct journal *journal = journal_opened(&conf);
+    prune_all(journal);
+    journal_close(journal);
+    ck_assert_int_lt(folder_count("journal-", NULL), before);
+    ck_assert_msg(verify(&keys, NULL) == VERIFY_WELL, "%s%s", answer.scan.first_fault, answer.why);
+    ck_assert_int_gt(answer.scan.pruned_by, 0);
+    signed_remove();
+}
+END_TEST
+
+UNIT_MAIN("recover_signed", a_prune_entry_of_somebody_else_is_refused, a_prune_entry_that_is_due_is_no_fault,
+          a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut,
           a_damaged_or_missing_checkpoint_is_refused, a_checkpoint_of_a_stranger_is_refused, a_key_that_was_replaced_is_still_known, another_journal_is_refused,
           an_older_state_of_the_folder_needs_an_outside_copy, the_first_checkpoint_may_be_missing)

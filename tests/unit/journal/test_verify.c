@@ -260,7 +260,6 @@ START_TEST(a_live_journal_is_verified_at_every_moment) {
     struct journal_conf conf = folder_conf();
     conf.segment_bytes = 3000;
     conf.signers = signers;
-    conf.keep = (struct period){1, PERIOD_SECONDS};
     struct journal *journal = journal_opened(&conf);
     struct beside beside = {.runs = 0};
     pthread_t thread;
@@ -268,6 +267,7 @@ START_TEST(a_live_journal_is_verified_at_every_moment) {
     for (int64_t i = 0, until_us = time_monotonic_us() + 4 * TIME_SECOND_US; time_monotonic_us() < until_us; i++) {
         struct entry intent = an_intent(1, i + 2);
         ck_assert(put(journal, &intent));
+        if (i % 20 == 19) journal_prune(journal, time_now_us(), (struct period){1, PERIOD_SECONDS}, (struct period){1, PERIOD_SECONDS});
         (void)poll(NULL, 0, 2);
     }
     atomic_store(&beside.over, true);
@@ -293,17 +293,16 @@ START_TEST(old_segments_are_removed_and_the_rest_verifies) {
     struct journal_conf conf = folder_conf();
     conf.segment_bytes = 3000;
     conf.signers = signers;
-    conf.keep = (struct period){1, PERIOD_SECONDS};
     struct journal *journal = journal_opened(&conf);
     struct entry late = an_intent(1, 99);
     late.time_us = 0;
-    (void)poll(NULL, 0, 1100);
     ck_assert(put(journal, &late));
+    prune_all(journal);
     journal_close(journal);
     ck_assert_int_lt(folder_count("journal-", NULL), before);
     ck_assert_msg(verify(&keys, NULL) == VERIFY_WELL, "%s %s", answer.scan.first_fault, answer.why);
     ck_assert_int_gt(answer.scan.first_seq, 1);
-    ck_assert_int_eq(answer.scan.pruned_seq, answer.scan.first_seq - 1);
+    ck_assert_int_gt(answer.scan.pruned_by, 0);
     /* A copy tells something as long as it reaches to what is left. */
     ck_assert_int_ge(first.size, answer.scan.first_seq - 1);
     ck_assert_msg(verify(&keys, &first) == VERIFY_WELL, "%s%s", answer.scan.first_fault, answer.why);
