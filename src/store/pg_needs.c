@@ -33,7 +33,7 @@ static struct pg_need *need(struct collection *all, const struct pg_table *table
     return pg_need_of(all->arena, &all->needs, &all->count, pg_relation_of(table), all->target);
 }
 
-/* Rows are locked FOR UPDATE before they go: that takes UPDATE on any one column. Where none is to be changed, the key's,
+/* Rows are locked FOR UPDATE before they go or change: that takes UPDATE on any one column. Where none is to be changed, the key's,
  * which foreign keys hold. */
 static void need_lock(struct pg_need *one, const struct pg_table *table) {
     for (size_t i = 0; i < table->n_columns; i++)
@@ -109,7 +109,8 @@ static void need_locks(struct collection *all, const struct pg_bound *bound) {
     for (size_t i = 0; table && i < table->n_leaves; i++) need_lock(need(all, table->leaves[i]), table->leaves[i]);
     for (size_t i = 0; table && i < bound->n_dependents; i++) {
         const struct pg_dependent *dependent = &bound->dependents[i];
-        if (may_go(bound, dependent) && pg_carries(bound, dependent)) need_lock(need(all, dependent->table), dependent->table);
+        bool changes = dependent->conf->when_anonymized == WHEN_ANONYMIZED_COLUMNS;
+        if ((may_go(bound, dependent) || changes) && pg_carries(bound, dependent)) need_lock(need(all, dependent->table), dependent->table);
     }
 }
 

@@ -391,7 +391,7 @@ static int lock_dependents(struct pg_making *making, const char *ctids, bool *re
     *ret_locked = false;
     for (size_t i = bound->n_dependents; i-- > 0;) {
         const struct pg_dependent *dependent = &bound->dependents[i];
-        if (pg_fate_of(&run->order, dependent) != PG_PURGED || !pg_carries(bound, dependent)) continue;
+        if (pg_fate_of(&run->order, dependent) == PG_LEFT_ALONE || !pg_carries(bound, dependent)) continue;
         PG_SQL sql = {.arena = making->arena};
         PG_RESULT result = NULL;
         *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;

@@ -94,14 +94,14 @@ END_TEST
 
 /* ---- moves while a batch is at work ---- */
 
-/* As the administrator, elsewhere, before the row 1 of that table is deleted. */
+/* As the administrator, elsewhere, before the row 1 of that table is deleted or changed. */
 static void meanwhile(const char *table, const char *sql) {
     struct buf trigger = {0};
     buf_printf(&trigger,
                "CREATE EXTENSION IF NOT EXISTS dblink SCHEMA public; CREATE FUNCTION meanwhile() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
                " IF OLD.id = 1 THEN PERFORM public.dblink_exec('%s', 'SET lock_timeout = 200; SET search_path = acts; %s'); END IF;"
-               " RETURN OLD; EXCEPTION WHEN lock_not_available THEN RETURN OLD; END $$;"
-               "CREATE TRIGGER meanwhile BEFORE DELETE ON %s FOR EACH ROW EXECUTE FUNCTION meanwhile()",
+               " RETURN coalesce(NEW, OLD); EXCEPTION WHEN lock_not_available THEN RETURN coalesce(NEW, OLD); END $$;"
+               "CREATE TRIGGER meanwhile BEFORE DELETE OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION meanwhile()",
                getenv("LAPSED_TEST_POSTGRESQL_ADMIN"), sql, table);
     pg_sql(buf_text(&trigger));
     buf_free(&trigger);
@@ -117,6 +117,23 @@ START_TEST(what_hangs_on_a_dependent_that_moves_away_lives) {
     struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"lines.order_id\", \"notes.line_id = lines.id\" ];"));
     purge(&acts, 0, 10);
     ck_assert_int_eq(pg_number("SELECT count(*) FROM lines l WHERE NOT EXISTS (SELECT FROM notes n WHERE n.line_id = l.id)"), 0);
+    acts_close(&acts);
+}
+END_TEST
+
+START_TEST(what_hangs_on_a_dependent_that_moves_away_is_not_anonymized) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text);"
+              "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders, name text);"
+              "CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint REFERENCES lines, name text);"
+              "INSERT INTO orders VALUES (1, 1, '2025-01-01', 'x'), (2, 1, '2026-06-01', 'x'); INSERT INTO lines VALUES (1, 1, 'x'), (2, 1, 'x'); INSERT INTO notes VALUES (1, 1, 'x'), (2, 2, 'x')");
+    meanwhile("notes", "UPDATE lines SET order_id = 2 WHERE id = 1");
+    struct acts acts = acts_open("{ data = \"O\"; anonymize = \"1 year\"; keep = \"9 years\"; basis = \"b\"; targets = ("
+                                 "{ table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; columns = [ \"null: name\" ];"
+                                 "dependents = ( { join = \"lines.order_id\"; columns = [ \"null: name\" ]; },"
+                                 "{ join = \"notes.line_id = lines.id\"; columns = [ \"null: name\" ]; } ); } ); }");
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_ANONYMIZE, CUTOFF);
+    ck_assert_int_eq(acts_pass(&acts, &order, 10).records, 1);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM lines l JOIN notes n ON n.line_id = l.id WHERE l.name IS NULL AND n.name IS NULL"), 2);
     acts_close(&acts);
 }
 END_TEST
@@ -440,7 +457,7 @@ END_TEST
 UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_it, what_hangs_on_a_tree_of_dependents_goes_with_it,
           a_tree_larger_than_a_batch_goes_with_what_hangs_on_it, a_branch_that_is_still_referred_to_blocks_its_root_alone,
           a_dependent_that_is_kept_for_ever_keeps_its_parent, what_hangs_on_a_dependent_that_moves_away_lives,
-          a_record_that_is_due_no_longer_lives, a_dependent_that_moves_away_is_not_drained,
+          what_hangs_on_a_dependent_that_moves_away_is_not_anonymized, a_record_that_is_due_no_longer_lives, a_dependent_that_moves_away_is_not_drained,
           what_comes_to_dependents_as_they_are_drained_goes_with_them, dependents_that_change_as_they_are_drained_go_the_next_time,
           what_was_not_tried_is_not_passed_over,
           a_trigger_that_writes_values_back_is_refused,
