@@ -98,6 +98,7 @@ static void note_pruning(struct prunings *prunings, const struct entry_line *lin
 /* ---- all entries ---- */
 
 struct passing {
+    bool has_outcomes;
     struct intents intents;
     struct prunings prunings;
 };
@@ -116,6 +117,7 @@ static void note_entry(void *context, const struct scan_entry *found) {
     note_pruning(&passing->prunings, &found->line);
     if (entry->sweep > intents->last_sweep) intents->last_sweep = entry->sweep;
     if (entry->event == ENTRY_INTENT) add_intent(intents, &found->line);
+    passing->has_outcomes |= entry->event == ENTRY_OUTCOME;
     if (entry->event != ENTRY_OUTCOME || !strcmp(entry->outcome, "unknown")) return;
     size_t i = find_intent(intents, entry);
     if (i < intents->count) remove_intent(intents, i);
@@ -180,10 +182,10 @@ static int read_own(const char *folder, const struct signers *signers, struct ow
     return 0;
 }
 
-static int check_own(const char *folder, const struct own_checkpoint *own, const struct scan_result *scanned, struct err *err) {
+static int check_own(const char *folder, const struct own_checkpoint *own, bool was_signed, const struct scan_result *scanned, struct err *err) {
     static const char *const faults[] = {[POINT_OTHER] = "the journal does not begin with what its file checkpoint covers",
                                          [POINT_GONE] = "its file checkpoint is older than all that is left of it"};
-    if (!own->there && scanned->checkpoints + scanned->foreign_checkpoints > 1) /* a crash comes before the first one at most */
+    if (!own->there && was_signed)
         return err_set(err, ERR_IO, "journal \"%s\" is damaged: the file checkpoint is missing; put it back (the log of lapsed has its lines too)", folder);
     if (own->there && scanned->pruned_by > own->note.size)
         return err_set(err, ERR_IO, "journal \"%s\" is damaged: entries 1 to %" PRId64 " are missing, and the prune entry that accounts for that is behind its "
@@ -236,7 +238,9 @@ int recover_journal(const struct journal_conf *conf, const struct folder *folder
     const struct scan_visitor visitor = {.context = &passing, .entry = note_entry, .points = &own.point, .n_points = own.there};
     if (journal_scan(folder->path, &visitor, &scanned, err)) return -1;
     if (scanned.faults && !scanned.torn_tail) return refuse(folder->path, &scanned, err);
-    if (check_own(folder->path, &own, &scanned, err)) return -1;
+    /* A crash comes before the first checkpoint's file at most, which is there before a batch is over. */
+    bool was_signed = scanned.checkpoints + scanned.foreign_checkpoints > 1 || (passing.has_outcomes && conf->signers.count);
+    if (check_own(folder->path, &own, was_signed, &scanned, err)) return -1;
     if (passing.prunings.premature_seq) return refuse_pruning(folder->path, passing.prunings.premature_seq, err);
     struct recovered recovered = {.last = scanned.last, .tree = scanned.tree, .pruned_seq = passing.prunings.pruned_seq};
     memcpy(recovered.origin, scanned.origin, sizeof recovered.origin);

@@ -237,6 +237,20 @@ START_TEST(the_first_checkpoint_may_be_missing) {
 }
 END_TEST
 
+/* Written anew by somebody who has no key, with all checkpoints left out: not to be taken for one that was never signed yet. */
+START_TEST(a_journal_stripped_of_its_checkpoints_is_refused) {
+    signed_setup();
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf); /* without a signer */
+    struct entry intent = an_intent(1, 1), outcome = an_outcome(1, 1, "committed");
+    ck_assert(put(journal, &intent));
+    ck_assert(put(journal, &outcome));
+    journal_close(journal);
+    assert_refused("the file checkpoint is missing");
+    signed_remove();
+}
+END_TEST
+
 /* As the daemon would write it at that time, of all closed segments; without its key, and so without a checkpoint. */
 static void append_prune_entry(int64_t time_us) {
     struct err err;
@@ -296,7 +310,7 @@ START_TEST(a_prune_entry_that_is_due_is_no_fault) {
 }
 END_TEST
 
-UNIT_MAIN("recover_signed", a_prune_entry_of_somebody_else_is_refused, a_prune_entry_that_is_due_is_no_fault,
+UNIT_MAIN("recover_signed", a_journal_stripped_of_its_checkpoints_is_refused, a_prune_entry_of_somebody_else_is_refused, a_prune_entry_that_is_due_is_no_fault,
           a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut,
           a_damaged_or_missing_checkpoint_is_refused, a_checkpoint_of_a_stranger_is_refused, a_key_that_was_replaced_is_still_known, another_journal_is_refused,
           an_older_state_of_the_folder_needs_an_outside_copy, the_first_checkpoint_may_be_missing)
