@@ -234,6 +234,7 @@ class Verification:
         self.faults, self.met, self.removed = [], {}, []
         self.seq, self.hash, self.tree, self.origin, self.time = None, None, None, None, None
         self.first, self.first_root, self.signed_size, self.signed_seq, self.signed_time, self.checkpoints = None, None, 0, 0, None, 0
+        self.pruned_by = 0
 
     def fault(self, where, what):
         self.faults.append(f"{where}: {what}")
@@ -312,6 +313,7 @@ class Verification:
             if one["last_seq"] == self.first - 1 or one["first_seq"] == self.first:
                 if self.signed_seq and one["by"] > self.signed_size:  # nothing is removed before that entry is signed
                     self.fault("the first file", "the prune entry that accounts for what is missing is not signed")
+                self.pruned_by = one["by"]
                 return
         self.fault("the first file", f"entries 1 to {self.first - 1} are missing, and no prune entry accounts for that")
 
@@ -363,6 +365,8 @@ def verify(folder, keys, older, most_age=None):
             continue
         if note.verdict(keys) is False or (verification.origin and note.origin != verification.origin):
             faults.append("a checkpoint is forged, or of another log")
+        elif note is own and note.size < max(verification.pruned_by, (verification.first or 1) - 1):
+            faults.append("the file checkpoint is older than the removal of what is missing")  # which comes when that is signed
         elif note.size in verification.met:
             if verification.met[note.size] != note.root:
                 faults.append("the journal does not begin with what a checkpoint covers")

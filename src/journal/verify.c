@@ -74,6 +74,16 @@ static void check_torn(struct verification *verification, const char *which, int
     tell(verification, text);
 }
 
+/* Whether the file was renewed since it was read: a live journal may be pruned meanwhile. */
+static bool is_renewed(const struct verification *verification, const struct note *own) {
+    char *text;
+    struct note now;
+    struct err err;
+    if (journal_read_checkpoint(verification->question->folder, &text, &now, &err) || !text) return false;
+    free(text);
+    return now.size > own->size;
+}
+
 static void check_own(struct verification *verification, const struct note *own, struct verify_answer *answer) {
     const struct scan_result *scan = &answer->scan;
     size_t place = verification->place[POINT_OWN];
@@ -87,7 +97,8 @@ static void check_own(struct verification *verification, const struct note *own,
     else if (verdict == POINT_OTHER) tell(verification, "its root is not that of the journal's entries");
     else if (own->size <= scan->signed_seq && note_verify(own, &verification->question->keys) == NOTE_UNKNOWN)
         tell(verification, "none of the keys signed it, though they signed the journal beyond it");
-    else if (verdict == POINT_GONE) tell(verification, "the file is older than all that is left of the journal");
+    else if ((verdict == POINT_GONE || own->size < scan->pruned_by) && !is_renewed(verification, own)) /* nothing is removed before that entry is covered */
+        tell(verification, verdict == POINT_GONE ? "the file is older than all that is left of the journal" : "the file is older than the prune entry that accounts for what is missing");
     else if (verdict == POINT_BEYOND && !scan->faults) {
         answer->verdict = VERIFY_OLD;
         (void)snprintf(answer->why, sizeof answer->why, "shorter than its own checkpoint: that covers %s entries, the journal has %s",

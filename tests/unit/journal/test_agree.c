@@ -45,6 +45,12 @@ static struct buf keep_checkpoint(const char *name) {
     return path;
 }
 
+/* How many entries the present checkpoint covers. */
+static int64_t answer_size(void) {
+    ck_assert_int_eq(verify(&keys, NULL), VERIFY_WELL);
+    return answer.scan.signed_size;
+}
+
 static void use_keys(const struct note_keys *of, const char *name) {
     struct buf text = {.text = NULL};
     struct err err;
@@ -116,6 +122,55 @@ START_TEST(both_verifiers_agree_on_checkpoints_of_elsewhere) {
     both_say("another log", 0);
     both_say_of("of the log before", second.text, 1);
     buf_free(&key);
+    buf_free(&first);
+    buf_free(&second);
+    buf_free(&third);
+    signed_remove();
+}
+END_TEST
+
+static void put_in_place(const char *kept) {
+    char *text;
+    size_t length;
+    struct err err;
+    ck_assert_int_eq(text_read_file(kept, NOTE_MOST_BYTES, &text, &length, &err), 0);
+    folder_write("checkpoint", text, length);
+    free(text);
+}
+
+/* Nothing is removed before a checkpoint covers the prune entry: one from before that was put in place by somebody else. */
+START_TEST(both_verifiers_agree_on_older_checkpoints_in_place) {
+    signed_setup();
+    write_signed(10);
+    struct buf first = keep_checkpoint("first");
+    int64_t first_size = answer_size();
+    write_signed(10);
+    struct buf second = keep_checkpoint("second");
+    int64_t second_size = answer_size();
+    put_in_place(first.text);
+    both_say("older, and all is there", 0);
+    put_in_place(second.text);
+    take_signers();
+    struct journal_conf conf = folder_conf();
+    conf.signers = signers;
+    const struct period keep = {1, PERIOD_DAYS};
+    struct journal *journal = journal_opened(&conf);
+    struct entry intent = an_intent(2, 1);
+    ck_assert(put(journal, &intent));
+    journal_prune(journal, time_now_us() + 2 * TIME_DAY_US, keep, keep);
+    journal_close(journal);
+    both_say("pruned", 0);
+    int64_t last_removed = answer.scan.first_seq - 1, pruned_by = answer.scan.pruned_by;
+    ck_assert_int_lt(first_size, last_removed);
+    ck_assert_int_le(last_removed, second_size);
+    ck_assert_int_lt(second_size, pruned_by);
+    struct buf third = keep_checkpoint("third");
+    put_in_place(first.text);
+    both_say("of what was removed", 1);
+    put_in_place(second.text);
+    both_say("of what is there, but from before it was pruned", 1);
+    put_in_place(third.text);
+    both_say("the right one", 0);
     buf_free(&first);
     buf_free(&second);
     buf_free(&third);
@@ -337,5 +392,6 @@ START_TEST(both_verifiers_agree_on_truncation) {
 }
 END_TEST
 
-UNIT_MAIN("agree", both_verifiers_know_every_event, both_verifiers_agree_on_checkpoints_of_elsewhere, both_verifiers_agree_across_a_change_of_keys, a_pruning_that_nobody_signed_is_none,
+UNIT_MAIN("agree", both_verifiers_know_every_event, both_verifiers_agree_on_checkpoints_of_elsewhere, both_verifiers_agree_on_older_checkpoints_in_place,
+          both_verifiers_agree_across_a_change_of_keys, a_pruning_that_nobody_signed_is_none,
           a_checkpoint_of_a_stranger_is_none, both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_strays, both_verifiers_agree_on_truncation)
