@@ -14,6 +14,7 @@ static int call_unlink(int folder, const char *name) { return unlinkat(folder, n
 struct journal_calls journal_calls = {
     .open = call_open,
     .write = write,
+    .pwrite = pwrite,
     .fdatasync = fdatasync,
     .fsync = fsync,
     .ftruncate = ftruncate,

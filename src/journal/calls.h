@@ -8,6 +8,7 @@
 struct journal_calls {
     int (*open)(int folder, const char *name, int flags, mode_t mode);
     ssize_t (*write)(int fd, const void *bytes, size_t length);
+    ssize_t (*pwrite)(int fd, const void *bytes, size_t length, off_t offset);
     int (*fdatasync)(int fd);
     int (*fsync)(int fd);
     int (*ftruncate)(int fd, off_t length);

@@ -1,5 +1,6 @@
 #include "journal/file.h"
 
+#include "base/text.h"
 #include "journal/calls.h"
 #include "journal/room.h"
 #include "journal/segment.h"
@@ -88,6 +89,44 @@ static int write_all(int fd, const char *text, size_t length) {
     return 0;
 }
 
+static int write_piece(int fd, const char *piece, size_t length, int64_t offset) {
+    while (length) {
+        ssize_t written = journal_calls.pwrite(fd, piece, length, offset);
+        if (written < 0 && errno == EINTR) continue;
+        if (written == 0) errno = EIO;
+        if (written <= 0) return -1;
+        piece += written;
+        offset += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+static int write_again(int fd, int64_t offset, int64_t end) {
+    char piece[PIECE];
+    while (offset < end) {
+        size_t want = end - offset < PIECE ? (size_t)(end - offset) : PIECE;
+        ssize_t got = pread(fd, piece, want, offset);
+        if (got < 0 && errno == EINTR) continue;
+        if (got == 0) errno = EIO;
+        if (got <= 0 || write_piece(fd, piece, (size_t)got, offset)) return -1;
+        offset += got;
+    }
+    return journal_calls.fdatasync(fd);
+}
+
+/* By a descriptor that does not append: one that does would, whatever the offset. */
+int file_write_again(const struct file *file, int64_t offset, struct err *err) {
+    if (offset >= file->bytes) return 0;
+    int64_t size;
+    int fd = journal_calls.open(file->folder->fd, SEGMENT_OPEN, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (fd < 0) return failed(file, "cannot open " SEGMENT_OPEN " for writing", err);
+    int result = file_id_check(&file->id, fd, file->folder->path, file->folder->fd, SEGMENT_OPEN, &size, err);
+    if (!result && write_again(fd, offset, file->bytes)) result = failed(file, "cannot put the end of " SEGMENT_OPEN " on disk once more", err);
+    (void)close(fd);
+    return result;
+}
+
 static int append(struct file *file, const char *text, size_t length, struct err *err) {
     if (examine_size(file, file->bytes, err)) return -1;
     if (write_all(file->fd, text, length)) return failed(file, "cannot write to " SEGMENT_OPEN, err);
@@ -144,6 +183,17 @@ int file_keep_aside(struct file *file, int64_t seq, struct cut *ret_cut, struct 
     int result = kept ? 0 : failed(file, "cannot keep the torn end of " SEGMENT_OPEN " aside", err);
     if (to >= 0) (void)close(to);
     if (!ret_cut->name[0]) (void)journal_calls.unlink(file->folder->fd, unnamed);
+    return result;
+}
+
+int file_read_cut(const struct folder *folder, const char *name, struct cut *ret_cut, struct err *err) {
+    struct cut cut;
+    int fd = journal_calls.open(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    bool read = fd >= 0 && !copy_tail(fd, 0, -1, &cut);
+    (void)text_copy(cut.name, sizeof cut.name, name);
+    int result = read ? 0 : err_set_errno(err, errno, "journal \"%s\": cannot read %s", folder->path, name);
+    if (fd >= 0) (void)close(fd);
+    if (read) *ret_cut = cut;
     return result;
 }
 

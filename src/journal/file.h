@@ -28,6 +28,9 @@ struct cut {
 
 /* Opens the open segment, or makes it where there is none. */
 int file_open(struct file *file, const struct folder *folder, bool create, struct err *err) MUST_CHECK;
+/* At start: writes the certain bytes from `offset` on once more, in place, and syncs them. After a sync that failed the
+ * system takes what it has of them in memory for what is on disk, and no later sync would say that it is not. */
+int file_write_again(const struct file *file, int64_t offset, struct err *err) MUST_CHECK;
 /* Whether folder and file still are those that we write to, and nothing of what is on disk was taken away. */
 int file_check(const struct file *file, struct err *err) MUST_CHECK;
 /* Room for a group of that length, and for what is kept behind it. ERR_UNAVAILABLE: there is none; nothing is broken. */
@@ -36,6 +39,8 @@ int file_reserve(struct file *file, int64_t length, struct err *err) MUST_CHECK;
 int file_append(struct file *file, const char *text, size_t length, struct err *err) MUST_CHECK;
 /* Copies what stands behind the certain bytes into torn-<seq>-<8 hex>. ret_cut is filled even where that fails. */
 int file_keep_aside(struct file *file, int64_t seq, struct cut *ret_cut, struct err *err) MUST_CHECK;
+/* Takes a file that holds what was kept aside for one that was cut off. */
+int file_read_cut(const struct folder *folder, const char *name, struct cut *ret_cut, struct err *err) MUST_CHECK;
 /* Cuts the file back to its certain bytes, at start. */
 int file_cut(struct file *file, struct err *err) MUST_CHECK;
 /* Closes the segment (a broken one is cut first) and begins the next, empty one, which has its kept room from the beginning

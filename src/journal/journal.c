@@ -322,13 +322,19 @@ static void journal_free(struct journal *journal) {
     free(journal);
 }
 
-/* The log keeps the origin that it began with; its keys bear that name. */
-static int take_origin(struct writer *writer, const struct recovered *recovered, struct err *err) {
-    const char *name = writer->signers.count ? signer_public(writer->signers.items[0])->name : "lapsed/unsigned";
-    (void)text_copy(writer->origin, sizeof writer->origin, recovered->origin[0] ? recovered->origin : name);
-    if (!writer->signers.count || !strcmp(writer->origin, name)) return 0;
-    return err_set(err, ERR_CONFIG, "journal \"%s\": its origin is \"%s\", but its private key bears the name \"%s\"; make one with \"lapsectl keygen --name %s\"",
-                   writer->file.folder->path, writer->origin, name, writer->origin);
+/* All in one group: whoever would be left out could not be found any more. */
+static int enter_cuts(struct writer *writer, const struct recovered *recovered, struct err *err) {
+    struct pending *pending = xcalloc(recovered->n_cuts + 1, sizeof *pending);
+    for (size_t i = 0; i < recovered->n_cuts; i++) {
+        const struct cut *cut = &recovered->cuts[i];
+        const struct entry entry = {.event = ENTRY_RECOVER, .cut_bytes = cut->bytes, .cut_sha256 = cut->sha256.text, .cut_file = cut->name};
+        pending[i] = (struct pending){.next = i + 1 < recovered->n_cuts ? &pending[i + 1] : NULL, .draft = entry_draft(&entry)};
+    }
+    struct err refusal;
+    int result = recovered->n_cuts ? writer_append(writer, pending, &refusal, err) : 0;
+    for (size_t i = 0; i < recovered->n_cuts; i++) entry_draft_free(pending[i].draft);
+    free(pending);
+    return result;
 }
 
 /* A tail that was cut is entered before the daemon does anything else. */
@@ -341,12 +347,11 @@ static int start(struct journal *journal, const struct journal_conf *conf, struc
     writer_of->tree = writer_of->read_back = recovered->tree;
     writer_of->read_back_bytes = recovered->file.bytes;
     writer_of->pruned_seq = recovered->pruned_seq;
-    writer_of->cut = recovered->cut;
-    writer_of->cut_due = recovered->cut.bytes > 0;
     writer_of->evidence = evidence_file_in(&journal->folder);
     journal->queue = queue_new(recovered);
-    struct err refusal;
-    if (take_origin(writer_of, recovered, err) || (writer_of->cut_due && writer_append(writer_of, NULL, &refusal, err))) return -1;
+    const char *name = writer_of->signers.count ? signer_public(writer_of->signers.items[0])->name : "lapsed/unsigned";
+    (void)text_copy(writer_of->origin, sizeof writer_of->origin, recovered->origin[0] ? recovered->origin : name);
+    if (enter_cuts(writer_of, recovered, err)) return -1;
     journal->queue->end = writer_of->written;
     look_at_room(journal, false);
     int failed = pthread_create(&journal->thread, NULL, writer, journal);

@@ -6,6 +6,7 @@
 #include "journal/segment.h"
 #include "journal/verify.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -101,6 +102,7 @@ struct passing {
     bool has_outcomes;
     struct intents intents;
     struct prunings prunings;
+    int64_t certain; /* of the open segment, up to the entry of the file checkpoint: that was on disk before the file was */
 };
 
 static void passing_free(struct passing *passing) {
@@ -113,6 +115,8 @@ static void note_entry(void *context, const struct scan_entry *found) {
     struct intents *intents = &passing->intents;
     const struct entry *entry = &found->line.entry;
     if (!found->good) return; /* what stands behind a torn line is cut off with it */
+    if (found->line.seq == passing->prunings.signed_size + 1 && !strcmp(found->place.file, SEGMENT_OPEN))
+        passing->certain = found->place.byte + (int64_t)found->length + 1;
     if (intents->conf->seen) intents->conf->seen(intents->conf->seen_context, entry);
     note_pruning(&passing->prunings, &found->line);
     if (entry->sweep > intents->last_sweep) intents->last_sweep = entry->sweep;
@@ -220,12 +224,41 @@ static int undo_closing(const struct folder *folder, struct arena *arena, struct
     return result;
 }
 
-static int cut_torn_tail(struct recovered *recovered, const struct scan_result *scanned, struct err *err) {
-    struct file *file = &recovered->file;
-    if (file_keep_aside(file, recovered->last.seq + 1, &recovered->cut, err) || file_cut(file, err)) return -1;
+/* The log keeps the origin that it began with; its keys bear that name. */
+static int check_origin(const char *folder, const char *origin, const struct signers *signers, struct err *err) {
+    const char *name = signers->count && *origin ? signer_public(signers->items[0])->name : origin;
+    if (!strcmp(origin, name)) return 0;
+    return err_set(err, ERR_CONFIG, "journal \"%s\": its origin is \"%s\", but its private key bears the name \"%s\"; make one with \"lapsectl keygen --name %s\"",
+                   folder, origin, name, origin);
+}
+
+static int cut_torn_tail(struct file *file, int64_t last_seq, const struct scan_result *scanned, struct err *err) {
+    struct cut cut;
+    if (file_keep_aside(file, last_seq + 1, &cut, err) || file_cut(file, err)) return -1;
     log_warning("journal \"%s\": %s; %s bytes after entry %" PRId64 " were cut off and are kept in \"%s\"", file->folder->path,
-                scanned->first_fault, text_number(recovered->cut.bytes).text, recovered->last.seq, recovered->cut.name);
+                scanned->first_fault, text_number(cut.bytes).text, last_seq, cut.name);
     return 0;
+}
+
+static void close_folder(DIR **dir) {
+    if (*dir) (void)closedir(*dir);
+}
+
+/* What is kept aside of the entry that comes next stands in no entry yet. */
+static int find_cuts(const struct folder *folder, struct arena *arena, struct recovered *to, struct err *err) {
+    __attribute__((cleanup(close_folder))) DIR *dir = opendir(folder->path);
+    if (!dir) return err_set_errno(err, errno, "journal folder \"%s\" cannot be read", folder->path);
+    const char *prefix = arena_printf(arena, "torn-%" PRId64 "-", to->last.seq + 1);
+    struct cut *cuts = NULL;
+    errno = 0;
+    for (const struct dirent *item; (item = readdir(dir)); errno = 0) {
+        struct cut cut;
+        if (!text_starts_with(item->d_name, prefix) || strlen(item->d_name) != strlen(prefix) + 8) continue;
+        if (file_read_cut(folder, item->d_name, &cut, err)) return -1;
+        if (text_equal(item->d_name, arena_printf(arena, "%s%.8s", prefix, cut.sha256.text))) *ARENA_APPEND(arena, cuts, to->n_cuts) = cut;
+    }
+    to->cuts = cuts;
+    return errno ? err_set_errno(err, errno, "journal folder \"%s\" cannot be read", folder->path) : 0;
 }
 
 int recover_journal(const struct journal_conf *conf, const struct folder *folder, struct arena *arena, struct recovered *ret_recovered,
@@ -240,7 +273,7 @@ int recover_journal(const struct journal_conf *conf, const struct folder *folder
     if (scanned.faults && !scanned.torn_tail) return refuse(folder->path, &scanned, err);
     /* A crash comes before the first checkpoint's file at most, which is there before a batch is over. */
     bool was_signed = scanned.checkpoints + scanned.foreign_checkpoints > 1 || (passing.has_outcomes && conf->signers.count);
-    if (check_own(folder->path, &own, was_signed, &scanned, err)) return -1;
+    if (check_own(folder->path, &own, was_signed, &scanned, err) || check_origin(folder->path, scanned.origin, &conf->signers, err)) return -1;
     if (passing.prunings.premature_seq) return refuse_pruning(folder->path, passing.prunings.premature_seq, err);
     struct recovered recovered = {.last = scanned.last, .tree = scanned.tree, .pruned_seq = passing.prunings.pruned_seq};
     memcpy(recovered.origin, scanned.origin, sizeof recovered.origin);
@@ -248,7 +281,8 @@ int recover_journal(const struct journal_conf *conf, const struct folder *folder
     recovered.file.bytes = scanned.open_good_bytes;
     recovered.file.first_seq = scanned.open_first_seq;
     recovered.file.first_time_us = scanned.open_time_us;
-    if (scanned.torn_tail && cut_torn_tail(&recovered, &scanned, err)) {
+    if (file_write_again(&recovered.file, passing.certain, err) ||
+        (scanned.torn_tail && cut_torn_tail(&recovered.file, recovered.last.seq, &scanned, err)) || find_cuts(folder, arena, &recovered, err)) {
         file_close(&recovered.file);
         return -1;
     }

@@ -118,8 +118,8 @@ static struct signer *read_private(const char *text) {
 int signer_load(const char *path, bool guarded, struct signer **ret_signer, struct err *err) {
     struct stat stat_of;
     if (stat(path, &stat_of)) return err_set_errno(err, errno, "cannot read the journal's private key %s", path);
-    if (!guarded && stat_of.st_mode & (S_IRWXG | S_IRWXO))
-        return err_set(err, ERR_CONFIG, "others may read the journal's private key %s; chmod 0400 %s", path, path);
+    if (stat_of.st_mode & (guarded ? S_IWGRP | S_IXGRP | S_IRWXO : S_IRWXG | S_IRWXO))
+        return err_set(err, ERR_CONFIG, "others may read or write the journal's private key %s; chmod 0400 %s", path, path);
     __attribute__((cleanup(wipe))) char *text = NULL;
     size_t length;
     if (text_read_file(path, MOST_FILE_BYTES, &text, &length, err)) return -1;

@@ -10,8 +10,8 @@ struct signer;
 /* A new key; the name is the log's origin (NULL: "lapsed/" and 16 random hex digits). ret_text is the private key's
  * line, malloc'ed: to be wiped and freed. */
 int signer_generate(const char *name, char **ret_text, struct note_key *ret_public, struct err *err) MUST_CHECK;
-/* Reads the file. `guarded`: the folder is systemd's of credentials, whose access list shows as bits of the group;
- * else any permission of group or others is refused (ERR_CONFIG). */
+/* Reads the file. Any permission of group or others is refused (ERR_CONFIG); but where `guarded`, which means that the folder
+ * is systemd's of credentials, the group may have the bit that its access list for the daemon's user shows as: 0440. */
 int signer_load(const char *path, bool guarded, struct signer **ret_signer, struct err *err) MUST_CHECK;
 const struct note_key *signer_public(const struct signer *signer);
 /* Adds the line of signature (without line feed) of a note's text. */

@@ -261,6 +261,13 @@ static int enter_checkpoint(struct writer *writer, const char *root, const char 
     return 0;
 }
 
+/* The whole note in a line, for who forwards the log: by every key, so that a change of keys can be followed there, too. */
+static void tell_checkpoint(const struct writer *writer, const char *root, const char *const *signatures) {
+    __attribute__((cleanup(buf_free))) struct buf all = {.text = NULL};
+    for (size_t i = 0; i < writer->signers.count; i++) buf_printf(&all, " %s", signatures[i]);
+    log_notice("checkpoint %s %" PRId64 " %s%s", writer->origin, writer->tree.size - 1, root, buf_text(&all));
+}
+
 /* First the file under another name, then the entry, then the file's own name. A second checkpoint without any file would
  * look as if somebody had taken it away. */
 static int place(struct writer *writer, const struct buf *note, const char *root, const char *const *signatures, struct err *err) {
@@ -272,7 +279,7 @@ static int place(struct writer *writer, const struct buf *note, const char *root
         return -1;
     }
     if (enter_checkpoint(writer, root, signatures, err)) return -1;
-    log_notice("checkpoint %s %" PRId64 " %s %s", writer->origin, writer->tree.size - 1, root, signatures[0]);
+    tell_checkpoint(writer, root, signatures);
     note_stale(writer, !made || put_in_place(file, &why), &why);
     return 0;
 }

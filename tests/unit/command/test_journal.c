@@ -217,6 +217,32 @@ START_TEST(verify_exits_0_to_3) {
 }
 END_TEST
 
+/* What was entered two days ago is signed today. */
+START_TEST(verify_tells_what_is_older_than_it_may_be) {
+    signed_setup();
+    take_signers();
+    struct journal_conf conf = folder_conf();
+    conf.signers = signers;
+    struct journal *journal = journal_opened(&conf);
+    struct entry intent = an_intent(1, 1);
+    intent.time_us = time_now_us() - 2 * TIME_DAY_US;
+    ck_assert(put(journal, &intent));
+    journal_close(journal);
+    char key[300];
+    (void)snprintf(key, sizeof key, "%s/journal.pub", state);
+    ck_assert_int_eq(VERIFY("--vkey", key), 0);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--max-age", "3 days"), 0);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--max-age", "49 hours"), 0);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--max-age", "1 day"), 3);
+    ck_assert_msg(strstr(printed, "the last signed entry is 2 days old") != NULL, "%s", printed);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--max-age", "1 day", "--json"), 3);
+    ck_assert_msg(text_starts_with(printed, "{\"verdict\":\"old\",\"whole\":true,"), "%s", printed);
+    free(printed);
+    printed = NULL;
+    signed_remove();
+}
+END_TEST
+
 START_TEST(usage) {
     write_journal();
     ck_assert_int_eq(run(command_journal_verify, NULL, (const char *const[]){"verify", "--folder", folder, NULL}), 2);
@@ -250,4 +276,4 @@ END_TEST
 
 UNIT_MAIN("journal verbs", show_tells_by_day, nothing_reaches_the_terminal_that_it_would_obey, verify_says_whole_but_unsigned,
           damage_is_listed_and_exits_1, a_torn_end_exits_1_and_says_so, verify_works_beside_the_daemon, what_cannot_be_read_exits_74,
-          verify_exits_0_to_3, usage)
+          verify_exits_0_to_3, verify_tells_what_is_older_than_it_may_be, usage)

@@ -73,6 +73,17 @@ static ssize_t test_write(int fd, const void *bytes, size_t length) {
     return real.write(fd, bytes, hit && length > 1 ? length / 2 : length);
 }
 
+static ssize_t test_pwrite(int fd, const void *bytes, size_t length, off_t offset) {
+    bool hit = befalls();
+    if (is_spoilt(fd)) spoilt_used = true;
+    if (hit && mode == INTERRUPT) return -1;
+    if (hit && (mode == FAIL || (mode == SHORT_THEN_FAIL && atomic_load(&calls) > first))) {
+        spoil(fd);
+        return -1;
+    }
+    return pass(hit, real.pwrite(fd, bytes, hit && length > 1 ? length / 2 : length, offset));
+}
+
 static int test_fdatasync(int fd) {
     bool hit = befalls();
     atomic_fetch_add(&datasyncs, 1);
@@ -138,7 +149,7 @@ static void strike(enum mode how, int error, int from, int to) {
 
 static void hook(void) {
     if (!real.open) real = journal_calls;
-    journal_calls = (struct journal_calls){.open = test_open, .write = test_write, .fdatasync = test_fdatasync, .fsync = test_fsync,
+    journal_calls = (struct journal_calls){.open = test_open, .write = test_write, .pwrite = test_pwrite, .fdatasync = test_fdatasync, .fsync = test_fsync,
                                            .fallocate = test_fallocate, .ftruncate = test_ftruncate, .fchmod = test_fchmod, .link = test_link,
                                            .rename = test_rename, .unlink = test_unlink};
 }

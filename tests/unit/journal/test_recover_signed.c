@@ -3,6 +3,9 @@
 #include "journal/prune.h"
 #include "signed.h"
 
+#include "journal/calls.h"
+
+#include <errno.h>
 #include <fcntl.h>
 
 static struct period keep_of_start;
@@ -80,6 +83,175 @@ START_TEST(a_torn_end_behind_the_checkpoint_is_cut) {
     ck_assert_msg(strstr(err.text, "journal.jsonl line ") != NULL && strstr(err.text, " byte ") != NULL, "%s", err.text);
     buf_free(&torn);
     free(bytes);
+    signed_remove();
+}
+END_TEST
+
+static size_t count_recover_entries(void) {
+    size_t length, count = 0;
+    char *bytes = folder_read("journal.jsonl", &length);
+    for (const char *at = bytes; (at = strstr(at, "\"event\":\"recover\"")); at++) count++;
+    free(bytes);
+    return count;
+}
+
+static struct buf state_path(const char *name) {
+    struct buf path = {.text = NULL};
+    buf_printf(&path, "%s/%s", state, name);
+    return path;
+}
+
+/* The key of another log: it is refused before anything is cut. */
+START_TEST(a_torn_end_stays_where_the_key_is_wrong) {
+    signed_setup();
+    write_signed(1);
+    size_t length, note_length;
+    char *bytes = folder_read("journal.jsonl", &length), *note = folder_read("checkpoint", &note_length);
+    struct buf torn = {.text = NULL}, own = state_path("journal.key"), away = state_path("away");
+    buf_add_n(&torn, bytes, length);
+    buf_add(&torn, "{\"v\":1,\"seq\":9");
+    folder_write("journal.jsonl", torn.text, torn.length);
+    ck_assert_int_eq(rename(own.text, away.text), 0);
+    struct err err;
+    ck_assert_int_eq(try_start(&err), -1);
+    ck_assert_int_eq(err.code, ERR_CONFIG);
+    ck_assert_int_eq(folder_count("torn", NULL), 0);
+    size_t after_length;
+    char *after = folder_read("journal.jsonl", &after_length);
+    ck_assert(after_length == torn.length && !memcmp(after, torn.text, after_length));
+    ck_assert_int_eq(rename(away.text, own.text), 0);
+    assert_started();
+    ck_assert_uint_eq(count_recover_entries(), 1);
+    free(after);
+    free(note);
+    free(bytes);
+    buf_free(&torn);
+    buf_free(&own);
+    buf_free(&away);
+    signed_remove();
+}
+END_TEST
+
+static void keep_aside(int64_t seq, const char *text) {
+    struct sha256 sha256;
+    unsigned char digest[SHA256_BYTES];
+    char hex[65], name[64];
+    sha256_start(&sha256);
+    sha256_add(&sha256, text, strlen(text));
+    sha256_end(&sha256, digest);
+    text_hex(hex, digest);
+    (void)snprintf(name, sizeof name, "torn-%" PRId64 "-%.8s", seq, hex);
+    folder_write(name, text, strlen(text));
+}
+
+/* Crashes came between cuts and their entries; and the end is torn once more. */
+START_TEST(what_was_cut_before_a_crash_is_entered) {
+    signed_setup();
+    write_signed(1);
+    ck_assert_int_eq(verify(&keys, NULL), VERIFY_WELL);
+    int64_t last_seq = answer.scan.last.seq;
+    size_t length;
+    char *bytes = folder_read("journal.jsonl", &length);
+    keep_aside(last_seq + 1, "{\"v\":1,\"seq\":9");
+    keep_aside(last_seq + 1, "{\"v\":1,\"se");
+    keep_aside(last_seq, "{\"v\":1");       /* of an entry that is there */
+    folder_write("torn-4-0badc0de", "x", 1); /* not what its name says */
+    struct buf torn = {.text = NULL};
+    buf_add_n(&torn, bytes, length);
+    buf_add(&torn, "{\"v");
+    folder_write("journal.jsonl", torn.text, torn.length);
+    assert_started();
+    ck_assert_uint_eq(count_recover_entries(), 3);
+    assert_started(); /* and they are entered once */
+    ck_assert_uint_eq(count_recover_entries(), 3);
+    buf_free(&torn);
+    free(bytes);
+    signed_remove();
+}
+END_TEST
+
+/* What a start writes once more before it writes anything new. */
+static struct journal_calls real;
+static struct {
+    int64_t from, to; /* -1: nothing */
+    bool synced, new_before_synced;
+    int pwrite_error, sync_error;
+} again;
+static char *expected_bytes;
+
+static ssize_t noted_pwrite(int fd, const void *bytes, size_t length, off_t offset) {
+    ck_assert(!memcmp(expected_bytes + offset, bytes, length));
+    if (again.from < 0) again.from = again.to = offset;
+    ck_assert_int_eq(again.to, offset);
+    errno = again.pwrite_error;
+    if (errno) return -1;
+    if (length > 100) length = 100;
+    again.to += (int64_t)length;
+    return real.pwrite(fd, bytes, length, offset);
+}
+
+static int noted_fdatasync(int fd) {
+    errno = again.sync_error;
+    if (errno) return -1;
+    again.synced = true;
+    return real.fdatasync(fd);
+}
+
+static ssize_t noted_write(int fd, const void *bytes, size_t length) {
+    again.new_before_synced |= !again.synced;
+    return real.write(fd, bytes, length);
+}
+
+static void note_writes(int pwrite_error, int sync_error) {
+    if (!real.open) real = journal_calls;
+    again.from = again.to = -1;
+    again.synced = again.new_before_synced = false;
+    again.pwrite_error = pwrite_error;
+    again.sync_error = sync_error;
+    journal_calls.pwrite = noted_pwrite;
+    journal_calls.fdatasync = noted_fdatasync;
+    journal_calls.write = noted_write;
+}
+
+/* A sync that failed may have been the last thing before the process died: the system holds bytes in memory, and they read
+ * well, that are not on the disk and that no later sync would put there. */
+START_TEST(what_no_checkpoint_covers_is_put_on_disk_once_more) {
+    signed_setup();
+    write_signed(1);
+    note_writes(0, 0);
+    assert_started();
+    ck_assert_int_eq(again.from, -1); /* it is signed to its end */
+    size_t length, note_length;
+    char *note = folder_read("checkpoint", &note_length);
+    write_signed(2);
+    folder_write("checkpoint", note, note_length); /* as if what came later was not signed */
+    expected_bytes = folder_read("journal.jsonl", &length);
+    char entry[64];
+    struct note covered;
+    struct err err;
+    ck_assert_int_eq(note_read(note, note_length, &covered, &err), 0);
+    (void)snprintf(entry, sizeof entry, "\"seq\":%" PRId64 ",", covered.size + 1);
+    const char *checkpoint = strstr(expected_bytes, entry);
+    int64_t behind = checkpoint ? strchr(checkpoint, '\n') + 1 - expected_bytes : 0;
+    ck_assert_int_lt(behind, (int64_t)length);
+    for (int failure = 0; failure < 2; failure++) {
+        note_writes(failure ? 0 : EIO, failure ? EIO : 0);
+        ck_assert_int_eq(try_start(&err), -1);
+        ck_assert_int_eq(err.code, ERR_IO);
+        ck_assert_msg(strstr(err.text, "cannot put the end of journal.jsonl on disk once more") != NULL, "%s", err.text);
+        size_t after_length;
+        char *after = folder_read("journal.jsonl", &after_length);
+        ck_assert(after_length == length && !memcmp(after, expected_bytes, length));
+        free(after);
+    }
+    note_writes(0, 0);
+    assert_started();
+    ck_assert_int_eq(again.from, behind);
+    ck_assert_int_eq(again.to, (int64_t)length);
+    ck_assert(again.synced && !again.new_before_synced);
+    journal_calls = real;
+    free(expected_bytes);
+    free(note);
     signed_remove();
 }
 END_TEST
@@ -312,5 +484,6 @@ END_TEST
 
 UNIT_MAIN("recover_signed", a_journal_stripped_of_its_checkpoints_is_refused, a_prune_entry_of_somebody_else_is_refused, a_prune_entry_that_is_due_is_no_fault,
           a_journal_cut_before_its_checkpoint_is_refused, a_torn_end_behind_the_checkpoint_is_cut,
+          a_torn_end_stays_where_the_key_is_wrong, what_was_cut_before_a_crash_is_entered, what_no_checkpoint_covers_is_put_on_disk_once_more,
           a_damaged_or_missing_checkpoint_is_refused, a_checkpoint_of_a_stranger_is_refused, a_key_that_was_replaced_is_still_known, another_journal_is_refused,
           an_older_state_of_the_folder_needs_an_outside_copy, the_first_checkpoint_may_be_missing)

@@ -18,14 +18,33 @@ START_TEST(keys_are_those_of_go) {
     folder_write("key", go_skey, strlen(go_skey));
     struct buf path = folder_path("key");
     struct signer *signer;
-    ck_assert_int_eq(signer_load(path.text, false, &signer, &err), -1); /* others may read it */
-    ck_assert_int_eq(err.code, ERR_CONFIG);
-    ck_assert(strstr(err.text, "chmod 0400") != NULL);
-    ck_assert_int_eq(chmod(path.text, 0440), 0);
-    ck_assert_int_eq(signer_load(path.text, false, &signer, &err), -1);
-    ck_assert_msg(!signer_load(path.text, true, &signer, &err), "%s", err.text); /* systemd guards it by a list */
+    ck_assert_int_eq(chmod(path.text, 0400), 0);
+    ck_assert_msg(!signer_load(path.text, false, &signer, &err), "%s", err.text);
     ck_assert_str_eq(note_vkey(signer_public(signer)).text, go_vkey);
     signer_free(signer);
+    buf_free(&path);
+    folder_remove();
+}
+END_TEST
+
+/* Of the service manager's folder an access list tells who may read; it shows as the group's bit. */
+START_TEST(a_key_that_others_may_read_or_write_is_refused) {
+    folder_setup();
+    folder_write("key", go_skey, strlen(go_skey));
+    struct buf path = folder_path("key");
+    for (mode_t mode = 0; mode < 01000; mode++) {
+        if (!(mode & S_IRUSR)) continue;
+        ck_assert_int_eq(chmod(path.text, mode), 0);
+        for (int guarded = 0; guarded < 2; guarded++) {
+            bool right = !(mode & (guarded ? 0037 : 0077));
+            struct signer *signer;
+            struct err err;
+            int result = signer_load(path.text, guarded, &signer, &err);
+            ck_assert_msg(!result == right, "mode 0%o%s", mode, guarded ? " of a credential" : "");
+            if (!result) signer_free(signer);
+            else ck_assert_msg(err.code == ERR_CONFIG && strstr(err.text, "chmod 0400") && strstr(err.text, path.text), "%s", err.text);
+        }
+    }
     buf_free(&path);
     folder_remove();
 }
@@ -315,7 +334,7 @@ START_TEST(old_segments_are_removed_and_the_rest_verifies) {
 }
 END_TEST
 
-UNIT_MAIN("verify", keys_are_those_of_go, only_whole_keys_are_taken, signatures_are_read_strictly, a_journal_is_signed_to_its_end,
+UNIT_MAIN("verify", keys_are_those_of_go, a_key_that_others_may_read_or_write_is_refused, only_whole_keys_are_taken, signatures_are_read_strictly, a_journal_is_signed_to_its_end,
           an_older_state_is_found_with_a_checkpoint_of_elsewhere, every_flipped_bit_of_the_checkpoint_is_found,
           a_journal_written_anew_does_not_pass, a_key_is_replaced_without_a_gap,
           a_live_journal_is_verified_at_every_moment, old_segments_are_removed_and_the_rest_verifies)
