@@ -385,10 +385,10 @@ def verify(folder, keys, older, most_age=None):
 def read_age(text):
     match = re.fullmatch(" *([0-9]+) *(second|minute|hour|day|week|month|year)s? *", text)
     count, unit = (int(match[1]), match[2]) if match else (0, None)
-    if not count:
+    months = count * {"month": 1, "year": 12}.get(unit, 0)
+    if not count or months > 12000 or (not months and count > 366000 * 86400):
         raise argparse.ArgumentTypeError('write a time like "3 hours" or "1 day"')
-    if unit in ("month", "year"):  # by the calendar, from 1970 on
-        months = count * (12 if unit == "year" else 1)
+    if months:  # by the calendar, from 1970 on
         return datetime.date(1970 + months // 12, 1 + months % 12, 1) - datetime.date(1970, 1, 1)
     return datetime.timedelta(**{unit + "s": count})
 

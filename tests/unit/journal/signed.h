@@ -66,11 +66,13 @@ static inline void checkpoint_by_a_stranger(int64_t size, const struct merkle_ha
     buf_free(&path);
 }
 
-static inline enum verify_verdict verify(const struct note_keys *with, const struct note *older) {
-    struct verify_question question = {.folder = folder, .keys = *with, .older = older, .now_us = time_now_us(), .threads = 3};
+static inline enum verify_verdict verify_aged(const struct note_keys *with, const struct note *older, int64_t most_age_us) {
+    struct verify_question question = {.folder = folder, .keys = *with, .older = older, .now_us = time_now_us(), .most_age_us = most_age_us, .threads = 3};
     struct err err;
     ck_assert_msg(!journal_verify(&question, &answer, &err), "%s", err.text);
     return answer.verdict;
 }
+
+static inline enum verify_verdict verify(const struct note_keys *with, const struct note *older) { return verify_aged(with, older, 0); }
 
 #endif

@@ -153,11 +153,10 @@ START_TEST(both_verifiers_agree_on_older_checkpoints_in_place) {
     take_signers();
     struct journal_conf conf = folder_conf();
     conf.signers = signers;
-    const struct period keep = {1, PERIOD_DAYS};
     struct journal *journal = journal_opened(&conf);
     struct entry intent = an_intent(2, 1);
     ck_assert(put(journal, &intent));
-    journal_prune(journal, time_now_us() + 2 * TIME_DAY_US, keep, keep);
+    prune_all(journal);
     journal_close(journal);
     both_say("pruned", 0);
     int64_t last_removed = answer.scan.first_seq - 1, pruned_by = answer.scan.pruned_by;

@@ -2,6 +2,8 @@
  * key: only the format is left to tell them, and both verifiers must read it alike. */
 #include "agree.h"
 
+#include "base/period.h"
+
 /* What is hashed of each line of the open segment: all but the hash and the line's end. */
 enum { MOST_LINES = 40, BEHIND_HASHED = ENTRY_HASH_HEX + sizeof "\"}" - 1 };
 static struct buf hashed[MOST_LINES];
@@ -198,9 +200,8 @@ static void edit_each(size_t line, bool sign, int whole) {
     free_lines();
 }
 
-START_TEST(both_verifiers_read_lines_alike_behind_the_last_checkpoint) {
-    signed_setup();
-    write_signed(1);
+/* An intent behind the last checkpoint of a whole journal. */
+static void append_unsigned(void) {
     ck_assert_int_eq(verify(&keys, NULL), VERIFY_WELL);
     struct entry intent = an_intent(1, 1);
     intent.time_us = time_now_us();
@@ -211,12 +212,18 @@ START_TEST(both_verifiers_read_lines_alike_behind_the_last_checkpoint) {
     buf_add_n(&open, text, length);
     ck_assert_uint_eq(entry_write(&open, &intent, answer.scan.last.seq + 1, hash), 1);
     folder_write("journal.jsonl", open.text, open.length);
+    free(text);
+    buf_free(&open);
+}
+
+START_TEST(both_verifiers_read_lines_alike_behind_the_last_checkpoint) {
+    signed_setup();
+    write_signed(1);
+    append_unsigned();
     remember();
     both_say("whole", 2);
     read_lines();
     edit_each(n_lines - 1, false, 2);
-    free(text);
-    buf_free(&open);
     forget();
 }
 END_TEST
@@ -282,6 +289,58 @@ START_TEST(both_verifiers_know_how_long_a_line_may_be) {
     free_lines();
     signers_free(&signers);
     forget();
+}
+END_TEST
+
+static void both_say_of_age(const char *most_age, int expected) {
+    struct period period;
+    struct err err;
+    ck_assert_int_eq(period_parse(most_age, &period, &err), 0);
+    int ours = (int)verify_aged(&keys, NULL, period_after(0, period)), other = python_says(NULL, most_age);
+    ck_assert_msg(ours == expected && other == expected, "%s: %d expected, we say %d (%s), the other says %d", most_age, expected, ours, answer.why, other);
+}
+
+/* A journal whose last signed entry is ten years old. */
+START_TEST(both_verifiers_heed_how_old_it_may_be) {
+    signed_setup();
+    write_signed(1);
+    take_signers();
+    both_say_of_age("1 hour", 0);
+    read_lines();
+    char long_ago[24], this_year[24];
+    int64_t year = time_to_civil(time_now_us()).year;
+    (void)snprintf(this_year, sizeof this_year, "\"time\":\"%04d", (int)year);
+    (void)snprintf(long_ago, sizeof long_ago, "\"time\":\"%04d", (int)year - 10);
+    for (size_t i = 0; i < n_lines; i++) replace(i, this_year, long_ago);
+    write_lines(true);
+    both_say("old", 0);
+    static const char *const too_short[] = {"1 second", "50 minutes", " 3 hours ", "1day", "52 weeks", "119 months", "9 years"}, *const enough[] = {"4000 days", "600 weeks", "122 months", "11 years", "1000 years"};
+    for (size_t i = 0; i < sizeof too_short / sizeof *too_short; i++) both_say_of_age(too_short[i], 3);
+    for (size_t i = 0; i < sizeof enough / sizeof *enough; i++) both_say_of_age(enough[i], 0);
+    append_unsigned();
+    both_say("with an end that is not signed", 2);
+    both_say_of_age("9 years", 3);
+    both_say_of_age("11 years", 2);
+    const struct note_keys known = keys;
+    keys.count = 0;
+    (void)snprintf(vkeys, sizeof vkeys, "/dev/null");
+    both_say_of_age("9 years", 2); /* nothing is signed, for all that is known */
+    keys = known;
+    *vkeys = '\0';
+    read_lines();
+    replace(n_lines - 1, "1000", "1000.0");
+    write_lines(false);
+    both_say_of_age("9 years", 1);
+    static const char *const wrong[] = {"3", "0 days", "-1 day", "1 parsec", "1001 years", "12001 months", "1.5 hours", ""};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct period period;
+        struct err err;
+        ck_assert_int_eq(period_parse(wrong[i], &period, &err), -1);
+        ck_assert_int_eq(python_says(NULL, wrong[i]), 64);
+    }
+    free_lines();
+    signers_free(&signers);
+    signed_remove();
 }
 END_TEST
 
@@ -380,4 +439,5 @@ START_TEST(both_verifiers_agree_at_every_byte_of_every_event) {
 END_TEST
 
 UNIT_MAIN("agree on lines", both_verifiers_read_lines_alike_behind_the_last_checkpoint, both_verifiers_read_lines_alike_that_are_signed,
-          both_verifiers_know_that_nothing_stands_before_the_first_entry, both_verifiers_know_how_long_a_line_may_be, both_verifiers_agree_at_every_byte_of_every_event)
+          both_verifiers_know_that_nothing_stands_before_the_first_entry, both_verifiers_know_how_long_a_line_may_be,
+          both_verifiers_heed_how_old_it_may_be, both_verifiers_agree_at_every_byte_of_every_event)
