@@ -134,7 +134,7 @@ static void list_fault(void *context, const struct scan_fault *fault) {
 
 static void add_root(struct buf *to, const struct merkle_hash *root) { base64_add(to, root->bytes, sizeof root->bytes); }
 
-static void print_json(const struct verify_answer *answer, const struct buf *faults) {
+static void print_json(const struct verify_answer *answer, bool has_older, const struct buf *faults) {
     const struct scan_result *scan = &answer->scan;
     static const char *const verdicts[] = {"well", "altered", "unsigned", "old"};
     (void)printf("{\"verdict\":\"%s\",\"whole\":%s,\"torn_tail\":%s,\"entries\":%" PRId64 ",\"files\":%" PRId64 ",\"bytes\":%" PRId64
@@ -150,6 +150,7 @@ static void print_json(const struct verify_answer *answer, const struct buf *fau
         (void)printf(",\"signed\":{\"size\":%" PRId64 ",\"root\":\"%s\",\"time\":\"%s\"}", scan->signed_size, root.text, time_format(scan->signed_time_us).text);
     }
     if (!scan->faults) (void)printf(",\"unsigned\":%" PRId64, answer->unsigned_entries);
+    if (has_older) (void)printf(",\"checkpoint_signed\":%s", answer->older_unchecked ? "false" : "true");
     (void)printf(",\"faults\":[%s]}\n", buf_text(faults));
 }
 
@@ -180,6 +181,8 @@ static void print_verdict(const struct verify_answer *answer) {
         (void)printf("unsigned: %s; %s entr%s at the end could be cut off or written anew, and would look the same\n", answer->why,
                      text_number(answer->unsigned_entries).text, answer->unsigned_entries == 1 ? "y" : "ies");
     if (answer->verdict == VERIFY_OLD) (void)printf("old: %s\n", answer->why);
+    if (answer->older_unchecked)
+        (void)printf("note: none of the keys signed the given checkpoint, so its signature was not checked; make sure that it is the one you kept\n");
     if (scan->clock_back)
         (void)printf("note: the clock was set back %s time%s: those entries bear an earlier time than the one before them\n",
                      text_number(scan->clock_back).text, scan->clock_back == 1 ? "" : "s");
@@ -239,7 +242,7 @@ int command_journal_verify(const struct journal_place *place, int argc, char **a
     struct verify_answer answer;
     if (journal_verify(&question, &answer, &err)) return say(&err);
     clear_progress();
-    if (request.json) print_json(&answer, &faults);
+    if (request.json) print_json(&answer, request.checkpoint, &faults);
     else print_verdict(&answer);
     return fflush(stdout) ? JOURNAL_FILES : (int)answer.verdict;
 }

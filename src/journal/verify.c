@@ -113,8 +113,10 @@ static void check_older(struct verification *verification, struct verify_answer 
     if (!older) return;
     const struct scan_result *scan = &answer->scan;
     enum scan_point_verdict verdict = scan->points[verification->place[POINT_OLDER] - 1];
+    enum note_verdict signature = note_verify(older, &verification->question->keys);
+    answer->older_unchecked = signature == NOTE_UNKNOWN;
     if (*scan->origin && strcmp(older->origin, scan->origin) != 0) tell(verification, "the given checkpoint is of another log");
-    else if (note_verify(older, &verification->question->keys) == NOTE_FORGED) tell(verification, "the given checkpoint's signature is wrong");
+    else if (signature == NOTE_FORGED) tell(verification, "the given checkpoint's signature is wrong");
     else if (verdict == POINT_OTHER) tell(verification, "the journal does not begin with what the given checkpoint covers: it was written anew since");
     else if (verdict == POINT_BEYOND && scan->faults) check_torn(verification, "the given checkpoint", older->size, &answer->scan);
     else if (verdict == POINT_SAME) return;

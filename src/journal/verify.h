@@ -27,6 +27,7 @@ struct verify_answer {
     enum verify_verdict verdict;
     struct scan_result scan;
     int64_t unsigned_entries; /* of a whole journal: behind the last checkpoint that counts */
+    bool older_unchecked; /* none of the keys signed the given checkpoint: who did is not known */
     char why[300]; /* of VERIFY_OLD and VERIFY_UNSIGNED, in words */
 };
 

@@ -183,8 +183,10 @@ START_TEST(verify_exits_0_to_3) {
     ck_assert_int_eq(text_write_file(kept, text, length, 0600, &err), 0);
     write_signed(1);
     ck_assert_int_eq(VERIFY("--vkey", key, "--checkpoint", kept), 0);
+    ck_assert_msg(strstr(printed, "note: ") == NULL, "%s", printed);
     ck_assert_int_eq(VERIFY("--vkey", key, "--checkpoint", kept, "--json"), 0);
     ck_assert_msg(text_starts_with(printed, "{\"verdict\":\"well\",\"whole\":true,"), "%s", printed);
+    ck_assert_msg(strstr(printed, "\"checkpoint_signed\":true") != NULL, "%s", printed);
     struct verify_question aged = {.folder = folder, .keys = keys, .now_us = time_now_us() + 2 * TIME_DAY_US, .most_age_us = TIME_DAY_US};
     ck_assert_int_eq(journal_verify(&aged, &answer, &err), 0);
     ck_assert_int_eq(answer.verdict, 3);
@@ -243,6 +245,35 @@ START_TEST(verify_tells_what_is_older_than_it_may_be) {
 }
 END_TEST
 
+/* What was kept elsewhere, but signed by nobody who is known: right as it is, it may be somebody else's. */
+START_TEST(verify_tells_that_a_signature_was_not_checked) {
+    signed_setup();
+    write_signed(2);
+    char key[300], kept[300];
+    (void)snprintf(key, sizeof key, "%s/journal.pub", state);
+    (void)snprintf(kept, sizeof kept, "%s/kept", state);
+    ck_assert_int_eq(verify(&keys, NULL), VERIFY_WELL);
+    const struct merkle_hash root = answer.scan.signed_root;
+    size_t length;
+    char *own = folder_read("checkpoint", &length);
+    struct err err;
+    checkpoint_by_a_stranger(answer.scan.signed_size, &root);
+    size_t length_of_strange;
+    char *strange = folder_read("checkpoint", &length_of_strange);
+    ck_assert_int_eq(text_write_file(kept, strange, length_of_strange, 0600, &err), 0);
+    folder_write("checkpoint", own, length);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--checkpoint", kept), 0);
+    ck_assert_msg(strstr(printed, "none of the keys signed the given checkpoint, so its signature was not checked") != NULL, "%s", printed);
+    ck_assert_int_eq(VERIFY("--vkey", key, "--checkpoint", kept, "--json"), 0);
+    ck_assert_msg(strstr(printed, "\"checkpoint_signed\":false") != NULL, "%s", printed);
+    free(own);
+    free(strange);
+    free(printed);
+    printed = NULL;
+    signed_remove();
+}
+END_TEST
+
 START_TEST(usage) {
     write_journal();
     ck_assert_int_eq(run(command_journal_verify, NULL, (const char *const[]){"verify", "--folder", folder, NULL}), 2);
@@ -276,4 +307,4 @@ END_TEST
 
 UNIT_MAIN("journal verbs", show_tells_by_day, nothing_reaches_the_terminal_that_it_would_obey, verify_says_whole_but_unsigned,
           damage_is_listed_and_exits_1, a_torn_end_exits_1_and_says_so, verify_works_beside_the_daemon, what_cannot_be_read_exits_74,
-          verify_exits_0_to_3, verify_tells_what_is_older_than_it_may_be, usage)
+          verify_exits_0_to_3, verify_tells_what_is_older_than_it_may_be, verify_tells_that_a_signature_was_not_checked, usage)
