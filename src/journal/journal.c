@@ -191,7 +191,7 @@ static void write_waiting(struct journal *journal) {
     struct err err = {.code = ERR_NONE}, refusal;
     bool failed = writer_append(&journal->writer, group, &refusal, &err) != 0;
     note_health(journal, failed, &err);
-    look_at_room(journal, refusal.code != ERR_NONE);
+    look_at_room(journal, refusal.code != ERR_NONE && !journal->writer.unsignable);
     lock(queue);
     journal->begun |= !failed;
     queue->end = journal->writer.written;
@@ -212,6 +212,7 @@ static bool is_signed(const struct journal *journal) {
 /* Says once what became of it. Entries that can be written again are not signed yet. */
 static void note_signed(struct journal *journal, bool failed, const struct err *err) {
     bool was_failed = atomic_exchange(&journal->cannot_sign, failed);
+    journal->writer.unsignable = failed;
     int64_t retry_us = journal->retry_us ? 2 * journal->retry_us : CHECKPOINT_US;
     journal->retry_us = !failed ? 0 : retry_us < MOST_RETRY_US ? retry_us : MOST_RETRY_US;
     if (failed == was_failed) return;

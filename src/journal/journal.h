@@ -35,7 +35,7 @@ struct journal_conf {
 /* Embedded in its owner; not to be touched between append and done. */
 struct journal_ticket {
     /* Called by journal_collect, on the loop, exactly once. err is NULL when the entry and all before it are on disk;
-     * ERR_UNAVAILABLE: an intent for whose outcome the disk has no room. It is not entered; the journal is well. */
+     * ERR_UNAVAILABLE: an intent for whose outcome the disk has no room, or that could not be signed. It is not entered; the journal is well. */
     void (*done)(struct journal_ticket *ticket, const struct err *err);
     int64_t seq; /* of the entry's first line, once it is on disk */
     struct journal_ticket *next;
@@ -70,7 +70,7 @@ int64_t journal_last_sweep(const struct journal *journal);
 /* Whether the last group could be written. While not, each append tries anew. */
 bool journal_healthy(const struct journal *journal);
 /* Whether the last checkpoint that was tried could be signed and entered. While not, it is tried again and again, at least
- * once a minute, and nothing may be destroyed; `wake` is called when it changes. */
+ * once a minute, and intents are refused; `wake` is called when it changes. */
 bool journal_can_sign(const struct journal *journal);
 /* Whether the disk has room for what follows an intent: not any more with less than reserve_bytes left, again with twice
  * that. Looked at with each group, and each second while there is none; `wake` is called when it changes. */

@@ -201,6 +201,11 @@ static int take_room(struct writer *writer, const struct group *group, struct er
     return group->evidence.length ? evidence_file_reserve(&writer->evidence, first_seq, fresh, group->evidence.length, err) : 0;
 }
 
+static int may_begin(struct writer *writer, const struct group *group, struct err *err) {
+    if (writer->unsignable) return err_set(err, ERR_UNAVAILABLE, "journal \"%s\": it cannot be signed", writer->file.folder->path);
+    return take_room(writer, group, err);
+}
+
 static bool begins_something(const struct pending *first) {
     while (first && !first->begins) first = first->next;
     return first != NULL;
@@ -216,7 +221,7 @@ int writer_append(struct writer *writer, struct pending *first, struct err *refu
         if (follow_full(writer, err)) return -1;
         make_group(writer, first, &group);
     }
-    if (begins_something(first) && take_room(writer, &group, refusal)) {
+    if (begins_something(first) && may_begin(writer, &group, refusal)) {
         if (refusal->code != ERR_UNAVAILABLE) {
             *err = *refusal;
             return lose(writer);

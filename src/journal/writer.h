@@ -31,6 +31,7 @@ struct writer {
     /* The same tree once more, from bytes read back from the files: only what was read back is signed. */
     struct merkle_tree read_back;
     int64_t read_back_bytes;  /* of the open segment */
+    bool unsignable;          /* the last checkpoint failed, its owner says: nothing is begun */
     bool altered;             /* the two differ: nothing is written any more */
     struct cut cut;           /* what the last failure left behind */
     bool cut_due;             /* it is not entered yet: a recover entry goes first */
@@ -41,7 +42,7 @@ struct writer {
 };
 
 /* Puts the entries on disk, in a new segment where that is due. Where the disk has no room for what has to follow them,
- * intents are refused (*refusal says why; ERR_NONE: none was). On an error none of them counts, and the next call begins a new segment.
+ * or they could not be signed, intents are refused (*refusal says why; ERR_NONE: none was). On an error none of them counts, and the next call begins a new segment.
  * NULL: only what is overdue from the last error. */
 int writer_append(struct writer *writer, struct pending *first, struct err *refusal, struct err *err) MUST_CHECK;
 /* Signs everything on disk: reads back, enters the checkpoint, replaces the file `checkpoint`. No signers: does nothing. */

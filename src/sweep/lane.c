@@ -254,9 +254,9 @@ static void on_intent(struct journal_ticket *ticket, const struct err *err) {
         hold_back(lane);
         return;
     }
-    bool no_room = err->code == ERR_UNAVAILABLE; /* on the journal's disk: a veto stands by now */
-    if (!no_room) sweep_stop(lane->sweep, err);
-    roll_back(lane, no_room);
+    bool refused = err->code == ERR_UNAVAILABLE; /* no room on the journal's disk, or no signature: a veto stands by now */
+    if (!refused) sweep_stop(lane->sweep, err);
+    roll_back(lane, refused);
 }
 
 /* The plan was made by a clock that was ahead, and was set right since: what it calls due is not. */

@@ -48,14 +48,23 @@ START_TEST(it_cannot_be_signed_until_a_checkpoint_succeeds) {
     struct entry intent = an_intent(1, 1);
     ck_assert(put(journal, &intent));
     wait_for_signing(journal, false);
-    for (intent.batch = 2; intent.batch < 6; intent.batch++) {
-        ck_assert(put(journal, &intent));
+    for (int64_t batch = 1; batch < 6; batch++) {
+        struct entry outcome = an_outcome(1, batch, "committed");
+        struct waiter waiter;
+        ck_assert(put(journal, &outcome));
+        intent.batch = batch + 1;
+        append(journal, &intent, &waiter);
+        wait_for(journal, &waiter);
+        ck_assert(waiter.failed);
+        ck_assert_int_eq(waiter.err.code, ERR_UNAVAILABLE);
+        ck_assert_msg(strstr(waiter.err.text, "it cannot be signed") != NULL, "%s", waiter.err.text);
         ck_assert(journal_healthy(journal));
         ck_assert(!journal_can_sign(journal));
     }
     ck_assert_int_eq(folder_count("checkpoint", NULL), 1);
     clear_the_way();
     wait_for_signing(journal, true); /* nobody enters anything meanwhile */
+    ck_assert(put(journal, &intent));
     journal_close(journal);
     ck_assert_msg(verify(&keys, NULL) == VERIFY_WELL, "%s%s", answer.scan.first_fault, answer.why);
     signed_remove();
