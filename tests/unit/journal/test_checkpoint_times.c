@@ -66,13 +66,6 @@ static void wait_for_checkpoints(int64_t count) {
     ck_assert_int_eq(answer.scan.checkpoints, count);
 }
 
-static enum verify_verdict verify_aged(int64_t most_age_us) {
-    struct verify_question question = {.folder = folder, .keys = keys, .now_us = time_now_us(), .most_age_us = most_age_us};
-    struct err err;
-    ck_assert_msg(!journal_verify(&question, &answer, &err), "%s", err.text);
-    return answer.verdict;
-}
-
 static struct journal *begun(void) {
     signed_setup();
     take_signers();
@@ -125,12 +118,12 @@ START_TEST(an_idle_journal_is_signed_once_an_hour) {
         ck_assert_int_gt(until_us, time_monotonic_us());
         ck_assert_int_le(until_us, time_monotonic_us() + MARGIN_US);
         ck_assert_int_eq(checkpoints(), count - 1);
-        ck_assert_int_eq(verify_aged(HOUR_US + HOUR_US / 2), count == 2 ? VERIFY_WELL : VERIFY_OLD);
-        ck_assert_int_eq(verify_aged(2 * HOUR_US), VERIFY_WELL);
+        ck_assert_int_eq(verify_aged(&keys, NULL, HOUR_US + HOUR_US / 2), count == 2 ? VERIFY_WELL : VERIFY_OLD);
+        ck_assert_int_eq(verify_aged(&keys, NULL, 2 * HOUR_US), VERIFY_WELL);
         turn_clock(MARGIN_US);
         wait_for_checkpoints(count);
-        ck_assert_msg(verify_aged(HOUR_US + HOUR_US / 2) == VERIFY_WELL, "%s%s", answer.scan.first_fault, answer.why);
-        ck_assert_int_eq(verify_aged(HOUR_US / 2), VERIFY_OLD);
+        ck_assert_msg(verify_aged(&keys, NULL, HOUR_US + HOUR_US / 2) == VERIFY_WELL, "%s%s", answer.scan.first_fault, answer.why);
+        ck_assert_int_eq(verify_aged(&keys, NULL, HOUR_US / 2), VERIFY_OLD);
         ck_assert_int_eq(answer.scan.signed_size, answer.scan.last.seq - 1);
     }
     end(journal);
