@@ -359,6 +359,35 @@ START_TEST(both_verifiers_agree_on_strays) {
 }
 END_TEST
 
+/* Ours is asked of each bit, the other, which takes longer, of every seventh. */
+static void flip_each_bit(size_t file) {
+    enum { STEP = 7 };
+    struct buf path = folder_path(files[file].name);
+    int fd = open(path.text, O_WRONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    for (size_t bit = 0; bit < files[file].length * 8; bit++) {
+        const char *byte = files[file].bytes + bit / 8, flipped = (char)(*byte ^ (1 << bit % 8));
+        ck_assert_int_eq(pwrite(fd, &flipped, 1, (off_t)(bit / 8)), 1);
+        if (bit % STEP == 0) both_say("a bit flipped", 1);
+        else ck_assert_msg(verify(&keys, NULL) == VERIFY_ALTERED, "bit %zu of byte %zu of %s", bit % 8, bit / 8, files[file].name);
+        ck_assert_int_eq(pwrite(fd, byte, 1, (off_t)(bit / 8)), 1);
+    }
+    ck_assert_int_eq(close(fd), 0);
+    buf_free(&path);
+}
+
+START_TEST(both_verifiers_find_each_bit_that_is_flipped) {
+    signed_setup();
+    write_signed(1);
+    remember();
+    both_say("whole", 0);
+    ck_assert_int_ge(answer.scan.checkpoints, 1);
+    for (size_t i = 0; i < n_files; i++) flip_each_bit(i);
+    both_say("whole again", 0);
+    forget();
+}
+END_TEST
+
 /* Each prefix of whole lines of the open segment, with its checkpoint or without. */
 START_TEST(both_verifiers_agree_on_truncation) {
     signed_setup();
@@ -393,4 +422,5 @@ END_TEST
 
 UNIT_MAIN("agree", both_verifiers_know_every_event, both_verifiers_agree_on_checkpoints_of_elsewhere, both_verifiers_agree_on_older_checkpoints_in_place,
           both_verifiers_agree_across_a_change_of_keys, a_pruning_that_nobody_signed_is_none,
-          a_checkpoint_of_a_stranger_is_none, both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_strays, both_verifiers_agree_on_truncation)
+          a_checkpoint_of_a_stranger_is_none, both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_strays, both_verifiers_find_each_bit_that_is_flipped,
+          both_verifiers_agree_on_truncation)

@@ -292,6 +292,34 @@ START_TEST(both_verifiers_know_how_long_a_line_may_be) {
 }
 END_TEST
 
+/* A bit of a checkpoint's entry, with the hashes made right again: whose it is then, or whether it is forged, both must say alike. */
+START_TEST(both_verifiers_read_damaged_checkpoints_alike) {
+    enum { STEP = 3 }; /* the other one starts an openssl for most */
+    signed_setup();
+    write_signed(1);
+    remember();
+    read_lines();
+    size_t line = n_lines - 1, counts[4] = {0};
+    ck_assert_ptr_nonnull(strstr(hashed[line].text, "\"event\":\"checkpoint\""));
+    size_t time = (size_t)(strstr(hashed[line].text, "\"time\":\"") - hashed[line].text) + strlen("\"time\":\"");
+    for (size_t bit = 0; bit < hashed[line].length * 8; bit += STEP) {
+        bool in_time = bit / 8 >= time && bit / 8 < time + strlen("2026-11-23T01:00:00.123456Z"); /* all that the last checkpoint leaves open */
+        hashed[line].text[bit / 8] ^= (char)(1 << bit % 8);
+        write_lines(false);
+        int ours = (int)verify(&keys, NULL), other = python_says(NULL, NULL);
+        ck_assert_msg(ours == other && (ours > 0 || in_time), "bit %zu of byte %zu: we say %d (%s%s), the other says %d: %s", bit % 8, bit / 8, ours, answer.scan.first_fault, answer.why,
+                      other, hashed[line].text);
+        counts[ours]++;
+        hashed[line].text[bit / 8] ^= (char)(1 << bit % 8);
+    }
+    ck_assert(counts[VERIFY_ALTERED] && counts[VERIFY_UNSIGNED]);
+    write_lines(false);
+    both_say("whole again", 0);
+    free_lines();
+    forget();
+}
+END_TEST
+
 static void both_say_of_age(const char *most_age, int expected) {
     struct period period;
     struct err err;
@@ -440,4 +468,4 @@ END_TEST
 
 UNIT_MAIN("agree on lines", both_verifiers_read_lines_alike_behind_the_last_checkpoint, both_verifiers_read_lines_alike_that_are_signed,
           both_verifiers_know_that_nothing_stands_before_the_first_entry, both_verifiers_know_how_long_a_line_may_be,
-          both_verifiers_heed_how_old_it_may_be, both_verifiers_agree_at_every_byte_of_every_event)
+          both_verifiers_read_damaged_checkpoints_alike, both_verifiers_heed_how_old_it_may_be, both_verifiers_agree_at_every_byte_of_every_event)
