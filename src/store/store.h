@@ -58,7 +58,7 @@ struct batch {
     const struct tenant_count *tenants; /* records by tenant, sorted by id; never empty: of dependents alone, their tenant with 0 */
     size_t n_tenants;
     int64_t records, dependents;
-    /* Whom to ask what became of it: PostgreSQL's pg_current_xact_id() and the server's start time; else "". */
+    /* Whom to ask what became of it: PostgreSQL's pg_current_xact_id() and since when the server runs, or recovered from a crash; else "". */
     char transaction[64];
     char server[64];
     bool irrevocable; /* finish does the destroying (Redis, standalone MongoDB): its outcome says how many went */
