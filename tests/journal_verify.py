@@ -55,7 +55,7 @@ EVENTS = {
     "checkpoint": {"origin": TEXT, "size": INTEGER, "root": TEXT, "signatures": TEXTS},
     "prune": {"removed": REMOVED},
 }
-MOST_LINE, MOST_TEXT, MOST_NAME, MOST_SIGNATURES = 16383, 1500, 127, 16
+MOST_LINE, MOST_TEXT, MOST_NAME, MOST_SIGNATURES, MOST_SEQ = 16383, 1500, 127, 16, 999999999999999
 INSTANT = re.compile("([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})\\.[0-9]{6}Z")
 HASH = re.compile("[0-9a-f]{64}")
 NAME = re.compile("[!-*,-~]{1,%d}" % MOST_NAME)
@@ -276,6 +276,8 @@ class Verification:
             self.begin(entry)
         elif entry["event"] == "segment":
             raise ValueError("a segment entry within a segment")
+        if entry["seq"] > MOST_SEQ:
+            raise ValueError("no number of an entry")
         if entry["seq"] != self.seq + 1:
             raise ValueError(f"entry {entry['seq']} stands where {self.seq + 1} belongs")
         if sha256(self.hash.encode(), line[:-66]).hex() != entry["hash"]:
@@ -323,7 +325,7 @@ def segments(folder, faults):
     closed = []
     for path in folder.iterdir() if folder.is_dir() else []:
         match = CLOSED.fullmatch(path.name)
-        if match and is_integer(int(match[1])) and int(match[1]):
+        if match and 0 < int(match[1]) <= MOST_SEQ:
             closed.append((int(match[1]), path))
         elif path.name != "journal.jsonl" and path.name.startswith("journal") and path.name.endswith(".jsonl"):
             faults.append(f"{path.name}: it is no segment of this journal")
@@ -334,8 +336,17 @@ def age_of(time):
     return datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(time.replace("Z", "+00:00"))
 
 
+def is_file(path):
+    """Nothing else is read, nor waited for; a segment is no link either."""
+    return (path.name == "checkpoint" or not path.is_symlink()) and (path.is_file() or not path.exists())
+
+
 def verify(folder, keys, older, most_age=None):
     own_file, own, faults = folder / "checkpoint", None, []
+    for path in [*segments(folder, []), folder / "journal.jsonl", own_file]:
+        if not is_file(path):
+            print(f"{path.name} is not a regular file")
+            return 74
     if own_file.exists():
         try:
             own = Note(own_file.read_bytes().decode())

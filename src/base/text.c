@@ -229,12 +229,26 @@ static void close_file(const int *fd) {
     if (*fd >= 0) (void)close(*fd);
 }
 
-int text_read_file(const char *path, size_t maximum, char **ret_bytes, size_t *ret_length, struct err *err) {
-    __attribute__((cleanup(close_file))) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return err_set_errno(err, errno, "cannot open %s", path);
+int text_open_file(int folder, const char *path, int flags, struct err *err) {
     struct stat stat;
-    if (fstat(fd, &stat)) return err_set_errno(err, errno, "cannot read %s", path);
-    if (!S_ISREG(stat.st_mode)) return err_set(err, ERR_IO, "%s is not a regular file", path);
+    int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags), reason = errno;
+    if (fd < 0) {
+        if (reason == ELOOP && flags & O_NOFOLLOW) (void)err_set(err, ERR_IO, "%s is a symbolic link, not a file", path);
+        else (void)err_set_errno(err, reason, "cannot open %s", path);
+        errno = reason;
+        return -1;
+    }
+    reason = fstat(fd, &stat) ? errno : 0;
+    if (!reason && S_ISREG(stat.st_mode)) return fd;
+    (void)(reason ? err_set_errno(err, reason, "cannot read %s", path) : err_set(err, ERR_IO, "%s is not a regular file", path));
+    (void)close(fd);
+    errno = reason;
+    return -1;
+}
+
+int text_read_file(const char *path, size_t maximum, char **ret_bytes, size_t *ret_length, struct err *err) {
+    __attribute__((cleanup(close_file))) int fd = text_open_file(AT_FDCWD, path, 0, err);
+    if (fd < 0) return -1;
     __attribute__((cleanup(buf_free))) struct buf content = {.maximum = maximum};
     char chunk[65536];
     for (;;) {

@@ -46,6 +46,9 @@ size_t text_width(const char *text);
 bool text_copy(char *to, size_t size, const char *from);
 /* 32 bytes as 64 hex digits and NUL. */
 void text_hex(char to[65], const unsigned char bytes[32]);
+/* Opens a regular file to read it (`folder`: AT_FDCWD or an open one; `flags`: O_NOFOLLOW or 0). Anything else is an error and
+ * never waited for, as a FIFO would be. -1: errno is that of the call, 0 where it is no regular file. */
+int text_open_file(int folder, const char *path, int flags, struct err *err) MUST_CHECK;
 /* The whole file into a malloc'ed, NUL-terminated buffer; more than `maximum` bytes is an error. */
 int text_read_file(const char *path, size_t maximum, char **ret_bytes, size_t *ret_length, struct err *err) MUST_CHECK;
 /* Writes the file whole: a temporary file in the same folder, fsync, rename, fsync of the folder. */

@@ -120,6 +120,7 @@ struct entry {
 };
 
 enum { ENTRY_MOST_BYTES = 16384, ENTRY_HASH_HEX = 64 };
+#define ENTRY_MOST_SEQ INT64_C(999999999999999) /* 300 years of 100,000 a second: what is more is no number of an entry */
 
 const char *entry_event_name(enum entry_event event); /* "sweep-begin" */
 

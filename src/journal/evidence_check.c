@@ -47,8 +47,9 @@ static int check_segment(struct evidence_check *check) {
     if (!check->n_promises || check->segment < check->oldest) return 0;
     struct buf path __attribute__((cleanup(buf_free))) = {.text = NULL};
     buf_printf(&path, "%s/%s", check->folder, evidence_file_name(check->segment).text);
-    __attribute__((cleanup(close_file))) FILE *file = fopen(path.text, "re");
-    if ((!file && errno != ENOENT) || (file && read_evidence(check, file))) return err_set_errno(&check->err, errno, "%s cannot be read", path.text);
+    __attribute__((cleanup(close_file))) FILE *file = evidence_file_read(path.text, &check->err);
+    if (!file && errno != ENOENT) return -1;
+    if (file && read_evidence(check, file)) return err_set_errno(&check->err, errno, "%s cannot be read", path.text);
     for (size_t i = 0; i < check->n_promises; i++) check->bad += !check->promises[i].kept;
     return 0;
 }

@@ -26,6 +26,13 @@ int64_t evidence_file_seq(const char *file) {
     return named ? seq : 0;
 }
 
+FILE *evidence_file_read(const char *path, struct err *err) {
+    int fd = text_open_file(AT_FDCWD, path, 0, err);
+    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+    if (fd >= 0 && !file) abort(); /* for want of memory */
+    return file;
+}
+
 /* With its terminating zero, which is not written. */
 static void make_title(char title[EVIDENCE_UNIT + 1], int64_t seq, size_t n_leaves) {
     int length = snprintf(title, EVIDENCE_UNIT, "intent %" PRId64 " %zu", seq, n_leaves);

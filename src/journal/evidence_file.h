@@ -12,12 +12,17 @@
 #include "journal/folder.h"
 #include "journal/merkle.h"
 
+#include <stdio.h>
+
 struct evidence_name { char text[40]; };
 struct evidence_name evidence_file_name(int64_t first_seq);
 int64_t evidence_file_seq(const char *file); /* the first seq in its name; 0: it is another file */
 
 /* Of a title, and of a leaf. */
 enum { EVIDENCE_UNIT = SHA256_BYTES };
+
+/* To read; no regular file is an error. NULL: errno is ENOENT where there is none. */
+FILE *evidence_file_read(const char *path, struct err *err) MUST_CHECK;
 
 /* The title and the leaves of one batch. */
 void evidence_units(struct buf *to, int64_t seq, const struct merkle_hash *leaves, size_t n_leaves);

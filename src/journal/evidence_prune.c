@@ -26,10 +26,10 @@ static void close_fd(int *fd) {
 
 /* A segment's first entry; false: it has none that can be read. */
 static bool read_first(DIR *dir, const struct segment *segment, struct arena *arena, struct entry_line *ret_entry) {
-    __attribute__((cleanup(close_fd))) int fd = openat(dirfd(dir), segment->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct err ignored;
+    __attribute__((cleanup(close_fd))) int fd = text_open_file(dirfd(dir), segment->name, O_NOFOLLOW, &ignored);
     __attribute__((cleanup(lines_free))) struct lines lines = lines_of(fd, false);
     struct line line;
-    struct err ignored;
     return fd >= 0 && lines_next(&lines, &line, &ignored) == 1 && line.ended && !entry_read(line.text, line.length, arena, ret_entry, &ignored);
 }
 

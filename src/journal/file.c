@@ -188,7 +188,7 @@ int file_keep_aside(struct file *file, int64_t seq, struct cut *ret_cut, struct 
 
 int file_read_cut(const struct folder *folder, const char *name, struct cut *ret_cut, struct err *err) {
     struct cut cut;
-    int fd = journal_calls.open(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    int fd = journal_calls.open(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
     bool read = fd >= 0 && !copy_tail(fd, 0, -1, &cut);
     (void)text_copy(cut.name, sizeof cut.name, name);
     int result = read ? 0 : err_set_errno(err, errno, "journal \"%s\": cannot read %s", folder->path, name);

@@ -4,7 +4,6 @@
 #include "journal/frontier.h"
 #include "journal/lines.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -19,15 +18,20 @@ void part_fault(struct part *part, struct scan_place place, const char *format, 
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (!(part->n_faults & (part->n_faults - 1)))
-        part->faults = xrealloc(part->faults, (part->n_faults ? part->n_faults * 2 : 1) * sizeof *part->faults);
-    part->faults[part->n_faults++] = (struct part_fault){place, part->at.seq + 1, xstrdup(text)};
+    if (part->n_faults <= PART_MOST_FAULTS) {
+        if (!(part->n_faults & (part->n_faults - 1)))
+            part->faults = xrealloc(part->faults, (part->n_faults ? part->n_faults * 2 : 1) * sizeof *part->faults);
+        part->faults[part->n_faults] = (struct part_fault){place, part->at.seq + 1, xstrdup(text)};
+    }
+    part->n_faults++;
     if (!place.line) part->fault_of_file = true;
     part->tree_known = false; /* one altered line makes all later trees others: only it is worth telling */
 }
 
+size_t part_told(const struct part *part) { return part->n_faults <= PART_MOST_FAULTS ? part->n_faults : PART_MOST_FAULTS + 1; }
+
 void part_free(struct part *part) {
-    for (size_t i = 0; i < part->n_faults; i++) free(part->faults[i].text);
+    for (size_t i = 0; i < part_told(part); i++) free(part->faults[i].text);
     free(part->faults);
     free(part->removed);
 }
@@ -270,8 +274,8 @@ int part_scan(struct part *part, const char *folder, const struct position *expe
     if (fd < 0) {
         struct buf path __attribute__((cleanup(buf_free))) = {.text = NULL};
         buf_printf(&path, "%s/%s", folder, part->segment->name);
-        fd = open(path.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0) return err_set_errno(err, errno, "\"%s\" cannot be read", path.text);
+        fd = text_open_file(AT_FDCWD, path.text, O_NOFOLLOW, err);
+        if (fd < 0) return -1;
     }
     struct lines lines __attribute__((cleanup(lines_free))) = lines_of(fd, part->open && part->visitor->wait);
     __attribute__((cleanup(arena_free_of))) struct arena *line_arena = arena_new();

@@ -8,6 +8,9 @@
 
 #include <stdatomic.h>
 
+/* So many faults are kept, and the place of one more; the others are counted. */
+enum { PART_MOST_FAULTS = 1000 };
+
 struct part_fault {
     struct scan_place place;
     int64_t seq;
@@ -38,7 +41,7 @@ struct part {
     int64_t good_bytes;
 
     struct part_fault *faults;
-    size_t n_faults;
+    size_t n_faults; /* all of them */
     /* What stands in it from the first fault on, and whether a write that never got to the disk whole can leave that. */
     bool after_damage;             /* the last line was no entry */
     bool whole_after_fault;        /* a whole line */
@@ -61,6 +64,8 @@ struct part {
 /* `expected`: what stands before the segment where its first line does not tell. Fails only when the file cannot be read. */
 int part_scan(struct part *part, const char *folder, const struct position *expected, struct err *err) MUST_CHECK;
 void part_fault(struct part *part, struct scan_place place, const char *format, ...) PRINTF_LIKE(3, 4);
+/* The faults to tell: the last one stands for all that were not kept. */
+size_t part_told(const struct part *part);
 /* Where it has faults: whether they are those of a write that never got to the disk whole. */
 bool part_is_torn(const struct part *part);
 void part_free(struct part *part);

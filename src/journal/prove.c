@@ -59,9 +59,8 @@ static const struct prove_candidate *find_leaf(const struct search *search, cons
 static bool is_within(const struct hit *batch, long place) { return batch->leaves_at && (size_t)(place - batch->leaves_at) / EVIDENCE_UNIT <= batch->n_leaves; }
 
 static int search_file(struct search *search, const char *path, int64_t first_seq, struct err *err) {
-    __attribute__((cleanup(close_file))) FILE *file = fopen(path, "re");
-    if (!file && errno == ENOENT) return 0; /* its time was over: removed since the folder was read */
-    if (!file) return err_set_errno(err, errno, "%s cannot be read", path);
+    __attribute__((cleanup(close_file))) FILE *file = evidence_file_read(path, err);
+    if (!file) return errno == ENOENT ? 0 : -1; /* its time was over: removed since the folder was read */
     struct hit batch = {.path = path, .first_seq = first_seq};
     struct merkle_hash unit;
     for (long place = EVIDENCE_UNIT; fread(unit.bytes, sizeof unit.bytes, 1, file) == 1; place += EVIDENCE_UNIT) {
@@ -145,10 +144,11 @@ static int search_journal(struct search *search, struct err *err) {
 
 /* False: the leaves in the file are not those that the intent has the root of. */
 static int read_leaves(const struct search *search, const struct hit *hit, struct proof *proof, bool *ret_right, struct err *err) {
-    __attribute__((cleanup(close_file))) FILE *file = fopen(hit->path, "re");
+    __attribute__((cleanup(close_file))) FILE *file = evidence_file_read(hit->path, err);
     char root[EVIDENCE_HEX + 1];
     *ret_right = false;
-    if (!file || fseek(file, hit->leaves_at, SEEK_SET)) return err_set_errno(err, errno, "%s cannot be read", hit->path);
+    if (!file) return -1;
+    if (fseek(file, hit->leaves_at, SEEK_SET)) return err_set_errno(err, errno, "%s cannot be read", hit->path);
     struct merkle_hash *leaves = NULL, leaf;
     size_t count = 0, index = 0;
     while (count < hit->n_leaves && fread(leaf.bytes, sizeof leaf.bytes, 1, file) == 1) {

@@ -38,8 +38,7 @@ static void close_of(int *fd) {
 
 static int open_segment(const char *folder, const char *name, struct arena *arena, struct err *err) {
     const char *path = arena_printf(arena, "%s/%s", folder, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0 ? fd : err_set_errno(err, errno, "\"%s\" cannot be read", path);
+    return text_open_file(AT_FDCWD, path, O_NOFOLLOW, err);
 }
 
 /* The segment entry that a file begins with: it tells when the one before ended, and the tree at that point. */

@@ -282,7 +282,7 @@ int entry_read(const char *line, size_t length, struct arena *arena, struct entr
     if (!take_if(&cursor, "{\"v\":1,")) fail(&cursor, "an entry of version 1 is expected, {\"v\":1,…");
     take(&cursor, "\"seq\":");
     read.seq = take_integer(&cursor);
-    if (read.seq < 1) fail(&cursor, "a number above 0 is expected");
+    if (read.seq < 1 || read.seq > ENTRY_MOST_SEQ) fail(&cursor, "a number from 1 to 999999999999999 is expected");
     TAKE_KEY(&cursor, ",\"time\":");
     read.entry.time_us = take_instant(&cursor);
     TAKE_KEY(&cursor, ",\"event\":");

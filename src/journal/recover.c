@@ -211,7 +211,7 @@ static int check_strays(const char *folder, struct arena *arena, struct err *err
 
 /* A crash while a segment was closed left it with both names and read-only: it is the open one again. */
 static int undo_closing(const struct folder *folder, struct arena *arena, struct err *err) {
-    int fd = journal_calls.open(folder->fd, SEGMENT_OPEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    int fd = journal_calls.open(folder->fd, SEGMENT_OPEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0) return errno == ENOENT ? 0 : err_set_errno(err, errno, "journal \"%s\": cannot open " SEGMENT_OPEN, folder->path);
     const char *twin = NULL;
     struct stat own;

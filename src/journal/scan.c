@@ -101,8 +101,13 @@ static void join(struct scan *scan, const struct part *before, const struct part
         if (!before) scan->first_tree = part->start_tree;
         memcpy(result->origin, part->origin, sizeof result->origin);
     }
-    for (size_t i = 0; i < part->n_faults; i++)
-        tell_fault(scan, part->open, &(struct scan_fault){part->faults[i].place, part->faults[i].seq, part->faults[i].text});
+    size_t told = part_told(part), more = part->n_faults - told;
+    for (size_t i = 0; i < told; i++) {
+        char text[80];
+        if (more) (void)snprintf(text, sizeof text, "and %s more faults of the file, from here on", text_number((int64_t)more + 1).text);
+        tell_fault(scan, part->open, &(struct scan_fault){part->faults[i].place, part->faults[i].seq, more && i + 1 == told ? text : part->faults[i].text});
+    }
+    scan->result.faults += (int64_t)more;
     if (part->n_faults && !part_is_torn(part)) scan->altered = true;
     take_counts(scan, part);
     if (part->open) {

@@ -1,6 +1,7 @@
 #include "journal/segment.h"
 
 #include "base/text.h"
+#include "journal/entry.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,7 +26,7 @@ static int64_t closed_first_seq(const char *file) {
     int64_t seq = 0;
     for (const char *digit = file + sizeof prefix - 1; *digit >= '0' && *digit <= '9'; digit++)
         if (__builtin_mul_overflow(seq, 10, &seq) || __builtin_add_overflow(seq, *digit - '0', &seq)) return 0;
-    return seq > 0 && !strcmp(segment_closed_name(seq).text, file) ? seq : 0;
+    return seq > 0 && seq <= ENTRY_MOST_SEQ && !strcmp(segment_closed_name(seq).text, file) ? seq : 0;
 }
 
 static bool is_stray(const char *file) {
@@ -69,7 +70,7 @@ static int find_twin(const char *folder, struct arena *arena, const struct segme
     for (size_t i = 0; i < segments->count && index == segments->count; i++) {
         struct stat closed;
         const char *path = arena_printf(arena, "%s/%s", folder, segments->items[i].name);
-        if (stat(path, &closed)) {
+        if (lstat(path, &closed)) { /* a link to it is none of its names */
             if (errno == ENOENT) continue; /* removed since, by its daemon's pruning or by others */
             return err_set_errno(err, errno, "\"%s\" cannot be examined", path);
         }
@@ -90,8 +91,8 @@ int segments_twin(const char *folder, struct arena *arena, int fd, const char **
 int segments_list(const char *folder, struct arena *arena, struct segments *ret_segments, struct err *err) {
     struct segments segments = {.count = 0};
     const char *path = arena_printf(arena, "%s/" SEGMENT_OPEN, folder);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno != ENOENT) return err_set_errno(err, errno, "\"%s\" cannot be read", path);
+    int fd = text_open_file(AT_FDCWD, path, O_NOFOLLOW, err);
+    if (fd < 0 && errno != ENOENT) return -1;
     size_t older = 0;
     if (list_closed(folder, arena, &segments, err) || (fd >= 0 && find_twin(folder, arena, &segments, fd, &older, err))) {
         if (fd >= 0) (void)close(fd);
@@ -119,9 +120,8 @@ static int hold(const char *folder, struct arena *arena, const struct segments *
         struct segment *segment = &segments->items[i];
         if (segment->fd >= 0) continue;
         const char *path = arena_printf(arena, "%s/%s", folder, segment->name);
-        segment->held = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (segment->held < 0 && errno == ENOENT) return 1;
-        if (segment->held < 0) return err_set_errno(err, errno, "\"%s\" cannot be read", path);
+        segment->held = text_open_file(AT_FDCWD, path, O_NOFOLLOW, err);
+        if (segment->held < 0) return errno == ENOENT ? 1 : -1;
     }
     return 0;
 }

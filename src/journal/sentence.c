@@ -141,18 +141,23 @@ static void tell_number(struct buf *to, int64_t number, const char *word) {
     if (number > 0) buf_printf(to, ", %s %s", text_number(number).text, word);
 }
 
+/* A journal may say any number. */
+static void add_up(int64_t *to, int64_t number) {
+    if (__builtin_add_overflow(*to, number, to)) *to = number < 0 ? INT64_MIN : INT64_MAX;
+}
+
 static void tell_sweep_end(const struct entry *entry, struct buf *to) {
     struct entry_result all = {.data = NULL};
     const struct entry_result *latest = NULL;
     bool unasked = false;
     for (size_t i = 0; i < entry->n_results; i++) {
         const struct entry_result *result = &entry->results[i];
-        all.purged += result->purged;
-        all.anonymized += result->anonymized;
-        all.dependents += result->dependents;
-        all.blocked += result->blocked;
-        all.undecidable += result->undecidable;
-        if (result->left > 0) all.left += result->left;
+        add_up(&all.purged, result->purged);
+        add_up(&all.anonymized, result->anonymized);
+        add_up(&all.dependents, result->dependents);
+        add_up(&all.blocked, result->blocked);
+        add_up(&all.undecidable, result->undecidable);
+        if (result->left > 0) add_up(&all.left, result->left);
         if (result->left < 0) unasked = true;
         if (result->lag_us > 0 && (!latest || result->lag_us > latest->lag_us)) latest = result;
     }

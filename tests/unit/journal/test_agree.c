@@ -3,6 +3,14 @@
 
 #include "journal/prune.h"
 
+/* It cannot be read, for this reason. */
+static void neither_can_read(const char *what, const char *expected) {
+    struct verify_question question = {.folder = folder, .keys = keys, .now_us = time_now_us(), .threads = 3};
+    struct err err;
+    ck_assert_msg(journal_verify(&question, &answer, &err) == -1 && strstr(err.text, expected), "%s", what);
+    ck_assert_msg(python_says(NULL, NULL) == 74, "%s", what);
+}
+
 static void damage_lines(size_t file) {
     const char *bytes = files[file].bytes;
     size_t first = strcspn(bytes, "\n") + 1, second = first + strcspn(bytes + first, "\n") + 1, third = second + strcspn(bytes + second, "\n") + 1;
@@ -388,6 +396,41 @@ START_TEST(both_verifiers_find_each_bit_that_is_flipped) {
 }
 END_TEST
 
+/* What is none of the journal's files is not waited for, and a link is not followed. */
+START_TEST(neither_verifier_reads_what_is_no_file) {
+    signed_setup();
+    write_signed(14);
+    remember();
+    for (size_t i = 0; i < n_files; i++) {
+        struct buf path = folder_path(files[i].name), beside = {.text = NULL};
+        bool is_segment = strcmp(files[i].name, "checkpoint") != 0;
+        remove_file(i);
+        ck_assert_int_eq(mkfifo(path.text, 0600), 0);
+        neither_can_read(files[i].name, "is not a regular file");
+        remove_file(i);
+        ck_assert_int_eq(mkdir(path.text, 0700), 0);
+        neither_can_read(files[i].name, "is not a regular file");
+        ck_assert_int_eq(rmdir(path.text), 0);
+        buf_printf(&beside, "%s/beside", state);
+        struct err err;
+        ck_assert_int_eq(text_write_file(beside.text, files[i].bytes, files[i].length, 0600, &err), 0);
+        ck_assert_int_eq(symlink(beside.text, path.text), 0);
+        if (is_segment) neither_can_read(files[i].name, "is a symbolic link");
+        else both_say("a link to the checkpoint", 0);
+        restore();
+        buf_free(&beside);
+        buf_free(&path);
+    }
+    struct buf path = folder_path("journal-000000000002.jsonl");
+    ck_assert_int_eq(symlink("journal.jsonl", path.text), 0);
+    neither_can_read("a link to the open segment", "journal-000000000002.jsonl is a symbolic link");
+    buf_free(&path);
+    restore();
+    both_say("whole again", 0);
+    forget();
+}
+END_TEST
+
 /* Each prefix of whole lines of the open segment, with its checkpoint or without. */
 START_TEST(both_verifiers_agree_on_truncation) {
     signed_setup();
@@ -423,4 +466,4 @@ END_TEST
 UNIT_MAIN("agree", both_verifiers_know_every_event, both_verifiers_agree_on_checkpoints_of_elsewhere, both_verifiers_agree_on_older_checkpoints_in_place,
           both_verifiers_agree_across_a_change_of_keys, a_pruning_that_nobody_signed_is_none,
           a_checkpoint_of_a_stranger_is_none, both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_strays, both_verifiers_find_each_bit_that_is_flipped,
-          both_verifiers_agree_on_truncation)
+          neither_verifier_reads_what_is_no_file, both_verifiers_agree_on_truncation)

@@ -182,7 +182,7 @@ START_TEST(texts_too_long_are_cut) {
             struct buf line = {.text = NULL};
             char hash[ENTRY_HASH_HEX + 1];
             memcpy(hash, zeros, sizeof hash);
-            size_t lines = entry_write(&line, &entry, INT64_MAX - 9, hash), from = 0;
+            size_t lines = entry_write(&line, &entry, ENTRY_MOST_SEQ - 9, hash), from = 0;
             arena_clear(arena);
             for (size_t i = 0; i < lines; i++) {
                 (void)read_back(&line, from, arena);

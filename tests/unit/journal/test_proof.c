@@ -153,6 +153,17 @@ START_TEST(who_has_not_the_key_or_the_record_proves_nothing) {
     struct buf gone = folder_path("evidence-000000000999"); /* listed, but not there any more when it is opened */
     ck_assert_int_eq(symlink("nowhere", gone.text), 0);
     buf_free(&gone);
+    struct buf fifo = folder_path("evidence-000000000998");
+    struct arena *arena = arena_new();
+    struct proof proof;
+    const char *why_not;
+    struct err err;
+    ck_assert_int_eq(mkfifo(fifo.text, 0600), 0);
+    ck_assert_int_eq(journal_prove(folder, NULL, 0, NULL, arena, &proof, &why_not, &err), -1);
+    ck_assert_msg(strstr(err.text, "evidence-000000000998 is not a regular file") != NULL, "%s", err.text);
+    ck_assert_int_eq(unlink(fifo.text), 0);
+    arena_free(arena);
+    buf_free(&fifo);
     free(proven("lines", "12")); /* a dependent, under its own table */
     /* r of another record does not open this one's leaf. */
     char *text = proven("invoices", "10"), *other = proven("invoices", "11"), *r = strstr(text, "\nr ") + 3;

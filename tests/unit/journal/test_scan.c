@@ -3,6 +3,8 @@
 #include "journal/scan.h"
 #include "journal/segment.h"
 
+#include <sys/resource.h>
+
 enum { SEGMENTS = 3, LINES = 9 }; /* three lines a segment: its own entry and two intents */
 
 static const char *const names[SEGMENTS] = {"journal-000000000001.jsonl", "journal-000000000004.jsonl", "journal.jsonl"};
@@ -212,6 +214,7 @@ START_TEST(lines_that_the_writer_never_wrote) {
         {"\"sweep\":1,", "\"sweep\":\"1\","},
         {"\"sweep\":1,", "\"sweep\":1,\"note\":\"x\","},
         {"\"sweep\":1,", "\"sweep\":9223372036854775808,"},
+        {"\"seq\":", "\"seq\":100000000000000"},
         {"\"purge\"", "\"\\u0070urge\""},
         {"\"purge\"", "\"purg\xff\""},
         {"\"each\"", "\"some\""},
@@ -388,7 +391,64 @@ START_TEST(an_unreadable_folder_is_an_error) {
 }
 END_TEST
 
+/* The daemon's start waits for no FIFO either. */
+START_TEST(a_fifo_is_not_waited_for) {
+    make_journal();
+    for (size_t i = 0; i < SEGMENTS; i++) {
+        struct buf path = folder_path(names[i]);
+        ck_assert_int_eq(unlink(path.text), 0);
+        ck_assert_int_eq(mkfifo(path.text, 0600), 0);
+        assert_refused("is not a regular file");
+        restore();
+        buf_free(&path);
+    }
+    struct buf path = folder_path("checkpoint");
+    ck_assert_int_eq(mkfifo(path.text, 0600), 0);
+    assert_refused("is not a regular file");
+    buf_free(&path);
+    forget_journal();
+}
+END_TEST
+
+/* As many faults as somebody cares to make: so many are kept of each segment, and the others counted. */
+START_TEST(a_million_faults_take_bounded_memory) {
+    enum { FEEDS = 1 << 20, LISTED = 1001 };
+    make_journal();
+    struct buf text = {.text = NULL};
+    buf_add_n(&text, contents[0], lengths[0]);
+    size_t before = text.length;
+    for (size_t i = 0; i < FEEDS; i++) buf_add_char(&text, '\n');
+    folder_write(names[0], text.text, text.length);
+    struct rusage start, end;
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &start), 0);
+    struct scan_result result = scan();
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &end), 0);
+    ck_assert_int_eq(result.faults, FEEDS + 1); /* and the next segment does not begin where this one ends */
+    size_t listed = 0;
+    for (const char *c = faults.text; *c; c++) listed += *c == '\n';
+    ck_assert_uint_eq(listed, LISTED + 1);
+    char expected[120];
+    (void)snprintf(expected, sizeof expected, "%s:%d:%d: and %s more faults of the file, from here on\n", names[0], 4 + LISTED - 1, 4 + LISTED - 1,
+                   text_number(FEEDS - LISTED + 1).text);
+    ck_assert_msg(strstr(faults.text, expected) != NULL, "%s is not in %s", expected, faults.text + faults.length - 300);
+    ck_assert_int_lt(end.ru_maxrss - start.ru_maxrss, 32 << 10);
+    /* With one less than that all are listed. */
+    folder_write(names[0], text.text, before + LISTED);
+    ck_assert_int_eq(scan().faults, LISTED + 1);
+    ck_assert(!strstr(faults.text, " more faults"));
+    /* Many more in the end of the open segment: torn, as ever. */
+    restore();
+    buf_clear(&text);
+    buf_add_n(&text, contents[2], lengths[2]);
+    for (size_t i = 0; i < LISTED + 100; i++) buf_add_char(&text, '\n');
+    folder_write(names[2], text.text, text.length);
+    ck_assert(scan().torn_tail);
+    buf_free(&text);
+    forget_journal();
+}
+END_TEST
+
 UNIT_MAIN("scan", a_whole_journal_has_no_fault, every_flipped_bit_is_found, lines_removed_swapped_repeated, bytes_that_are_no_entry,
           lines_that_the_writer_never_wrote, a_nul_is_found, files_removed_renamed_exchanged, every_gap_is_listed,
           a_gap_is_listed_before_a_damaged_first_line_too, a_line_of_another_journal_does_not_fit, a_line_without_end_is_read_in_bounded_memory, a_clock_that_was_set_back_is_no_fault,
-          an_unreadable_folder_is_an_error)
+          an_unreadable_folder_is_an_error, a_million_faults_take_bounded_memory, a_fifo_is_not_waited_for)

@@ -149,4 +149,21 @@ START_TEST(an_intent_in_several_lines_is_one_sentence) {
 }
 END_TEST
 
-UNIT_MAIN("show", every_entry_is_a_sentence, filters_choose, raw_lines_are_the_journal_s_own, an_intent_in_several_lines_is_one_sentence)
+START_TEST(sums_of_any_numbers_end_at_the_largest) {
+    folder_setup();
+    static const struct entry_result most[] = {{"a", INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX}, {"b", INT64_MAX, 1, 1, 1, 1, 1, 1}};
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf);
+    const struct entry entry = {.event = ENTRY_SWEEP_END, .sweep = 1, .outcome = "done", .results = most, .n_results = 2};
+    ck_assert(put(journal, &entry));
+    journal_close(journal);
+    (void)show((struct journal_filter){.sweep = 0}, false);
+#define MOST "9,223,372,036,854,775,807"
+    ck_assert_msg(strstr(told.text, MOST " purged, " MOST " anonymized, " MOST " dependents, " MOST " blocked, " MOST " undecidable, " MOST " left") != NULL, "%s", told.text);
+    buf_free(&told);
+    folder_remove();
+}
+END_TEST
+
+UNIT_MAIN("show", every_entry_is_a_sentence, filters_choose, raw_lines_are_the_journal_s_own, an_intent_in_several_lines_is_one_sentence,
+          sums_of_any_numbers_end_at_the_largest)
