@@ -265,13 +265,14 @@ int text_read_file(const char *path, size_t maximum, char **ret_bytes, size_t *r
     return 0;
 }
 
-static int write_all(int fd, const char *bytes, size_t length) {
+int text_write_all(int fd, const char *bytes, size_t length, ssize_t (*put)(int fd, const void *bytes, size_t length)) {
     while (length) {
-        ssize_t put = write(fd, bytes, length);
-        if (put < 0 && errno == EINTR) continue;
-        if (put < 0) return -1;
-        bytes += put;
-        length -= (size_t)put;
+        ssize_t written = put(fd, bytes, length);
+        if (written < 0 && errno == EINTR) continue;
+        if (written == 0) errno = EIO;
+        if (written <= 0) return -1;
+        bytes += written;
+        length -= (size_t)written;
     }
     return 0;
 }
@@ -294,7 +295,7 @@ static int replace_file(const char *path, const char *bytes, size_t length, unsi
     (void)unlink(temporary); /* of a crash: with its own mode, which may not even let its owner write */
     __attribute__((cleanup(close_file))) int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
     if (fd < 0) return err_set_errno(err, errno, "cannot write %s", temporary);
-    if (write_all(fd, bytes, length) || (sync && fsync(fd))) {
+    if (text_write_all(fd, bytes, length, write) || (sync && fsync(fd))) {
         int reason = errno;
         (void)unlink(temporary);
         return err_set_errno(err, reason, "cannot write %s", temporary);

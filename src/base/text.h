@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* A NUL-terminated buffer on the heap. Zero-initialised it is empty and valid. Every buffer that input can grow has a
  * maximum: beyond it nothing is appended and `overflow` is set. */
@@ -51,6 +52,8 @@ void text_hex(char to[65], const unsigned char bytes[32]);
 int text_open_file(int folder, const char *path, int flags, struct err *err) MUST_CHECK;
 /* The whole file into a malloc'ed, NUL-terminated buffer; more than `maximum` bytes is an error. */
 int text_read_file(const char *path, size_t maximum, char **ret_bytes, size_t *ret_length, struct err *err) MUST_CHECK;
+/* All of it, by write() or a function like it: an interruption or a short write is gone on with. 0, or -1 with errno. */
+int text_write_all(int fd, const char *bytes, size_t length, ssize_t (*put)(int fd, const void *bytes, size_t length)) MUST_CHECK;
 /* Writes the file whole: a temporary file in the same folder, fsync, rename, fsync of the folder. */
 int text_write_file(const char *path, const char *bytes, size_t length, unsigned mode, struct err *err) MUST_CHECK;
 /* The same without the two syncs, for what need not outlive a crash. */

@@ -77,15 +77,7 @@ static int failed(const struct evidence_file *file, const char *what, struct err
 }
 
 static int write_all(const struct evidence_file *file, const char *text, size_t length, struct err *err) {
-    while (length) {
-        ssize_t written = journal_calls.write(file->fd, text, length);
-        if (written < 0 && errno == EINTR) continue;
-        if (written == 0) errno = EIO;
-        if (written <= 0) return failed(file, "cannot write the evidence", err);
-        text += written;
-        length -= (size_t)written;
-    }
-    return 0;
+    return text_write_all(file->fd, text, length, journal_calls.write) ? failed(file, "cannot write the evidence", err) : 0;
 }
 
 /* What a crash left of a unit is filled up, so that the next batch begins where a title is looked for. */

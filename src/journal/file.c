@@ -75,20 +75,6 @@ int file_reserve(struct file *file, int64_t length, struct err *err) {
     return err_within(err, "journal \"%s\"", file->folder->path);
 }
 
-static int write_all(int fd, const char *text, size_t length) {
-    while (length) {
-        ssize_t written = journal_calls.write(fd, text, length);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) {
-            if (written == 0) errno = EIO;
-            return -1;
-        }
-        text += written;
-        length -= (size_t)written;
-    }
-    return 0;
-}
-
 static int write_piece(int fd, const char *piece, size_t length, int64_t offset) {
     while (length) {
         ssize_t written = journal_calls.pwrite(fd, piece, length, offset);
@@ -129,7 +115,7 @@ int file_write_again(const struct file *file, int64_t offset, struct err *err) {
 
 static int append(struct file *file, const char *text, size_t length, struct err *err) {
     if (examine_size(file, file->bytes, err)) return -1;
-    if (write_all(file->fd, text, length)) return failed(file, "cannot write to " SEGMENT_OPEN, err);
+    if (text_write_all(file->fd, text, length, journal_calls.write)) return failed(file, "cannot write to " SEGMENT_OPEN, err);
     if (journal_calls.fdatasync(file->fd)) return failed(file, "cannot put " SEGMENT_OPEN " on disk", err);
     return examine_size(file, file->bytes + (int64_t)length, err);
 }
@@ -158,7 +144,7 @@ static int copy_tail(int fd, int64_t offset, int to, struct cut *cut) {
         if (got <= 0) break;
         sha256_add(&sha256, piece, (size_t)got);
         cut->bytes += got;
-        if (to >= 0 && !result) result = write_all(to, piece, (size_t)got);
+        if (to >= 0 && !result) result = text_write_all(to, piece, (size_t)got, journal_calls.write);
     }
     sha256_end(&sha256, hash);
     cut->sha256 = chain_text(hash);

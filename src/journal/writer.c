@@ -240,7 +240,7 @@ static const char checkpoint_made[] = "checkpoint.new";
 static int make_file(const struct file *file, const struct buf *note, struct err *err) {
     (void)journal_calls.unlink(file->folder->fd, checkpoint_made); /* of an earlier try */
     int fd = journal_calls.open(file->folder->fd, checkpoint_made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, CHECKPOINT_MODE);
-    bool done = fd >= 0 && journal_calls.write(fd, note->text, note->length) == (ssize_t)note->length && !journal_calls.fsync(fd);
+    bool done = fd >= 0 && !text_write_all(fd, note->text, note->length, journal_calls.write) && !journal_calls.fsync(fd);
     int result = done ? 0 : err_set_errno(err, errno, "journal \"%s\": cannot renew the file checkpoint", file->folder->path);
     if (fd >= 0) (void)close(fd);
     return result;

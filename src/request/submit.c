@@ -37,16 +37,6 @@ static int open_folder(const char *state_folder, const char *name, int *ret_fd, 
 
 /* ---- putting it there ---- */
 
-static int write_all(int fd, const char *text) {
-    size_t length = strlen(text);
-    for (ssize_t wrote; length; text += wrote, length -= (size_t)wrote) {
-        wrote = write(fd, text, length);
-        if (wrote < 0) return -1;
-    }
-    /* The daemon has another user: it must be able to read it. */
-    return fchmod(fd, 0644) || fsync(fd) ? -1 : 0;
-}
-
 /* The same request again changes nothing: it waits for its answer already. */
 static bool is_same(const char *state_folder, const char *id, const char *text) {
     __attribute__((cleanup(buf_free))) struct buf path = {0};
@@ -66,7 +56,8 @@ int spool_submit(const char *state_folder, const char *id, const char *text, str
     (void)snprintf(name, sizeof name, "%s.%ld", id, (long)getpid());
     fd = openat(tmp_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0) return err_set_errno(err, errno, "the request cannot be written into \"%s/spool/tmp\"", state_folder);
-    bool written = !write_all(fd, text);
+    /* The daemon has another user: it must be able to read it. */
+    bool written = !text_write_all(fd, text, strlen(text), write) && !fchmod(fd, 0644) && !fsync(fd);
     bool moved = written && !renameat2(tmp_fd, name, new_fd, id, RENAME_NOREPLACE);
     if (moved && !fsync(new_fd)) return 0;
     int errno_value = errno;

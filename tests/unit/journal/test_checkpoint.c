@@ -2,6 +2,7 @@
 #include "signed.h"
 #include "journal/calls.h"
 
+#include <errno.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -126,4 +127,31 @@ START_TEST(who_closed_it_is_not_woken_any_more) {
 }
 END_TEST
 
-UNIT_MAIN("checkpoint", it_cannot_be_signed_until_a_checkpoint_succeeds, who_closed_it_is_not_woken_any_more)
+static atomic_int writes;
+
+static ssize_t short_write(int fd, const void *bytes, size_t length) {
+    if (atomic_fetch_add(&writes, 1) % 2) {
+        errno = EINTR;
+        return -1;
+    }
+    return real.write(fd, bytes, length < 7 ? length : 7);
+}
+
+START_TEST(its_file_is_written_by_short_and_interrupted_writes) {
+    signed_setup();
+    real = journal_calls;
+    journal_calls.write = short_write;
+    struct journal *journal = opened();
+    struct entry intent = an_intent(1, 1);
+    ck_assert(put(journal, &intent));
+    journal_close(journal);
+    journal_calls = real;
+    ck_assert(atomic_load(&writes) > 100);
+    ck_assert_msg(verify(&keys, NULL) == VERIFY_WELL, "%s%s", answer.scan.first_fault, answer.why);
+    ck_assert_int_eq(answer.scan.signed_seq, answer.scan.last.seq);
+    signed_remove();
+}
+END_TEST
+
+UNIT_MAIN("checkpoint", it_cannot_be_signed_until_a_checkpoint_succeeds, who_closed_it_is_not_woken_any_more,
+          its_file_is_written_by_short_and_interrupted_writes)
