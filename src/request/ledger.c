@@ -80,13 +80,23 @@ static struct kept *add_hold(struct ledger *ledger, const struct entry *entry) {
     return kept;
 }
 
-/* Kept sorted, each once. Most entries bring none. */
+/* Among the first `known`, which are sorted; *next: where it is likely to stand. */
+static bool is_member(const struct kept *kept, size_t known, const char *id, size_t *next) {
+    if (*next < known && !strcmp(kept->members[*next], id)) return ++*next;
+    const char **found = known ? bsearch(&id, kept->members, known, sizeof *kept->members, spelling_order) : NULL;
+    if (found) *next = (size_t)(found - kept->members) + 1;
+    return found;
+}
+
+/* Kept sorted, each once. Most entries bring none, or those that are known: a hold is said again for each sweep. */
 static void add_members(struct ledger *ledger, struct kept *kept, const struct entry *entry) {
-    for (size_t i = 0; i < entry->n_members; i++)
+    size_t known = kept->n_members, next = 0, count = 0;
+    for (size_t i = 0; i < entry->n_members; i++) {
+        if (is_member(kept, known, entry->members[i], &next)) continue;
         *ARENA_APPEND(ledger->arena, kept->members, kept->n_members) = arena_strdup(ledger->arena, entry->members[i]);
-    if (!entry->n_members) return;
+    }
+    if (kept->n_members == known) return;
     qsort(kept->members, kept->n_members, sizeof *kept->members, spelling_order);
-    size_t count = 0;
     for (size_t i = 0; i < kept->n_members; i++)
         if (!count || spelling_compare(kept->members[count - 1], kept->members[i]) != 0) kept->members[count++] = kept->members[i];
     kept->n_members = count;

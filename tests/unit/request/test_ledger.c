@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { HOUR = 3600 };
@@ -57,6 +58,43 @@ START_TEST(what_stands_is_enough_when_the_rest_is_pruned) {
     ck_assert_ptr_null(ledger_pause(ledger));
     note(ledger, (struct entry){.event = ENTRY_PAUSE, .outcome = "placed", .id = "p2", .ground = "g", .placed_us = 99, .request = "z"});
     ck_assert_int_eq(ledger_pause(ledger)->since_us, 99);
+    ledger_free(ledger);
+}
+END_TEST
+
+/* A hold on a large subtree is said again for each sweep, over years: what is known already takes no room. */
+START_TEST(what_is_said_again_takes_no_room) {
+    enum { MEMBERS = 1000, TIMES = 1000 };
+    static char ids[MEMBERS][40];
+    const char *members[MEMBERS];
+    for (int i = 0; i < MEMBERS; i++) {
+        (void)snprintf(ids[i], sizeof ids[i], "%08x-0000-4000-8000-%012x", (unsigned)i * 2654435761U, (unsigned)i);
+        members[i] = ids[i];
+    }
+    struct ledger *ledger = ledger_new();
+    struct entry entry = hold_entry("h", "placed", 1000);
+    entry.members = members;
+    entry.n_members = MEMBERS;
+    note(ledger, entry);
+    struct rusage before, after;
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &before), 0);
+    const struct hold *hold = &ledger_holds(ledger, 2000, 1)->items[0];
+    const char *sorted[MEMBERS];
+    memcpy(sorted, hold->members, sizeof sorted); /* as the writer says it again */
+    entry.outcome = "stands";
+    for (int i = 0; i < TIMES; i++) {
+        entry.members = i % 2 ? sorted : members;
+        note(ledger, entry);
+    }
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &after), 0);
+    ck_assert_uint_eq(ledger_holds(ledger, 2000, 1)->items[0].n_members, MEMBERS);
+    ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, 8 << 10);
+    static const char *const more[] = {"ffffffff-ffff-4fff-8fff-ffffffffffff", "{FFFFFFFF-ffff-4fff-8fff-ffffffffffff}", "00000000-0000-4000-8000-000000000000"};
+    entry.members = more, entry.n_members = 3;
+    note(ledger, entry);
+    hold = &ledger_holds(ledger, 2000, 1)->items[0];
+    ck_assert_uint_eq(hold->n_members, MEMBERS + 1);
+    ck_assert_str_eq(hold->members[MEMBERS], more[0]);
     ledger_free(ledger);
 }
 END_TEST
@@ -165,4 +203,4 @@ START_TEST(the_copy_says_the_same) {
 END_TEST
 
 UNIT_MAIN("ledger", a_clock_that_is_behind_shortens_no_cooling_off, an_accepted_time_shortens_no_cooling_off, a_hold_counts_until_its_cooling_off_is_over, what_stands_is_enough_when_the_rest_is_pruned,
-          an_approval_is_open_until_it_is_spent, a_scope_that_cannot_be_read_holds_everything, the_copy_says_the_same)
+          what_is_said_again_takes_no_room, an_approval_is_open_until_it_is_spent, a_scope_that_cannot_be_read_holds_everything, the_copy_says_the_same)
