@@ -309,10 +309,7 @@ class Verification:
         if self.first in (None, 1):
             return
         for one in self.removed:
-            if one["last_seq"] == self.first - 1 and one["root"] != self.first_root:
-                self.fault("the first file", "its frontier is not that of what was removed")
-                return
-            if one["last_seq"] == self.first - 1 or one["first_seq"] == self.first:
+            if one["last_seq"] == self.first - 1 and one["root"] == self.first_root:
                 if self.signed_seq and one["by"] > self.signed_size:  # nothing is removed before that entry is signed
                     self.fault("the first file", "the prune entry that accounts for what is missing is not signed")
                 self.pruned_by = one["by"]

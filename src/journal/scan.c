@@ -127,7 +127,6 @@ static int64_t accounted_for_by(const struct scan *scan) {
     for (size_t i = 0; i < scan->n_removed; i++) {
         const struct part_removed *removed = &scan->removed[i];
         if (removed->last_seq == before && merkle_equal(&root, &removed->root)) return removed->by_seq;
-        if (removed->first_seq == before + 1) return removed->by_seq; /* declared, but a crash came before it was removed too */
     }
     return 0;
 }

@@ -224,6 +224,52 @@ START_TEST(a_pruning_that_nobody_signed_is_none) {
 }
 END_TEST
 
+/* Of a journal that nobody signs: what is missing before the first entry is accounted for by an entry with its root alone. */
+START_TEST(a_pruning_without_the_root_is_none) {
+    signed_setup();
+    take_signers();
+    struct journal_conf conf = folder_conf();
+    conf.segment_bytes = 3000;
+    struct journal *journal = journal_opened(&conf);
+    for (int i = 0; i < 14; i++) {
+        struct entry intent = an_intent(1, i + 1);
+        ck_assert(put(journal, &intent));
+    }
+    journal_close(journal);
+    struct err err;
+    struct prune *prune __attribute__((cleanup(prune_free))) = prune_find(folder, (struct period){1, PERIOD_SECONDS}, time_now_us() + TIME_DAY_US, 0, &err);
+    ck_assert(prune && prune_entry(prune) && prune_entry(prune)->n_removed > 1);
+    const struct entry_removed right = prune_entry(prune)->removed[0], next = prune_entry(prune)->removed[1];
+    struct entry_removed wrong = right, behind = next;
+    wrong.root = next.root;
+    behind.last_seq = INT64_MAX;
+    const struct { const char *what; struct entry_removed removed[2]; int expected; } cases[] = {
+        {"what it is", {right, next}, 2}, {"what comes next", {behind, next}, 1}, {"another root", {wrong, next}, 1}, {"another root, and the right one", {wrong, right}, 2}};
+    both_say("whole", 2);
+    struct buf path = folder_path(right.file);
+    ck_assert_int_eq(unlink(path.text), 0);
+    size_t length;
+    char *text = folder_read("journal.jsonl", &length), last_hash[ENTRY_HASH_HEX + 1];
+    int64_t last_seq = answer.scan.last.seq;
+    memcpy(last_hash, answer.scan.last.hash.text, sizeof last_hash);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf open = {.text = NULL};
+        char hash[ENTRY_HASH_HEX + 1];
+        memcpy(hash, last_hash, sizeof hash);
+        buf_add_n(&open, text, length);
+        const struct entry entry = {.event = ENTRY_PRUNE, .time_us = time_now_us(), .removed = cases[i].removed, .n_removed = 2};
+        (void)entry_write(&open, &entry, last_seq + 1, hash);
+        folder_write("journal.jsonl", open.text, open.length);
+        both_say(cases[i].what, cases[i].expected);
+        buf_free(&open);
+    }
+    free(text);
+    buf_free(&path);
+    signers_free(&signers);
+    signed_remove();
+}
+END_TEST
+
 /* Exactly at the edges where the key changes: who has the old, the new or both. */
 START_TEST(both_verifiers_agree_across_a_change_of_keys) {
     signed_setup();
@@ -464,6 +510,6 @@ START_TEST(both_verifiers_agree_on_truncation) {
 END_TEST
 
 UNIT_MAIN("agree", both_verifiers_know_every_event, both_verifiers_agree_on_checkpoints_of_elsewhere, both_verifiers_agree_on_older_checkpoints_in_place,
-          both_verifiers_agree_across_a_change_of_keys, a_pruning_that_nobody_signed_is_none,
+          both_verifiers_agree_across_a_change_of_keys, a_pruning_that_nobody_signed_is_none, a_pruning_without_the_root_is_none,
           a_checkpoint_of_a_stranger_is_none, both_verifiers_agree_on_lines, both_verifiers_agree_on_files, both_verifiers_agree_on_strays, both_verifiers_find_each_bit_that_is_flipped,
           neither_verifier_reads_what_is_no_file, both_verifiers_agree_on_truncation)
