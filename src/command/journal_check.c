@@ -177,9 +177,11 @@ static void print_verdict(const struct verify_answer *answer) {
         (void)printf("signed: the first %s entries, up to %s, root %s, by %s\n", text_number(scan->signed_size).text,
                      time_format(scan->signed_time_us).text, root.text, scan->origin);
     }
-    if (answer->verdict == VERIFY_UNSIGNED)
-        (void)printf("unsigned: %s; %s entr%s at the end could be cut off or written anew, and would look the same\n", answer->why,
-                     text_number(answer->unsigned_entries).text, answer->unsigned_entries == 1 ? "y" : "ies");
+    if (answer->verdict == VERIFY_UNSIGNED) (void)printf("unsigned: %s", answer->why);
+    if (answer->verdict == VERIFY_UNSIGNED && answer->unsigned_entries)
+        (void)printf("; %s entr%s at the end could be cut off or written anew, and would look the same", text_number(answer->unsigned_entries).text,
+                     answer->unsigned_entries == 1 ? "y" : "ies");
+    if (answer->verdict == VERIFY_UNSIGNED) (void)putchar('\n');
     if (answer->verdict == VERIFY_OLD) (void)printf("old: %s\n", answer->why);
     if (answer->older_unchecked)
         (void)printf("note: none of the keys signed the given checkpoint, so its signature was not checked; make sure that it is the one you kept\n");

@@ -145,7 +145,7 @@ static void judge_signatures(const struct verification *verification, struct ver
     const struct verify_question *question = verification->question;
     const struct scan_result *scan = &answer->scan;
     if (scan->faults) return; /* what is signed of a journal that was altered is not to be told */
-    answer->unsigned_entries = scan->last.seq - (scan->signed_seq ? scan->signed_seq : scan->first_seq - 1);
+    answer->unsigned_entries = scan->signed_seq ? scan->last.seq - scan->signed_seq : scan->entries;
     if (answer->verdict) return;
     int64_t age_us = question->now_us - scan->signed_time_us;
     if (!scan->signed_seq || answer->unsigned_entries) {

@@ -103,6 +103,17 @@ START_TEST(verify_says_whole_but_unsigned) {
 }
 END_TEST
 
+START_TEST(verify_says_that_there_are_no_entries) {
+    folder_setup();
+    folder_write("journal.jsonl", "", 0);
+    ck_assert_int_eq(VERIFY(), 2);
+    ck_assert_msg(text_starts_with(printed, "whole: 0 entries\nunsigned: ") && !strstr(printed, "at the end"), "%s", printed);
+    ck_assert_int_eq(VERIFY("--json"), 2);
+    ck_assert_msg(strstr(printed, "\"unsigned\":0,") != NULL, "%s", printed);
+    leave();
+}
+END_TEST
+
 START_TEST(damage_is_listed_and_exits_1) {
     write_journal();
     size_t length;
@@ -305,6 +316,6 @@ START_TEST(usage) {
 }
 END_TEST
 
-UNIT_MAIN("journal verbs", show_tells_by_day, nothing_reaches_the_terminal_that_it_would_obey, verify_says_whole_but_unsigned,
+UNIT_MAIN("journal verbs", show_tells_by_day, nothing_reaches_the_terminal_that_it_would_obey, verify_says_whole_but_unsigned, verify_says_that_there_are_no_entries,
           damage_is_listed_and_exits_1, a_torn_end_exits_1_and_says_so, verify_works_beside_the_daemon, what_cannot_be_read_exits_74,
           verify_exits_0_to_3, verify_tells_what_is_older_than_it_may_be, verify_tells_that_a_signature_was_not_checked, usage)
