@@ -37,13 +37,24 @@ static int sync_folder(struct file *file, struct err *err) {
     return journal_calls.fsync(file->folder->fd) ? failed(file, "cannot put the folder on disk", err) : 0;
 }
 
+/* The folder's own name in the one above it. Who may not read that one cannot have made the folder either. */
+static int sync_above(struct file *file, struct err *err) {
+    int above = openat(file->folder->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (above < 0 && errno == EACCES) return 0;
+    int result = above < 0 || journal_calls.fsync(above) ? failed(file, "cannot put the folder above it on disk", err) : 0;
+    if (above >= 0) (void)close(above);
+    return result;
+}
+
 int file_open(struct file *file, const struct folder *folder, bool create, struct err *err) {
     *file = (struct file){.folder = folder, .fd = -1};
     int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT | O_EXCL : 0);
     int fd = journal_calls.open(folder->fd, SEGMENT_OPEN, flags, SEGMENT_MODE);
     if (fd < 0) return failed(file, "cannot open " SEGMENT_OPEN " for writing", err);
     if (adopt(file, fd, err)) return -1;
-    return create ? sync_folder(file, err) : 0;
+    if (!sync_folder(file, err) && !sync_above(file, err)) return 0;
+    file_close(file);
+    return -1;
 }
 
 /* Whether folder and journal.jsonl still are those that we write to, and how long the file is. */

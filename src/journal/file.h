@@ -26,7 +26,8 @@ struct cut {
     char name[64]; /* where they are kept in the folder; "" if they could not be kept */
 };
 
-/* Opens the open segment, or makes it where there is none. */
+/* Opens the open segment, or makes it where there is none, and puts on disk the names that a run which was killed may have
+ * given, taken or made without getting so far. */
 int file_open(struct file *file, const struct folder *folder, bool create, struct err *err) MUST_CHECK;
 /* At start: writes the certain bytes from `offset` on once more, in place, and syncs them. After a sync that failed the
  * system takes what it has of them in memory for what is on disk, and no later sync would say that it is not. */

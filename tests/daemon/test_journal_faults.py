@@ -20,7 +20,7 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 import journal_verify  # noqa: E402
 
 STEPS = BUILD / "daemon" / "journal_steps"
-CALLS = ["mkdir", "openat", "write", "pwrite64", "fdatasync", "fsync", "rename", "renameat", "linkat", "unlinkat", "ftruncate", "fchmod",
+CALLS = ["mkdir", "openat", "write", "pwrite64", "fdatasync", "fsync", "rename", "renameat", "linkat", "unlink", "unlinkat", "ftruncate", "fchmod",
          "fallocate"]
 TAKES_ROOM = {"mkdir", "openat", "write", "pwrite64", "rename", "renameat", "linkat", "fallocate"}
 CAN_BE_INTERRUPTED = {"openat", "write", "pwrite64", "fdatasync", "fallocate"}
@@ -54,6 +54,23 @@ def traced(log, inject=None):
     return ["strace", "-f", "-y", "-qq", "-o", str(log), "-e", "trace=" + ",".join(CALLS), *(["-e", f"inject={inject}"] if inject else [])]
 
 
+def read_trace(log):
+    """[thread, call, arguments, whether it went well] in the order in which the calls began."""
+    found, open_of = [], {}
+    for line in log.read_text().splitlines():
+        thread, text = line.split(maxsplit=1)
+        if match := re.match(r"<\.\.\. \w+ resumed>(.*)", text):  # another thread's call came into it
+            one = open_of.pop(thread)
+            one[2] += match[1]
+        elif match := re.match(r"(\w+)\((.*)", text):
+            one = open_of[thread] = [thread, match[1], match[2], None]
+            found.append(one)
+        else:
+            continue
+        one[3] = not re.search(r"= -1 \w+ \(.*\)$", one[2])
+    return found
+
+
 @pytest.fixture(scope="module")
 def calls(template, tmp_path_factory):
     """(call, its number in its thread, the file's name), of every call on the journal or its state."""
@@ -61,11 +78,7 @@ def calls(template, tmp_path_factory):
     shutil.copytree(template, folder, dirs_exist_ok=True)
     assert steps(folder, wrapper=traced(folder / "log")).returncode == 0
     counts, found = Counter(), {}
-    for line in (folder / "log").read_text().splitlines():
-        match = re.match(r"(\d+) +(\w+)\((.*)", line)
-        if not match:
-            continue  # the end of a call that another thread's came into
-        thread, call, arguments = match.groups()
+    for thread, call, arguments, _ in read_trace(folder / "log"):
         counts[thread, call] += 1
         if str(folder) in arguments:
             names = re.findall(r'"([^"]*)"', arguments) if call != "write" else re.findall(r"<([^>]*)>", arguments)
@@ -159,6 +172,63 @@ def first_and_last_of_each_kind(calls):
     for call, number, name in calls:
         kinds.setdefault((call, re.sub(r"\d+", "N", name)), []).append((call, number, name))
     return sorted({place for places in kinds.values() for place in (places[0], places[-1])})
+
+
+def paths_of(call, arguments):
+    """The files of its arguments, with their folders."""
+    words = re.findall(r'(?:<([^>]*)>)?,? ?"([^"]*)"', arguments) if call not in ("write", "fsync", "fdatasync") else []
+    return [os.path.join(folder, name) for folder, name in words] or re.findall(r"<([^>]*)>", arguments)[:1]
+
+
+def not_on_disk(trace, folder):
+    """What a power failure could undo although something that is built on it was done: names that a folder got or lost without an fsync
+    of it, files that got a name before their bytes were on disk, what a run that was killed left."""
+    open_segment = f"{folder}/journal/journal.jsonl"
+    of_earlier = {open_segment, os.path.dirname(open_segment), str(folder)}
+    changed_by, written_by, wrong = {}, {}, []  # of each thread: {name: whether it is gone}, files
+    for thread, call, arguments, well in trace:
+        if thread not in changed_by:
+            wrong += [f"{name} when another thread begins" for changed in changed_by.values() for name in changed]
+        changed, written = changed_by.setdefault(thread, {}), written_by.setdefault(thread, set())
+        paths = paths_of(call, arguments)
+        if not well or not paths or not paths[0].startswith(str(folder)) or paths[0].endswith("/lock"):
+            continue
+        if call in ("fsync", "fdatasync"):
+            of_earlier.discard(paths[0])
+            written.discard(paths[0])
+            changed_by[thread] = {name: gone for name, gone in changed.items() if os.path.dirname(name) != paths[0]}
+        elif call == "write":
+            written.add(paths[0])
+            if paths[0] == open_segment:
+                wrong += [f"{name} when something is entered" for name in changed if not name.endswith(".new")]
+                wrong += [f"{path}, of an earlier run, when something is entered" for path in of_earlier]
+                of_earlier.clear()
+        elif call in ("rename", "renameat"):
+            wrong += [f"the bytes of {paths[0]} when it is renamed"] * (paths[0] in written)
+            wrong += [f"{name} when {paths[0]} is renamed" for name in changed if name != paths[0]]
+            changed.pop(paths[0], None)
+            changed[paths[1]] = False
+        elif call in ("unlink", "unlinkat"):
+            wrong += [f"{name} when {paths[0]} is removed" for name, gone in changed.items() if not gone]
+            changed[paths[0]] = True
+        elif call == "linkat":
+            changed[paths[1]] = False
+        elif call == "mkdir" or call == "openat" and "O_CREAT" in arguments:
+            changed[paths[0]] = False
+    return wrong + [f"{name} at the end" for changed in changed_by.values() for name in changed]
+
+
+def test_names_are_on_disk_before_anything_builds_on_them(template, tmp_path):
+    """Power failures cannot be had here, so the calls are looked at: of a first run, which makes everything, and of one that signs with
+    two keys, closes and removes segments."""
+    fresh, later = tmp_path / "fresh", tmp_path / "later"
+    (fresh / "state").mkdir(parents=True)
+    shutil.copytree(template, later)
+    for folder in (fresh, later):
+        assert steps(folder, wrapper=traced(folder / "log")).returncode == 0
+        trace = read_trace(folder / "log")
+        assert sum(call == "fsync" for _, call, _, _ in trace) > 10
+        assert not_on_disk(trace, folder) == []
 
 
 def test_killed_at_every_call(template, tmp_path, monkeypatch, calls):
