@@ -63,7 +63,9 @@ FUZZERS     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS     := $(FUZZERS:%=$(B)/replay/%)
 fuzz_seeds   = $(if $(filter schedule,$(1)),etc etc/caasaas etc/casso tests/unit/schedule/example,tests/fuzz/$(1))
 # What the tests of the daemon run beside it.
-DAEMON_TESTS  := $(patsubst tests/daemon/%.c,$(B)/daemon/%,$(wildcard tests/daemon/*.c))
+DAEMON_PRELOAD = half_write
+DAEMON_TESTS  := $(patsubst tests/daemon/%.c,$(B)/daemon/%,$(filter-out $(DAEMON_PRELOAD:%=tests/daemon/%.c),$(wildcard tests/daemon/*.c))) \
+                 $(DAEMON_PRELOAD:%=$(B)/daemon/%.so)
 PYTHON = /usr/bin/python3
 
 # A folder has that name.
@@ -103,6 +105,10 @@ $(B)/replay/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(B)/liblapsed.
 $(B)/daemon/%: $(B)/tests/daemon/%.o $(B)/liblapsed.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"; $(CC) $(LINKING) $(LDFLAGS) -pthread -o $@ $^ $(LIBS)
+
+$(B)/daemon/%.so: tests/daemon/%.c
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"; $(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -O1 -fPIC -shared $(LDFLAGS) -o $@ $<
 
 # Before the library, so that it stands in for what it measures the cost of.
 $(B)/bench/unjournaled: $(B)/src/lapsed.o $(B)/bench/unjournaled.o $(B)/liblapsed.a
