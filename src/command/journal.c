@@ -2,6 +2,7 @@
 
 #include "base/time.h"
 #include "journal/show.h"
+#include "sweep/tenant_name.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -124,6 +125,7 @@ static int say_error(const struct err *err) {
 struct printer {
     bool raw;
     int64_t day; /* of the last sentence */
+    bool told;
     struct kept { int64_t time_us; char *text; } *kept; /* a ring of `last` */
     size_t last, count;
 };
@@ -150,6 +152,7 @@ static void print_one(struct printer *printer, int64_t time_us, const char *text
 
 static void print_or_keep(void *context, int64_t time_us, const char *text) {
     struct printer *printer = context;
+    printer->told = true;
     if (!printer->last) {
         print_one(printer, time_us, text);
         return;
@@ -169,6 +172,15 @@ static void print_kept(struct printer *printer) {
     free(printer->kept);
 }
 
+/* Who is asked for may have another name in the journal, which only the installation that wrote it knows. */
+static void say_nothing_found(const struct journal_place *place, const struct options *options) {
+    if (options->filter.tenant && !place->folder)
+        (void)fprintf(stderr, "lapsectl: nothing in it is about the tenant \"%s\"; with tenants.personal a journal has names like h-0123… for tenants, "
+                      "and without --folder the id is looked up\n", options->filter.tenant);
+}
+
+static void free_arena(struct arena **arena) { arena_free(*arena); }
+
 int command_journal_show(const struct journal_place *place, int argc, char **argv) {
     static const struct option known[] = {{"folder", required_argument, NULL, OPTION_FOLDER}, {"json", no_argument, NULL, OPTION_JSON},
                                           {"tenant", required_argument, NULL, OPTION_TENANT}, {"rule", required_argument, NULL, OPTION_RULE},
@@ -182,14 +194,18 @@ int command_journal_show(const struct journal_place *place, int argc, char **arg
     if (options.help) return fputs(show_help, stdout) < 0 ? JOURNAL_FILES : JOURNAL_WELL;
     enum { MOST_LAST = 1000000 };
     if (options.last > MOST_LAST) options.last = MOST_LAST;
+    __attribute__((cleanup(free_arena))) struct arena *arena = arena_new();
+    struct err err;
+    const char **tenant = &options.filter.tenant;
+    if (*tenant && place->personal && tenant_name_asked(place->state, *tenant, arena, tenant, &err)) return say_error(&err);
     struct printer printer = {.raw = options.json, .day = INT64_MIN, .last = (size_t)options.last};
     if (printer.last) printer.kept = xcalloc(printer.last, sizeof *printer.kept);
     struct scan_result result;
-    struct err err;
     int failed = journal_show(options.folder, &(struct journal_show){options.filter, options.json, print_or_keep, &printer}, &result, &err);
     print_kept(&printer);
     if (fflush(stdout)) return JOURNAL_FILES;
     if (failed) return say_error(&err);
+    if (!printer.told) say_nothing_found(place, &options);
     if (!result.faults) return JOURNAL_WELL;
     (void)fprintf(stderr, "lapsectl: the journal is damaged: %s (%s in all; \"lapsectl journal verify\" lists them)\n", result.first_fault,
                   text_number(result.faults).text);

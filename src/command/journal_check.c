@@ -190,8 +190,7 @@ static void print_verdict(const struct verify_answer *answer) {
                      text_number(scan->clock_back).text, scan->clock_back == 1 ? "" : "s");
 }
 
-/* A file of keys, or a key itself. */
-static int read_vkey(const char *value, struct note_keys *keys, struct err *err) {
+int journal_read_vkey(const char *value, struct note_keys *keys, struct err *err) {
     if (access(value, F_OK)) return note_read_vkeys(value, keys, err) ? err_within(err, "\"%s\" is no file, and", value) : 0;
     char *text;
     size_t length;
@@ -203,11 +202,11 @@ static int read_vkey(const char *value, struct note_keys *keys, struct err *err)
 
 static int read_vkeys(const struct request *request, const char *state, struct note_keys *keys, struct err *err) {
     for (size_t i = 0; i < request->n_vkeys; i++)
-        if (read_vkey(request->vkeys[i], keys, err)) return -1;
+        if (journal_read_vkey(request->vkeys[i], keys, err)) return -1;
     if (request->n_vkeys || !state) return 0;
     struct buf path __attribute__((cleanup(buf_free))) = {.text = NULL};
     buf_printf(&path, "%s/journal.pub", state);
-    return access(path.text, F_OK) ? 0 : read_vkey(path.text, keys, err);
+    return access(path.text, F_OK) ? 0 : journal_read_vkey(path.text, keys, err);
 }
 
 static int read_note(const char *path, struct note *note, struct err *err) {

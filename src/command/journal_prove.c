@@ -1,4 +1,5 @@
 #include "base/time.h"
+#include "command/journal.h"
 #include "command/table.h"
 #include "command/verbs.h"
 #include "journal/prove.h"
@@ -103,14 +104,12 @@ static int write_proof(const struct invocation *invocation, const struct proof *
     return PROVEN;
 }
 
-/* As the journal names the tenant; NULL: any. */
-static int tenant_asked(const struct invocation *invocation, const struct schedule *schedule, struct arena *arena, const char **ret_tenant, struct err *err) {
+/* As the journal names the tenant; NULL: any. Without a configuration the key that lies in the state folder tells. */
+static int tenant_asked(const struct invocation *invocation, const struct schedule *schedule, const char *state, struct arena *arena, const char **ret_tenant,
+                        struct err *err) {
     const char *tenant = command_value(invocation, "tenant");
-    struct tenant_names names;
-    if (tenant && schedule && schedule->tenants.personal) {
-        if (tenant_names_open(schedule, &names, err)) return -1;
-        tenant = tenant_name(&names, arena, tenant);
-    }
+    bool personal = schedule ? schedule->tenants.personal : !access(arena_printf(arena, "%s/tenants.key", state), F_OK);
+    if (tenant && personal) return tenant_name_asked(state, tenant, arena, ret_tenant, err);
     *ret_tenant = tenant;
     return 0;
 }
@@ -154,7 +153,7 @@ static int prove(const struct invocation *invocation) {
         return command_fail(invocation, EXIT_USAGE, "--key begins with \"[\" but is no JSON array; write the key's values as [\"a\",\"b\"]");
     const char *tenant;
     struct err err;
-    if (tenant_asked(invocation, schedule, arena, &tenant, &err)) return command_fail_err(invocation, &err);
+    if (tenant_asked(invocation, schedule, state, arena, &tenant, &err)) return command_fail_err(invocation, &err);
     return prove_with(invocation, folder, state, tenant, arena, names, n_names);
 }
 
@@ -204,7 +203,7 @@ static int verify(const struct invocation *invocation, const char *path) {
     const char *vkey = command_value(invocation, "vkey");
     bool is_signed;
     struct err err;
-    if (vkey && note_read_vkey(vkey, &keys.items[keys.count++], &err)) return command_fail(invocation, EXIT_USAGE, "%s", err.text);
+    if (vkey && journal_read_vkey(vkey, &keys, &err)) return err.code == ERR_CONFIG ? command_fail(invocation, EXIT_USAGE, "%s", err.text) : command_fail_err(invocation, &err);
     if (text_read_file(path, MOST_PROOF, &text, &length, &err)) return command_fail_err(invocation, &err);
     int failed = proof_read(text, length, arena, &proof, &intent, &outcome, &note, &err);
     free(text);
@@ -228,7 +227,7 @@ static const struct option options[] = {
     {"tenant", "ID", "the batch must hold records of this tenant"},
     {"out", "FILE", "write the proof there instead of to the standard output"},
     {"verify", "FILE", "check a proof: needs no key, no journal and no database"},
-    {"vkey", "KEY", "with --verify: the public key that must have signed"},
+    {"vkey", "KEY", "with --verify: the public key that must have signed, or a file of such"},
     {"folder", "FOLDER", "this journal instead of the configured one"},
     {"state", "FOLDER", "the folder with the evidence keys instead of the configured one"},
 };

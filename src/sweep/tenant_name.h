@@ -16,4 +16,8 @@ int tenant_names_open(const struct schedule *schedule, struct tenant_names *ret_
 /* "1042", or "h-" and the first 128 bits of HMAC-SHA-256(key, id) in hex. "" (no tenant) stays "". In `arena` or the id itself. */
 const char *tenant_name(const struct tenant_names *names, struct arena *arena, const char *id);
 
+/* For lapsectl, which may run as another user and makes no key: what the journal calls the tenant that was asked for. A name as
+ * the journal has it stays as it is. */
+int tenant_name_asked(const char *state_folder, const char *id, struct arena *arena, const char **ret_name, struct err *err) MUST_CHECK;
+
 #endif

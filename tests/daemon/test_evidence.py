@@ -136,6 +136,8 @@ def test_a_tampered_proof_proves_nothing(swept, tmp_path):
         path.write_bytes(data)
         return swept.lapsectl("journal", "prove", "--verify", str(path), *(more or ("--vkey", vkey))).returncode
     assert verdict(proof) == 0 and verdict(proof, "--json") == 2
+    assert verdict(proof, "--vkey", str(swept.folder / "state" / "journal.pub")) == 0
+    assert verdict(proof, "--vkey", str(tmp_path)) == 74
     assert proof.count(b"c2sp.org/tlog-proof@v1\n") == 2
     assert verdict(proof, "--vkey", "example.org/log+b3b1b1b1+AbCd") == 64
     other_key = vkey.split("+")[0] + "+2b3f2e2c+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"

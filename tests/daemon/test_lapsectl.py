@@ -118,6 +118,13 @@ def test_personal_tenant_ids_stay_out_of_the_journal(caasaas):
     text = caasaas.config.read_text()
     assert "ends  = [" in text
     caasaas.config.write_text(text.replace("ends  = [", "personal = true; ends = [", 1))
+    key = caasaas.folder / "state" / "tenants.key"
+    for words in (["verify"], ["show"], ["show", "--ten", "1"], ["checkpoint"], ["prove", "--store", "main", "--target", "invoices", "--key", "1", "--tenant", "1"]):
+        refused = caasaas.lapsectl("journal", *words)
+        assert refused.returncode and not key.exists(), words  # root would own it
+        assert ("--ten" in "".join(words)) == ("tenants.key" in refused.stderr), refused.stderr
+    ids = "SELECT id, customer_id FROM invoices"
+    before = caasaas.sql(ids)
     assert caasaas.once().returncode == 0
     intents = caasaas.journal.entries("intent")
     named = {tenant[0] for intent in intents for tenant in intent["tenants"] if tenant[0]}
@@ -128,6 +135,18 @@ def test_personal_tenant_ids_stay_out_of_the_journal(caasaas):
     shown = answer(caasaas, "journal", "show", "--tenant", sorted(known)[0])
     assert "Billing Records" in shown
     assert "Billing Records" not in answer(caasaas, "journal", "show", "--tenant", "no-such-tenant")
+    for words in (["--ten", sorted(known)[0]], [f"--tenant={sorted(known)[0]}"]):
+        assert answer(caasaas, "journal", "show", *words) == shown
+    elsewhere = ["--folder", str(caasaas.journal.folder)]
+    told = caasaas.lapsectl("journal", "show", "--tenant", sorted(known)[0], *elsewhere)
+    assert told.returncode == 0 and not told.stdout and "with tenants.personal a journal has names" in told.stderr
+    told = caasaas.lapsectl("journal", "show", "--tenant", sorted(named)[0], *elsewhere)
+    assert told.stdout and "personal" not in told.stderr and told.stdout == answer(caasaas, "journal", "show", "--tenant", sorted(named)[0])
+    gone, tenant = min(set(map(tuple, before)) - set(map(tuple, caasaas.sql(ids))))
+    prove = ["journal", "prove", "--store", "main", "--target", "invoices", "--key", str(gone), "--tenant"]
+    proof = answer(caasaas, *prove, str(tenant))
+    assert answer(caasaas, *prove, str(tenant), *elsewhere, "--state", str(key.parent)) == proof
+    assert "nothing of this tenant" in caasaas.lapsectl(*prove, "no-such-tenant", *elsewhere, "--state", str(key.parent)).stderr
 
 
 def test_records_of_a_tenant_that_nobody_knows_are_found(world):
