@@ -68,6 +68,12 @@ static void set_state(struct daemon *daemon, const char *state, const char *reas
     write_status(daemon);
 }
 
+/* Nothing runs. Where nothing could run either, for want of a signature, the status says so. */
+static void set_idle(struct daemon *daemon) {
+    bool can_sign = journal_can_sign(daemon->engine.journal);
+    set_state(daemon, can_sign ? "idle" : "waiting", can_sign ? "" : unsigned_reason);
+}
+
 static void on_progress(struct ev_loop *loop, struct ev_timer *timer, int events) {
     (void)loop, (void)events;
     struct daemon *daemon = DAEMON_OF(timer, progress);
@@ -123,7 +129,7 @@ static void on_tenants_read(void *context, const struct tenants *tenants) {
 
 static bool clock_in_doubt(struct daemon *daemon) {
     bool doubted = daemon->clock.doubted, certain = clock_look(&daemon->clock);
-    if (certain && doubted) set_state(daemon, "idle", "");
+    if (certain && doubted) set_idle(daemon);
     if (certain) return false;
     set_state(daemon, "waiting", daemon->clock.reason);
     return true;
@@ -192,7 +198,7 @@ static void consider_sweep(struct daemon *daemon) {
         put_off(daemon);
         return;
     }
-    if (text_equal(daemon->status.state, "paused")) set_state(daemon, "idle", "");
+    if (text_equal(daemon->status.state, "paused")) set_idle(daemon);
     if (daemon->once) {
         if (!daemon->once_begun) begin_sweep(daemon, "once");
         daemon->once_begun = true;
@@ -417,15 +423,13 @@ static void look_at_room(struct engine *engine) {
     veto_set(engine, VETO_JOURNAL, NULL, "disk-full", reason);
 }
 
-/* What nobody could prove afterwards is not begun; while no sweep runs, the status says so, too. */
+/* What nobody could prove afterwards is not begun. */
 static void look_at_signing(struct daemon *daemon) {
-    if (journal_can_sign(daemon->engine.journal)) {
-        veto_lift(&daemon->engine, VETO_UNSIGNED, NULL);
-        if (!daemon->sweep && text_equal(daemon->status.reason, unsigned_reason)) set_state(daemon, "idle", "");
-        return;
-    }
-    veto_set(&daemon->engine, VETO_UNSIGNED, NULL, "journal-unsigned", unsigned_reason);
-    if (text_equal(daemon->status.state, "idle")) set_state(daemon, "waiting", unsigned_reason);
+    bool can_sign = journal_can_sign(daemon->engine.journal);
+    if (can_sign) veto_lift(&daemon->engine, VETO_UNSIGNED, NULL);
+    else veto_set(&daemon->engine, VETO_UNSIGNED, NULL, "journal-unsigned", unsigned_reason);
+    bool changes = can_sign ? text_equal(daemon->status.reason, unsigned_reason) : text_equal(daemon->status.state, "idle");
+    if (!daemon->sweep && changes) set_idle(daemon);
 }
 
 static void on_wake(struct ev_loop *loop, struct ev_async *watcher, int events) {

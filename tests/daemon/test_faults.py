@@ -1,6 +1,7 @@
 """What goes wrong while the daemon works: it is killed, a server dies or hangs, the data changes under it, the journal
 cannot be written. Afterwards everything due is gone, nothing else is, and the journal verifies."""
 import hashlib
+import json
 import os
 import random
 import re
@@ -413,6 +414,10 @@ def test_a_journal_that_cannot_be_signed_stops_destruction(world):
     daemon.wait_for_log("no batch is begun until the journal can be signed again")
     status = world.folder / "run" / "status.json"
     daemon.until(lambda: "cannot be signed" in status.read_text(), "reason in the status of an idle daemon")
+    for verb, state in (("pause", "paused"), ("resume", "waiting")):
+        assert world.lapsectl(verb, *(["--ground", "maintenance"] if verb == "pause" else [])).returncode == 0
+        daemon.until(lambda: json.loads(status.read_text())["state"] == state, f"{state} in the status")
+    assert "cannot be signed" in status.read_text()
     daemon.send(signal.SIGUSR1)
     daemon.wait_for_log("nothing is destroyed until it can; no batch is begun")
     assert daemon.stop() == 0
