@@ -230,6 +230,36 @@ START_TEST(verify_exits_0_to_3) {
 }
 END_TEST
 
+/* A list that the daemon could add the last key to, and one that nobody can have from it. */
+START_TEST(verify_takes_as_many_keys_as_there_may_be) {
+    signed_setup();
+    write_signed(1);
+    struct buf list = {.text = NULL};
+    struct note_key other = {.name = "lapsed/5f2c9d0e8b7a6143"};
+    struct err err;
+    char path[300];
+    for (size_t i = 1; i < NOTE_MOST_KEYS; i++) {
+        other.key[0] = (unsigned char)(i % 256);
+        other.key[1] = (unsigned char)(i / 256);
+        note_key_id(other.name, other.key, other.id);
+        buf_printf(&list, "%s\n", note_vkey(&other).text);
+    }
+    buf_printf(&list, "%s\n", note_vkey(&keys.items[0]).text);
+    (void)snprintf(path, sizeof path, "%s/journal.pub", state);
+    ck_assert_int_eq(text_write_file(path, list.text, list.length, 0644, &err), 0);
+    ck_assert_int_eq(VERIFY("--vkey", path), 0);
+    other.key[2] = 1;
+    note_key_id(other.name, other.key, other.id);
+    buf_printf(&list, "%s\n", note_vkey(&other).text);
+    ck_assert_int_eq(text_write_file(path, list.text, list.length, 0644, &err), 0);
+    ck_assert_int_ne(VERIFY("--vkey", path), 0);
+    free(printed);
+    printed = NULL;
+    buf_free(&list);
+    signed_remove();
+}
+END_TEST
+
 /* What was entered two days ago is signed today. */
 START_TEST(verify_tells_what_is_older_than_it_may_be) {
     signed_setup();
@@ -318,4 +348,4 @@ END_TEST
 
 UNIT_MAIN("journal verbs", show_tells_by_day, nothing_reaches_the_terminal_that_it_would_obey, verify_says_whole_but_unsigned, verify_says_that_there_are_no_entries,
           damage_is_listed_and_exits_1, a_torn_end_exits_1_and_says_so, verify_works_beside_the_daemon, what_cannot_be_read_exits_74,
-          verify_exits_0_to_3, verify_tells_what_is_older_than_it_may_be, verify_tells_that_a_signature_was_not_checked, usage)
+          verify_exits_0_to_3, verify_takes_as_many_keys_as_there_may_be, verify_tells_what_is_older_than_it_may_be, verify_tells_that_a_signature_was_not_checked, usage)
