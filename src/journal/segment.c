@@ -80,11 +80,22 @@ static int find_twin(const char *folder, struct arena *arena, const struct segme
     return 0;
 }
 
+/* The open segment has a second name only while it is being closed, and is the newest then: the last one. */
 int segments_twin(const char *folder, struct arena *arena, int fd, const char **ret_name, struct err *err) {
     struct segments closed = {.count = 0};
     size_t twin;
     if (list_closed(folder, arena, &closed, err) || find_twin(folder, arena, &closed, fd, &twin, err)) return -1;
-    *ret_name = twin < closed.count ? closed.items[twin].name : NULL;
+    *ret_name = twin + 1 == closed.count ? closed.items[twin].name : NULL;
+    return 0;
+}
+
+/* How many of the closed ones stand before the open one. Where that was closed since it was opened, others may be newer than it. */
+static int count_before(const char *folder, struct arena *arena, const struct segments *closed, int fd, size_t *ret_count, struct err *err) {
+    struct stat own, now;
+    size_t twin;
+    if (find_twin(folder, arena, closed, fd, &twin, err)) return -1;
+    bool was_closed = fstat(fd, &own) || lstat(arena_printf(arena, "%s/" SEGMENT_OPEN, folder), &now) || now.st_dev != own.st_dev || now.st_ino != own.st_ino;
+    *ret_count = was_closed || twin + 1 == closed->count ? twin : closed->count;
     return 0;
 }
 
@@ -94,11 +105,11 @@ int segments_list(const char *folder, struct arena *arena, struct segments *ret_
     int fd = text_open_file(AT_FDCWD, path, O_NOFOLLOW, err);
     if (fd < 0 && errno != ENOENT) return -1;
     size_t older = 0;
-    if (list_closed(folder, arena, &segments, err) || (fd >= 0 && find_twin(folder, arena, &segments, fd, &older, err))) {
+    if (list_closed(folder, arena, &segments, err) || (fd >= 0 && count_before(folder, arena, &segments, fd, &older, err))) {
         if (fd >= 0) (void)close(fd);
         return -1;
     }
-    if (fd >= 0) segments.count = older; /* closed since it was opened: they are newer than it, or are it */
+    if (fd >= 0) segments.count = older;
     segments.open_missing = fd < 0 && segments.count;
     if (fd >= 0) *ARENA_APPEND(arena, segments.items, segments.count) = (struct segment){.name = SEGMENT_OPEN, .fd = fd, .held = -1};
     *ret_segments = segments;

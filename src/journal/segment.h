@@ -51,7 +51,7 @@ int segments_list(const char *folder, struct arena *arena, struct segments *ret_
 int segments_hold(const char *folder, struct arena *arena, struct segments *ret_segments, struct err *err) MUST_CHECK;
 void segments_close(struct segments *segments);
 
-/* The closed segment that is the same file as this one, NULL if there is none: a crash interrupted its closing. */
+/* The newest closed segment where that is the same file as this one, else NULL: a crash interrupted its closing. */
 int segments_twin(const char *folder, struct arena *arena, int fd, const char **ret_name, struct err *err) MUST_CHECK;
 
 #endif

@@ -72,7 +72,7 @@ static inline void both_say_of(const char *what, const char *older, int expected
     free(text);
 }
 
-enum { MOST_FILES = 8 };
+enum { MOST_FILES = 12 };
 static struct { char name[64]; char *bytes; size_t length; } files[MOST_FILES];
 static size_t n_files;
 

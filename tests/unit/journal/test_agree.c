@@ -2,6 +2,7 @@
 #include "agree.h"
 
 #include "journal/prune.h"
+#include "journal/segment.h"
 
 /* It cannot be read, for this reason. */
 static void neither_can_read(const char *what, const char *expected) {
@@ -406,6 +407,18 @@ START_TEST(both_verifiers_agree_on_strays) {
         folder_write(others[i], "x", 1);
         both_say(others[i], 0);
     }
+    /* While it is being closed the open segment has a second name, the newest; whatever seems newer was put in. */
+    struct segment_name second = segment_closed_name(answer.scan.open_first_seq), newer = segment_closed_name(answer.scan.open_first_seq + 1);
+    struct buf path = folder_path("journal.jsonl"), link_to = folder_path(second.text);
+    ck_assert_int_eq(link(path.text, link_to.text), 0);
+    both_say("being closed", 0);
+    folder_write(newer.text, files[open].bytes, files[open].length);
+    both_say("a copy behind its second name", 1);
+    buf_free(&link_to);
+    link_to = folder_path(newer.text);
+    ck_assert_int_eq(unlink(link_to.text), 0);
+    buf_free(&path);
+    buf_free(&link_to);
     signers_free(&signers);
     write_signed(1);
     both_say("gone on", 0);
