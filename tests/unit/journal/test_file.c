@@ -81,7 +81,7 @@ static ssize_t test_pwrite(int fd, const void *bytes, size_t length, off_t offse
         spoil(fd);
         return -1;
     }
-    return pass(hit, real.pwrite(fd, bytes, hit && length > 1 ? length / 2 : length, offset));
+    return pass(hit, (int)real.pwrite(fd, bytes, hit && length > 1 ? length / 2 : length, offset));
 }
 
 static int test_fdatasync(int fd) {
