@@ -119,7 +119,7 @@ static void note_entry(void *context, const struct scan_entry *found) {
         passing->certain = found->place.byte + (int64_t)found->length + 1;
     if (intents->conf->seen) intents->conf->seen(intents->conf->seen_context, entry);
     note_pruning(&passing->prunings, &found->line);
-    if (entry->sweep > intents->last_sweep) intents->last_sweep = entry->sweep;
+    if (entry->sweep > intents->last_sweep && entry->sweep <= ENTRY_MOST_SEQ) intents->last_sweep = entry->sweep; /* each sweep has entries */
     if (entry->event == ENTRY_INTENT) add_intent(intents, &found->line);
     passing->has_outcomes |= entry->event == ENTRY_OUTCOME;
     if (entry->event != ENTRY_OUTCOME || !strcmp(entry->outcome, "unknown")) return;

@@ -285,6 +285,24 @@ START_TEST(damage_before_a_whole_line_is_refused_and_left_alone) {
 END_TEST
 
 /* An entry that a newer version wrote is no torn line: a downgrade must not cut it off. */
+/* Behind the last checkpoint anybody may have written any number. */
+START_TEST(sweeps_go_on_from_a_number_that_has_a_next) {
+    static const int64_t numbers[] = {7, 1000000000000000, INT64_MAX};
+    folder_setup();
+    struct journal_conf conf = folder_conf();
+    struct journal *journal = journal_opened(&conf);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct entry intent = an_intent(numbers[i], 1);
+        ck_assert(put(journal, &intent));
+    }
+    journal_close(journal);
+    journal = journal_opened(&conf);
+    ck_assert_int_eq(journal_last_sweep(journal), 7);
+    journal_close(journal);
+    folder_remove();
+}
+END_TEST
+
 START_TEST(an_unknown_event_is_not_torn) {
     folder_setup();
     write_intents(1, 1 << 20);
@@ -368,5 +386,5 @@ END_TEST
 
 UNIT_MAIN("recover", cut_at_every_byte, any_blocks_of_the_last_group_may_be_lost, a_request_behind_the_gap_is_of_the_same_group, a_gap_before_the_last_group_is_refused,
           zeros_and_garbage_at_the_end_are_torn, damage_before_a_whole_line_is_refused_and_left_alone,
-          an_unknown_event_is_not_torn, an_interrupted_closing_is_undone_or_done, a_journal_that_cannot_be_kept_is_refused,
+          an_unknown_event_is_not_torn, sweeps_go_on_from_a_number_that_has_a_next, an_interrupted_closing_is_undone_or_done, a_journal_that_cannot_be_kept_is_refused,
           a_folder_is_made_only_where_its_parent_is)
