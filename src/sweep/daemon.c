@@ -518,6 +518,15 @@ static void know_list(struct daemon *daemon) {
     arena_free(arena);
 }
 
+static void close_all(struct daemon *daemon) {
+    engine_stop(&daemon->engine);
+    journal_close(daemon->engine.journal);
+    requests_free(daemon->requests);
+    while (daemon->engine.unsettled) engine_forget(&daemon->engine, daemon->engine.unsettled->seq);
+    vetoes_clear(&daemon->engine);
+    status_free(&daemon->status);
+}
+
 static int start(struct daemon *daemon, struct err *err) {
     daemon->engine.loop = ev_default_loop(EVFLAG_AUTO);
     if (!daemon->engine.loop) return err_set(err, ERR_BUG, "no event loop could be made");
@@ -549,9 +558,7 @@ static int start(struct daemon *daemon, struct err *err) {
     enter_schedule(daemon);
     know_list(daemon);
     if (!requests_start(daemon->requests, daemon->schedule->settings.state_folder, err)) return 0;
-    engine_stop(&daemon->engine);
-    journal_close(daemon->engine.journal);
-    requests_free(daemon->requests);
+    close_all(daemon);
     return -1;
 }
 
@@ -559,13 +566,8 @@ static void end(struct daemon *daemon) {
     requests_stop(daemon->requests);
     const struct entry entry = {.event = ENTRY_STOP, .trigger = daemon->once ? "once" : "signal"};
     journal_append(daemon->engine.journal, &entry, NULL);
-    engine_stop(&daemon->engine);
-    journal_close(daemon->engine.journal);
-    requests_free(daemon->requests);
-    while (daemon->engine.unsettled) engine_forget(&daemon->engine, daemon->engine.unsettled->seq);
-    vetoes_clear(&daemon->engine);
+    close_all(daemon);
     ev_loop_destroy(daemon->engine.loop);
-    status_free(&daemon->status);
     schedule_free(daemon->next);
     schedule_free(daemon->schedule);
 }

@@ -413,7 +413,7 @@ def test_a_journal_that_cannot_be_signed_stops_destruction(world):
     daemon = world.start()
     daemon.wait_for_log("no batch is begun until the journal can be signed again")
     status = world.folder / "run" / "status.json"
-    daemon.until(lambda: "cannot be signed" in status.read_text(), "reason in the status of an idle daemon")
+    daemon.until(lambda: status.exists() and "cannot be signed" in status.read_text(), "reason in the status of an idle daemon")
     for verb, state in (("pause", "paused"), ("resume", "waiting")):
         assert world.lapsectl(verb, *(["--ground", "maintenance"] if verb == "pause" else [])).returncode == 0
         daemon.until(lambda: json.loads(status.read_text())["state"] == state, f"{state} in the status")
