@@ -356,6 +356,7 @@ static void enter(struct sweep *sweep, enum stage stage) {
         make_plan(sweep);
         on_sites(sweep, start_check);
         return;
+    case STAGE_EXPIRE: start_expire(sweep); return;
     case STAGE_COUNT: on_sites(sweep, start_count); return;
     case STAGE_LEAVE:
         if (!sweep->list_text) leave_judge(sweep);
@@ -371,7 +372,6 @@ static void enter(struct sweep *sweep, enum stage stage) {
         on_sites(sweep, start_verify);
         return;
     case STAGE_SURVEY: on_sites(sweep, start_survey); return;
-    case STAGE_EXPIRE: start_expire(sweep); return;
     case STAGE_END: break;
     }
     report_end(sweep);
@@ -390,7 +390,7 @@ static void next_stage(struct sweep *sweep) {
     }
     enum stage next = sweep->stage + 1;
     if (sweep->list_text) next = STAGE_END;
-    if (next == STAGE_SURVEY && !sweep->surveys) next = STAGE_EXPIRE;
+    if (next == STAGE_SURVEY && !sweep->surveys) next = STAGE_END;
     if (sweep->stopping && next < STAGE_END) next = STAGE_END;
     if (next == STAGE_GATE && !has_own_orders(sweep)) next = STAGE_VERIFY;
     if (next == STAGE_OWN && !all_could_be_asked(sweep)) next = STAGE_VERIFY;
@@ -439,8 +439,8 @@ bool sweep_is_committing(const struct sweep *sweep, const struct hold *hold) {
 }
 
 bool sweep_progress(const struct sweep *sweep, struct buf *to) {
-    static const char *const stages[] = {"reading the tenants", "checking the stores", "counting what is due", "judging it", "MongoDB", "PostgreSQL", "Redis",
-                                         "looking what is left of former tenants", "the tenants' own records", "verifying", "looking for what cannot be decided", "removing what has served its time", "ending"};
+    static const char *const stages[] = {"reading the tenants", "checking the stores", "removing what has served its time", "counting what is due", "judging it", "MongoDB", "PostgreSQL", "Redis",
+                                         "looking what is left of former tenants", "the tenants' own records", "verifying", "looking for what cannot be decided", "ending"};
     int64_t records = 0;
     for (size_t i = 0; i < sweep->schedule->n_rules; i++) records += sweep->rules[i].purged + sweep->rules[i].anonymized;
     size_t before = to->length;

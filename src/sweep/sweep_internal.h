@@ -13,6 +13,7 @@
 enum stage {
     STAGE_TENANTS, /* read the tenants and the periods in force */
     STAGE_CHECK,   /* every store: clock, unsettled batches, catalog */
+    STAGE_EXPIRE,  /* keys, evidence and segments of the journal that have served their time go */
     STAGE_COUNT,   /* what is due? */
     STAGE_LEAVE,   /* what of it may go? */
     STAGE_MONGODB,
@@ -22,7 +23,6 @@ enum stage {
     STAGE_OWN,
     STAGE_VERIFY,
     STAGE_SURVEY, /* what do the catalogs show, and what can no rule decide? */
-    STAGE_EXPIRE, /* keys, evidence and segments of the journal that have served their time go */
     STAGE_END,
 };
 
