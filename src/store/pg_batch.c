@@ -349,7 +349,7 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
         if (turn(store, pass, &over, err) < 0) return -1;
         if (over) return 0;
         if (!pass->open) {
-            if (drop_batch(store, pass, arena, ret_batch, err) < 0) return -1;
+            if (drop_batch(store, pass, arena, ret_batch, err) < 0 && !went(store, pass, err)) return -1;
             if (*ret_batch) return 0;
             continue;
         }

@@ -218,6 +218,47 @@ START_TEST(a_partition_that_went_is_passed_over) {
 }
 END_TEST
 
+/* Elsewhere, as soon as somebody waits to lock it. */
+static void drop_m2_when_waited_for(void) {
+    struct buf sql = {0};
+    buf_printf(&sql, "CREATE EXTENSION IF NOT EXISTS dblink SCHEMA public; SELECT public.dblink_connect('drop', '%s');"
+               "SELECT public.dblink_exec('drop', 'BEGIN; LOCK TABLE acts.m2 IN SHARE MODE');"
+               "SELECT public.dblink_send_query('drop', 'DO $$ BEGIN FOR i IN 1..5000 LOOP"
+               " EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = %ld); PERFORM pg_sleep(0.002); END LOOP; END $$; DROP TABLE acts.m2; COMMIT')",
+               getenv("LAPSED_TEST_POSTGRESQL_ADMIN"), pg_number("SELECT 'acts.m2'::regclass::oid::bigint"));
+    pg_sql(buf_text(&sql));
+    buf_free(&sql);
+}
+
+/* With drop = true: m2 is dropped by somebody else while its lock is waited for. */
+START_TEST(a_partition_that_goes_as_it_is_locked_is_passed_over) {
+    struct acts acts = open_months("");
+    struct order order = make_order(&acts);
+    const struct order *orders[] = {&order};
+    struct pass *pass;
+    const struct batch *batch;
+    struct outcome outcome;
+    struct err err;
+    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), 0);
+    while (pg_number("SELECT (to_regclass('acts.m1') IS NOT NULL)::int")) {
+        ck_assert_msg(!pg_driver.prepare(acts.store, pass, 1000, acts.arena, &batch, NULL, &err), "%s", err.text);
+        ck_assert_ptr_nonnull(batch);
+        ck_assert_int_eq(pg_driver.finish(acts.store, pass, true, &outcome, &err), 0);
+    }
+    drop_m2_when_waited_for();
+    for (;;) {
+        ck_assert_msg(!pg_driver.prepare(acts.store, pass, 1000, acts.arena, &batch, NULL, &err), "%s", err.text);
+        if (!batch) break;
+        ck_assert_int_eq(pg_driver.finish(acts.store, pass, true, &outcome, &err), 0);
+    }
+    pg_driver.end(acts.store, pass);
+    pg_sql("SELECT public.dblink_disconnect('drop')");
+    ck_assert_int_eq(pg_number("SELECT (to_regclass('acts.m1') IS NULL AND to_regclass('acts.m2') IS NULL)::int"), 1);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM events WHERE at < '" CUTOFF "'"), 0);
+    acts_close(&acts);
+}
+END_TEST
+
 START_TEST(the_batch_says_what_goes_before_it_goes) {
     struct acts acts = open_months("");
     struct order order = make_order(&acts);
@@ -282,4 +323,5 @@ END_TEST
 
 UNIT_MAIN("PostgreSQL: drop", a_partition_that_was_swapped_is_left_alone, whole_months_before_every_cutoff_are_dropped, one_row_that_must_live_keeps_its_partition,
           an_anchor_that_is_no_instant_keeps_its_partition_alone, a_floor_keeps_its_partition,
-          what_a_drop_would_not_heed_goes_row_by_row, a_partition_that_is_written_to_is_not_waited_for, a_partition_that_went_is_passed_over, the_batch_says_what_goes_before_it_goes, check_says_what_a_drop_needs)
+          what_a_drop_would_not_heed_goes_row_by_row, a_partition_that_is_written_to_is_not_waited_for, a_partition_that_went_is_passed_over,
+          a_partition_that_goes_as_it_is_locked_is_passed_over, the_batch_says_what_goes_before_it_goes, check_says_what_a_drop_needs)
