@@ -358,7 +358,8 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
                            "look for a trigger or an application that writes them again");
         struct pg_making making = {.store = store, .run = &pass->run, .parents = &pass->parents, .arena = arena, .gone.arena = arena, .chosen.arena = arena,
                                    .limit = portion_limit(pass->portion, pass->orders[pass->order], limit)};
-        if (!pg_run_next(&pass->run, pg_take_most(&making))) {
+        const size_t most = pg_take_most(&making);
+        if (!pg_run_next(&pass->run, most)) {
             next_leaf(pass);
             continue;
         }
@@ -371,6 +372,11 @@ static int next_batch(struct pg_store *store, struct pass *pass, size_t limit, s
         grow(pass, &making);
         if (*ret_batch) return 0;
         if (!pass->open) continue;
+        if (making.full && most < making.limit && !pass->cautious) { /* as many as fitted the last time: there may be others behind them */
+            pass->parents = 0;
+            pg_run_put_back(&pass->run);
+            continue;
+        }
         pg_run_advance(&pass->run, &making.chosen, making.full, false);
     }
 }
