@@ -323,6 +323,21 @@ enum pg_fate pg_fate_of(const struct order *order, const struct pg_dependent *de
     return PG_LEFT_ALONE;
 }
 
+static bool is_left_alone(const struct pg_due *due, const struct pg_table *table) {
+    for (size_t i = 0; i < due->bound->n_dependents; i++)
+        if (due->bound->dependents[i].table == table && pg_fate_of(due->order, &due->bound->dependents[i]) != PG_LEFT_ALONE) return false;
+    return true;
+}
+
+void pg_add_locks(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent, bool itself) {
+    const char *before = " FOR UPDATE OF ";
+    for (size_t i = itself ? 0 : 1; i < dependent->n_path && i <= dependent->tree; i++) { /* above a tree there is no alias */
+        if (i && is_left_alone(due, dependent->path[i].child)) continue;
+        buf_printf(&sql->text, "%sd%zu", before, i);
+        before = ", ";
+    }
+}
+
 int pg_add_dependent_due(struct pg_sql *sql, const struct pg_dependent *dependent, enum pg_fate fate, struct err *err) {
     struct pg_fields fields;
     if (fate != PG_CHANGED) return 0;
@@ -343,7 +358,8 @@ static int read_dependents(struct pg_store *store, const struct pg_due *due, con
     *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
     pg_add_dependents(&sql, dependent, buf_text(&columns.text), target, "t.ctid = ANY($1::tid[])");
     if (pg_add_dependent_due(&sql, dependent, PG_CHANGED, err) < 0) return -1;
-    buf_printf(&sql.text, " LIMIT %zu FOR UPDATE OF d0", limit);
+    buf_printf(&sql.text, " LIMIT %zu", limit);
+    pg_add_locks(&sql, due, dependent, true);
     if (pg_run(store, &sql, &result, err) < 0) return -1;
     add_rows(change, result);
     return 0;

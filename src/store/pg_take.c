@@ -255,7 +255,8 @@ static int destroy_dependent(struct pg_making *making, const struct pg_dependent
     return 0;
 }
 
-/* At most `limit` rows of a dependent, leaves of a tree first. */
+/* At most `limit` rows of a dependent, leaves of a tree first. What carries them is locked with them: it cannot go over to another
+ * record meanwhile, and where it just has, they stay. */
 static int drain_dependent(struct pg_making *making, const struct pg_dependent *dependent, const char *ctids, size_t limit, struct err *err) {
     const struct pg_run *run = making->run;
     PG_SQL sql = {.arena = making->arena, .binary = true};
@@ -275,7 +276,9 @@ static int drain_dependent(struct pg_making *making, const struct pg_dependent *
         *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
         pg_add_dependents(&sql, dependent, "d0.tableoid AS o, d0.ctid AS c", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
     }
-    buf_printf(&sql.text, " LIMIT %zu) AS s WHERE z.tableoid = s.o AND ", limit);
+    buf_printf(&sql.text, " LIMIT %zu", limit);
+    if (!dependent->self) pg_add_locks(&sql, &run->due, dependent, false);
+    buf_add(&sql.text, ") AS s WHERE z.tableoid = s.o AND ");
     pg_add_at(&sql, "z", "s.c");
     buf_add(&sql.text, " RETURNING z.tableoid");
     pg_add_key(&sql, dependent->table, "z");

@@ -171,6 +171,84 @@ START_TEST(a_dependent_that_moves_away_is_not_drained) {
 }
 END_TEST
 
+#define NINE_NOTES \
+    "CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text); INSERT INTO orders VALUES (1, 1, '2025-01-01', 'x'), (2, 1, '2026-06-01', 'x');" \
+    "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders, name text); INSERT INTO lines VALUES (1, 1, 'x');" \
+    "CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint REFERENCES lines, name text); INSERT INTO notes SELECT n, 1, 'x' FROM generate_series(1, 9) n;"
+#define LINES_AND_NOTES "table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"lines.order_id\", \"notes.line_id = lines.id\" ];"
+#define LINES_AND_NOTES_CHANGE \
+    "{ data = \"O\"; anonymize = \"1 year\"; keep = \"9 years\"; basis = \"b\"; targets = (" \
+    "{ table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; columns = [ \"null: name\" ];" \
+    "dependents = ( { join = \"lines.order_id\"; columns = [ \"null: name\" ]; }, { join = \"notes.line_id = lines.id\"; columns = [ \"null: name\" ]; } ); } ); }"
+#define NOTES_OF_THE_LIVING "notes n JOIN lines l ON l.id = n.line_id WHERE l.order_id = 2"
+
+/* More than a batch hangs on a dependent, and it is to go over to a record that lives as they are drained: it must stay, or they. */
+START_TEST(what_hangs_on_a_dependent_that_moves_away_is_not_drained) {
+    pg_schema(NINE_NOTES);
+    meanwhile("notes", "UPDATE lines SET order_id = 2 WHERE id = 1");
+    struct acts acts = acts_open(RULE(LINES_AND_NOTES));
+    struct sum sum = purge(&acts, 0, 5);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM lines"), 0);
+    ck_assert_int_eq(sum.records, 1);
+    ck_assert_int_eq(sum.dependents, 1 + 9);
+    acts_close(&acts);
+}
+END_TEST
+
+START_TEST(what_hangs_on_a_dependent_that_moves_away_is_not_drained_of_values) {
+    pg_schema(NINE_NOTES);
+    meanwhile("notes", "UPDATE lines SET order_id = 2 WHERE id = 1");
+    struct acts acts = acts_open(LINES_AND_NOTES_CHANGE);
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_ANONYMIZE, CUTOFF);
+    struct sum sum = acts_pass(&acts, &order, 5);
+    ck_assert_int_eq(pg_number("SELECT order_id FROM lines"), 1);
+    ck_assert_int_eq(sum.records, 1);
+    ck_assert_int_eq(sum.dependents, 1 + 9);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM notes WHERE name IS NULL"), 9);
+    acts_close(&acts);
+}
+END_TEST
+
+/* It went over before, by somebody who commits while it is waited for. */
+START_TEST(what_hangs_on_a_dependent_that_has_just_moved_lives) {
+    static const struct {
+        const char *rule;
+        enum action action;
+    } ways[] = {{RULE(LINES_AND_NOTES), ACTION_PURGE}, {LINES_AND_NOTES_CHANGE, ACTION_ANONYMIZE}};
+    for (size_t i = 0; i < 2; i++) {
+        pg_schema(NINE_NOTES);
+        struct acts acts = acts_open(ways[i].rule);
+        struct buf sql = {0};
+        buf_printf(&sql, "CREATE EXTENSION IF NOT EXISTS dblink SCHEMA public; SELECT public.dblink_connect('mover', '%s');"
+                   "SELECT public.dblink_exec('mover', 'BEGIN; UPDATE acts.lines SET order_id = 2 WHERE id = 1');"
+                   "SELECT public.dblink_send_query('mover', 'DO $$ BEGIN FOR i IN 1..5000 LOOP"
+                   " EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE NOT granted); PERFORM pg_sleep(0.002); END LOOP; END $$; COMMIT')",
+                   getenv("LAPSED_TEST_POSTGRESQL_ADMIN"));
+        pg_sql(buf_text(&sql));
+        buf_free(&sql);
+        struct order order = order_by_age(acts_target(&acts, 0), ways[i].action, CUTOFF);
+        const struct order *orders[] = {&order};
+        const struct batch *batch;
+        struct outcome outcome;
+        struct pass *pass;
+        struct err err;
+        ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), 0);
+        for (bool over = false; !over;) {
+            if (pg_driver.prepare(acts.store, pass, 5, acts.arena, &batch, NULL, &err) < 0) {
+                ck_assert_msg(err.code == ERR_UNAVAILABLE && *err.detail, "%s", err.text);
+                continue;
+            }
+            over = !batch;
+            if (batch) ck_assert_msg(!pg_driver.finish(acts.store, pass, true, &outcome, &err), "%s", err.text);
+        }
+        pg_driver.end(acts.store, pass);
+        pg_sql("SELECT public.dblink_disconnect('mover')");
+        ck_assert_int_eq(pg_number("SELECT count(*) FROM " NOTES_OF_THE_LIVING " AND n.name = 'x' AND l.name = 'x'"), 9);
+        acts_close(&acts);
+    }
+}
+END_TEST
+
 /* Runs one pass in which a batch fails because others were at work meanwhile; the driver says so, and takes all the same in the end. */
 static void purge_again(struct acts *acts, size_t limit) {
     struct order order = order_by_age(acts_target(acts, 0), ACTION_PURGE, CUTOFF);
@@ -202,8 +280,9 @@ static void purge_again(struct acts *acts, size_t limit) {
 
 /* More dependents than a batch are not locked before: what comes to them is not called undeclared. */
 START_TEST(what_comes_to_dependents_as_they_are_drained_goes_with_them) {
-    pg_schema(ORDERS_LINES_NOTES "INSERT INTO notes VALUES (1, 1)");
-    meanwhile("notes", "INSERT INTO notes SELECT 100 + id, id FROM lines ON CONFLICT DO NOTHING");
+    pg_schema(ORDERS_LINES_NOTES "INSERT INTO notes VALUES (1, 1); CREATE TABLE once (id int PRIMARY KEY)");
+    meanwhile("lines", "WITH first AS (INSERT INTO once VALUES (1) ON CONFLICT DO NOTHING RETURNING id)"
+              " INSERT INTO notes SELECT 100 + l.id, l.id FROM first, lines l WHERE l.id > 1");
     struct acts acts = acts_open(RULE("table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; dependents = [ \"lines.order_id\", \"notes.line_id = lines.id\" ];"));
     purge_again(&acts, 5);
     acts_close(&acts);
@@ -464,6 +543,8 @@ UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_i
           a_tree_larger_than_a_batch_goes_with_what_hangs_on_it, a_branch_that_is_still_referred_to_blocks_its_root_alone,
           a_dependent_that_is_kept_for_ever_keeps_its_parent, what_hangs_on_a_dependent_that_moves_away_lives,
           what_hangs_on_a_dependent_that_moves_away_is_not_anonymized, a_record_that_is_due_no_longer_lives, a_dependent_that_moves_away_is_not_drained,
+          what_hangs_on_a_dependent_that_moves_away_is_not_drained, what_hangs_on_a_dependent_that_moves_away_is_not_drained_of_values,
+          what_hangs_on_a_dependent_that_has_just_moved_lives,
           what_comes_to_dependents_as_they_are_drained_goes_with_them, dependents_that_change_as_they_are_drained_go_the_next_time,
           what_was_not_tried_is_not_passed_over,
           a_trigger_that_writes_values_back_is_refused,
