@@ -183,23 +183,32 @@ static void add_tree_of(struct pg_sql *sql, const struct pg_run *run, const stru
     pg_add_tree(sql, dependent, leaf_source(sql->arena, run), arena_printf(sql->arena, "t.ctid = ANY($%zu::tid[])", sql->n_parameters));
 }
 
-/* How many dependents these records have that something has to be done about, counted up to `most`. */
+/* How many rows of a dependent these records have that something has to be done about, counted up to `most`. */
+static int count_dependent(struct pg_making *making, const struct pg_dependent *dependent, enum pg_fate fate, const char *ctids, size_t most,
+                           size_t *ret_count, struct err *err) {
+    PG_SQL sql = {.arena = making->arena};
+    PG_RESULT result = NULL;
+    *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
+    buf_add(&sql.text, "SELECT count(*) FROM (");
+    pg_add_dependents(&sql, dependent, "", leaf_source(making->arena, making->run), "t.ctid = ANY($1::tid[])");
+    if (pg_add_dependent_due(&sql, dependent, fate, err) < 0) return -1;
+    buf_printf(&sql.text, " LIMIT %zu) AS s", most);
+    if (pg_run(making->store, &sql, &result, err) < 0) return -1;
+    *ret_count = (size_t)strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+    return 0;
+}
+
+/* The same of all dependents. */
 static int count_dependents(struct pg_making *making, const char *ctids, size_t most, size_t *ret_count, struct err *err) {
     const struct pg_run *run = making->run;
     size_t total = 0;
     for (size_t i = 0; i < run->due.bound->n_dependents && total < most; i++) {
         const struct pg_dependent *dependent = &run->due.bound->dependents[i];
         enum pg_fate fate = pg_fate_of(&run->order, dependent);
+        size_t count;
         if (fate == PG_LEFT_ALONE) continue;
-        PG_SQL sql = {.arena = making->arena};
-        PG_RESULT result = NULL;
-        *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
-        buf_add(&sql.text, "SELECT count(*) FROM (");
-        pg_add_dependents(&sql, dependent, "", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
-        if (pg_add_dependent_due(&sql, dependent, fate, err) < 0) return -1;
-        buf_printf(&sql.text, " LIMIT %zu) AS s", most - total);
-        if (pg_run(making->store, &sql, &result, err) < 0) return -1;
-        total += (size_t)strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+        if (count_dependent(making, dependent, fate, ctids, most - total, &count, err) < 0) return -1;
+        total += count;
     }
     *ret_count = total;
     return 0;
@@ -295,10 +304,12 @@ static int anonymize_dependent(struct pg_making *making, const struct pg_depende
     return 0;
 }
 
-/* As much of one dependent as fits. A tree loses its leaves, again and again: only when none is left may its trunk go. */
-static int drain_one(struct pg_making *making, const struct pg_dependent *dependent, const char *ctids, struct err *err) {
+/* As much of one dependent as fits. A tree loses its leaves, again and again: only when none is left may its trunk go. *ret_left: some
+ * of it is still there, as there is no more room, or as somebody changed it meanwhile. */
+static int drain_one(struct pg_making *making, const struct pg_dependent *dependent, const char *ctids, bool *ret_left, struct err *err) {
     const struct pg_run *run = making->run;
     enum pg_fate fate = pg_fate_of(&run->order, dependent);
+    *ret_left = false;
     if (fate == PG_LEFT_ALONE) return 0;
     for (int64_t before = -1; before < making->dependents && (size_t)making->dependents < making->limit;) {
         before = making->dependents;
@@ -308,6 +319,9 @@ static int drain_one(struct pg_making *making, const struct pg_dependent *depend
         if (result < 0) return -1;
         if (!dependent->self) break;
     }
+    size_t count = 1;
+    if ((size_t)making->dependents < making->limit && count_dependent(making, dependent, fate, ctids, 1, &count, err) < 0) return -1;
+    *ret_left = count > 0;
     return 0;
 }
 
@@ -321,12 +335,14 @@ static int nothing_drained(const struct pg_bound *bound, struct err *err) {
     return -1;
 }
 
-/* A record with more dependents than a batch: a batch of dependents alone. What comes to them meanwhile is seen the next time. */
+/* A record with more dependents than a batch: a batch of dependents alone. What comes to them meanwhile is seen the next time, and
+ * what is left of one holds those that it may hang on. */
 static int drain(struct pg_making *making, const struct pg_record *record, struct err *err) {
     const struct pg_bound *bound = making->run->due.bound;
     const char *ctids = ctid_array(making->arena, record, 1);
-    for (size_t i = 0; i < bound->n_dependents; i++)
-        if (drain_one(making, &bound->dependents[i], ctids, err) < 0) return -1;
+    bool left = false;
+    for (size_t i = 0; i < bound->n_dependents && !left; i++)
+        if (drain_one(making, &bound->dependents[i], ctids, &left, err) < 0) return -1;
     if (!making->dependents) return nothing_drained(bound, err);
     making->drained = true;
     making->drained_tenant = record->tenant;

@@ -249,6 +249,21 @@ START_TEST(what_hangs_on_a_dependent_that_has_just_moved_lives) {
 }
 END_TEST
 
+/* Without a foreign key nothing would find it again: what hangs on it must not go before it. */
+START_TEST(a_dependent_that_changes_as_it_is_drained_is_not_left_behind) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz); INSERT INTO orders VALUES (1, 1, '2025-01-01');"
+              "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint); INSERT INTO lines SELECT n, 1 FROM generate_series(1, 9) n;"
+              "CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint, changed boolean); INSERT INTO notes SELECT n, n FROM generate_series(1, 3) n");
+    meanwhile("notes", "UPDATE notes SET changed = true WHERE id = 2");
+    struct acts acts = acts_open(RULE(LINES_AND_NOTES));
+    struct sum sum = purge(&acts, 0, 5);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM notes"), 0);
+    ck_assert_int_eq(sum.records, 1);
+    ck_assert_int_eq(sum.dependents, 9 + 3);
+    acts_close(&acts);
+}
+END_TEST
+
 /* Runs one pass in which a batch fails because others were at work meanwhile; the driver says so, and takes all the same in the end. */
 static void purge_again(struct acts *acts, size_t limit) {
     struct order order = order_by_age(acts_target(acts, 0), ACTION_PURGE, CUTOFF);
@@ -545,6 +560,7 @@ UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_i
           what_hangs_on_a_dependent_that_moves_away_is_not_anonymized, a_record_that_is_due_no_longer_lives, a_dependent_that_moves_away_is_not_drained,
           what_hangs_on_a_dependent_that_moves_away_is_not_drained, what_hangs_on_a_dependent_that_moves_away_is_not_drained_of_values,
           what_hangs_on_a_dependent_that_has_just_moved_lives,
+          a_dependent_that_changes_as_it_is_drained_is_not_left_behind,
           what_comes_to_dependents_as_they_are_drained_goes_with_them, dependents_that_change_as_they_are_drained_go_the_next_time,
           what_was_not_tried_is_not_passed_over,
           a_trigger_that_writes_values_back_is_refused,
