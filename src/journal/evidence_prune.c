@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,9 +43,17 @@ static bool is_old(DIR *dir, const struct segments *segments, int64_t first_seq,
     if (first_seq < first_left) return true; /* pruned */
     for (size_t i = 0; i + 1 < segments->count; i++) {
         if (segments->items[i].first_seq != first_seq) continue;
-        return read_first(dir, &segments->items[i + 1], arena, &first) && period_after(first.entry.time_us, keep) <= now_us;
+        for (size_t next = i + 1; next < segments->count; next++) { /* as for segments: who began in the future says nothing */
+            if (!read_first(dir, &segments->items[next], arena, &first)) return false;
+            if (first.entry.time_us <= now_us) return period_after(first.entry.time_us, keep) <= now_us;
+        }
     }
     return false;
+}
+
+static int by_seq(const void *a, const void *b) {
+    const int64_t *left = a, *right = b;
+    return (*left > *right) - (*left < *right);
 }
 
 int evidence_prune(const char *folder, int64_t now_us, struct period keep, size_t *ret_removed, struct err *err) {
@@ -54,11 +63,16 @@ int evidence_prune(const char *folder, int64_t now_us, struct period keep, size_
     size_t removed = 0;
     if (!dir) return err_set_errno(err, errno, "journal folder \"%s\" cannot be read", folder);
     if (segments_list(folder, arena, &segments, err)) return -1;
+    int64_t *old = NULL;
+    size_t n_old = 0;
     for (const struct dirent *item; segments.count && (item = readdir(dir));) {
         int64_t first_seq = evidence_file_seq(item->d_name);
-        if (!first_seq || !is_old(dir, &segments, first_seq, now_us, keep, arena)) continue;
-        if (journal_calls.unlink(dirfd(dir), item->d_name)) return err_set_errno(err, errno, "journal \"%s\": cannot remove %s", folder, item->d_name);
-        removed++;
+        if (first_seq && is_old(dir, &segments, first_seq, now_us, keep, arena)) *ARENA_APPEND(arena, old, n_old) = first_seq;
+    }
+    if (n_old) qsort(old, n_old, sizeof *old, by_seq); /* whatever comes between, what is left has no gap */
+    for (; removed < n_old; removed++) {
+        const struct evidence_name name = evidence_file_name(old[removed]);
+        if (journal_calls.unlink(dirfd(dir), name.text)) return err_set_errno(err, errno, "journal \"%s\": cannot remove %s", folder, name.text);
     }
     if (removed && journal_calls.fsync(dirfd(dir))) return err_set_errno(err, errno, "journal \"%s\": cannot put the folder on disk", folder);
     *ret_removed = removed;

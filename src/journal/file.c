@@ -37,11 +37,12 @@ static int sync_folder(struct file *file, struct err *err) {
     return journal_calls.fsync(file->folder->fd) ? failed(file, "cannot put the folder on disk", err) : 0;
 }
 
-/* The folder's own name in the one above it. Who may not read that one cannot have made the folder either. */
+/* The folder's own name in the one above it. Who may not read that one cannot have made the folder either, and not every file system
+ * that others are mounted in knows how to sync (EINVAL). */
 static int sync_above(struct file *file, struct err *err) {
     int above = openat(file->folder->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (above < 0 && errno == EACCES) return 0;
-    int result = above < 0 || journal_calls.fsync(above) ? failed(file, "cannot put the folder above it on disk", err) : 0;
+    int result = above < 0 || (journal_calls.fsync(above) && errno != EINVAL) ? failed(file, "cannot put the folder above it on disk", err) : 0;
     if (above >= 0) (void)close(above);
     return result;
 }

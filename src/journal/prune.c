@@ -86,14 +86,30 @@ static int declare(struct prune *prune, const char *folder, const struct segment
     return 0;
 }
 
+/* When the entries of a segment had ended: a later one began. While a clock was ahead some may have begun in what is the future now; they
+ * say nothing. None: not before now. */
+static int find_end(const char *folder, const struct segments *segments, size_t i, int64_t now_us, struct arena *arena, int64_t *ret_us, struct err *err) {
+    *ret_us = now_us;
+    for (size_t next = i + 1; next < segments->count; next++) {
+        struct entry_line first;
+        if (read_first(folder, segments->items[next].name, arena, &first, err)) return -1;
+        if (first.entry.time_us > now_us) continue;
+        *ret_us = first.entry.time_us;
+        break;
+    }
+    return 0;
+}
+
 static int find(struct prune *prune, const char *folder, struct period keep, int64_t now_us, int64_t declared, struct err *err) {
     __attribute__((cleanup(segments_close))) struct segments segments = {.count = 0};
     if (segments_list(folder, prune->arena, &segments, err)) return -1;
     for (size_t i = 0; i + 1 < segments.count && !segments.open_missing; i++) {
         struct entry_line next;
         const struct segment *segment = &segments.items[i];
+        int64_t end_us;
+        if (find_end(folder, &segments, i, now_us, prune->arena, &end_us, err)) return -1;
+        if (period_after(end_us, keep) > now_us) break;
         if (read_first(folder, segments.items[i + 1].name, prune->arena, &next, err)) return -1;
-        if (period_after(next.entry.time_us, keep) > now_us) break;
         if (next.seq - 1 > declared && declare(prune, folder, segment, &next, err)) return -1;
         *ARENA_APPEND(prune->arena, prune->files, prune->n_files) = segment->name;
     }

@@ -75,9 +75,10 @@ static void prunings_free(struct prunings *prunings) { free(prunings->segments);
 
 /* Each removal ends where a segment begins that is there: nothing goes before it is signed for. */
 static bool is_due(const struct prunings *prunings, const struct entry_removed *removed, int64_t at_us) {
-    for (size_t i = 0; i < prunings->n_segments; i++)
-        if (prunings->segments[i].seq == removed->last_seq + 1) return prunings->keep.count && period_after(prunings->segments[i].time_us, prunings->keep) <= at_us;
-    return false;
+    size_t i = 0;
+    while (i < prunings->n_segments && prunings->segments[i].seq != removed->last_seq + 1) i++;
+    while (i < prunings->n_segments && prunings->segments[i].time_us > at_us) i++; /* as prune.c has it */
+    return i < prunings->n_segments && prunings->keep.count && period_after(prunings->segments[i].time_us, prunings->keep) <= at_us;
 }
 
 static void note_pruning(struct prunings *prunings, const struct entry_line *line) {

@@ -217,10 +217,10 @@ static void load_journal(struct loader *loader, const config_setting_t *root) {
     load_period(loader, group, "keep", "7 years", keep);
     load_period(loader, group, "keep_evidence", "13 months", evidence);
     const config_setting_t *named = group ? config_setting_get_member(group, "keep_evidence") : NULL;
+    if (!named && load_is_longer(*evidence, *keep)) *evidence = *keep;
     if (load_is_longer(*evidence, *keep))
-        load_fault(loader, named ? named : config_setting_get_member(group, "keep"),
-                   "keep_evidence = \"%s\"%s is longer than keep = \"%s\", so evidence would outlast the entries that it belongs to; write keep_evidence = \"%s\" or shorter",
-                   period_format(*evidence).text, named ? "" : " (the standard)", period_format(*keep).text, period_format(*keep).text);
+        load_fault(loader, named, "keep_evidence = \"%s\" is longer than keep = \"%s\", so evidence would outlast the entries that it belongs to; write keep_evidence = \"%s\" or shorter",
+                   period_format(*evidence).text, period_format(*keep).text, period_format(*keep).text);
     settings->journal_folder = load_folder(loader, group, "folder", "/var/lib/lapsed/journal");
 }
 

@@ -381,11 +381,21 @@ static void give_up_waiting(struct lane *lane) {
 
 /* Nobody could tell for so long how the store fares: it is down, as far as this sweep is concerned, and the other stores go on. */
 static bool is_down(struct lane *lane) {
-    const struct veto *veto = veto_on(lane->sweep->engine, lane->site->conf->name);
-    if (!veto || veto->kind != VETO_BLIND || time_now_us() - veto->since_us < MOST_BLIND_US) return false;
+    const struct veto *veto = veto_of(lane->sweep->engine, VETO_BLIND, lane->site->conf->name);
+    if (!veto || time_now_us() - veto->since_us < MOST_BLIND_US) return false;
     struct err err;
     (void)err_set(&err, ERR_UNAVAILABLE, "%s", veto->reason);
     site_down(lane->site, &err);
+    return true;
+}
+
+/* "lapsed --once" waits for nothing but what passes by itself. */
+static bool is_not_waited_for(struct lane *lane) {
+    struct sweep *sweep = lane->sweep;
+    const struct veto *veto = text_equal(sweep->trigger, "once") ? veto_lasting(sweep->engine, lane->site->conf->name) : NULL;
+    if (!veto) return false;
+    if (!sweep->stopping) log_warning("%s; what is due waits", veto->reason);
+    sweep_end_early(sweep);
     return true;
 }
 
@@ -396,7 +406,7 @@ static void on_waited(struct ev_loop *loop, struct ev_timer *timer, int events) 
     struct lane *lane = LANE_OF(timer, timer);
     /* The plan is as old as the sweep: what is destroyed after so long is better planned anew. */
     bool too_long = time_monotonic_us() - lane->waits_since_us >= lane->sweep->schedule->settings.sweep_every_us;
-    if (!is_over(lane) && !too_long && !is_down(lane)) {
+    if (!is_over(lane) && !too_long && !is_down(lane) && !is_not_waited_for(lane)) {
         wait_on(lane);
         return;
     }
@@ -412,11 +422,9 @@ static void wait_on(struct lane *lane) {
     after(lane, left_us < 0 ? 0 : left_us < LOOK_US ? left_us : LOOK_US, on_waited);
 }
 
-static void wait_for_go(struct lane *lane, const struct veto *veto) {
+static void wait_for_go(struct lane *lane) {
     struct sweep *sweep = lane->sweep;
-    if (veto->kind != VETO_THROTTLE && text_equal(sweep->trigger, "once")) {
-        log_warning("%s; what is due waits", veto->reason);
-        sweep_end_early(sweep);
+    if (is_not_waited_for(lane)) {
         prepare(lane);
         return;
     }
@@ -438,9 +446,8 @@ static void prepare(struct lane *lane) {
         end_pass(lane);
         return;
     }
-    const struct veto *veto = veto_on(lane->sweep->engine, site->conf->name);
-    if (veto) {
-        wait_for_go(lane, veto);
+    if (veto_on(lane->sweep->engine, site->conf->name)) {
+        wait_for_go(lane);
         return;
     }
     lane->batch = NULL;

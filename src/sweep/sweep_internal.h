@@ -38,11 +38,11 @@ struct unanswered {
     struct err err;
 };
 
-/* One store's part in the sweep: what it is asked, and its orders, which its lanes carry out. At most one question is under
- * way, and none beside a pass. */
-/* Its clock, compared with ours. */
+/* A store's clock, compared with ours. */
 enum site_clock { SITE_CLOCK_UNKNOWN, SITE_CLOCK_SAME, SITE_CLOCK_APART };
 
+/* One store's part in the sweep: what it is asked, and its orders, which its lanes carry out. At most one question is under
+ * way, and none beside a pass. */
 struct site {
     struct sweep *sweep;
     const struct store_conf *conf;

@@ -126,6 +126,18 @@ const struct veto *veto_on(const struct engine *engine, const char *store) {
     return veto;
 }
 
+const struct veto *veto_of(const struct engine *engine, enum veto_kind kind, const char *store) {
+    const struct veto *veto = engine->vetoes.first;
+    while (veto && (veto->kind != kind || !concerns(veto, store))) veto = veto->next;
+    return veto;
+}
+
+const struct veto *veto_lasting(const struct engine *engine, const char *store) {
+    const struct veto *veto = engine->vetoes.first;
+    while (veto && (veto->kind == VETO_THROTTLE || !concerns(veto, store))) veto = veto->next;
+    return veto;
+}
+
 void veto_tell(const struct engine *engine, struct buf *to) {
     size_t count = 0;
     for (const struct veto *veto = engine->vetoes.first; veto; veto = veto->next)

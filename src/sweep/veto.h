@@ -48,6 +48,10 @@ void veto_set(struct engine *engine, enum veto_kind kind, const char *store, con
 void veto_lift(struct engine *engine, enum veto_kind kind, const char *store);
 /* What forbids a batch in this store now; NULL: it may be begun. */
 const struct veto *veto_on(const struct engine *engine, const char *store);
+/* The same, of what does not pass by itself as VETO_THROTTLE does. */
+const struct veto *veto_lasting(const struct engine *engine, const char *store);
+/* One of that kind. */
+const struct veto *veto_of(const struct engine *engine, enum veto_kind kind, const char *store);
 /* Calls waiter->go when nothing forbids a batch in its store any more. */
 void veto_wait(struct engine *engine, struct veto_waiter *waiter);
 bool veto_is_waiting(const struct engine *engine, const struct veto_waiter *waiter);

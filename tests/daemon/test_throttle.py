@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from demo import stores
-from programs import DEADLINE, REPOSITORY
+from programs import DEADLINE, REPOSITORY, fake_clock
 from world import idle
 
 sys.path.insert(0, str(REPOSITORY / "scripts"))
@@ -186,6 +186,21 @@ def test_a_right_that_was_revoked(world):
     finally:
         world.sql("REVOKE pg_read_all_stats FROM lapsed")
     assert "\nGRANT pg_read_all_stats TO" in world.lapsectl("grants").stdout
+
+
+def test_once_does_not_wait_for_what_comes_beside_a_throttle(watcher):
+    watcher.simple(settings=throttled('query = "SELECT busy FROM gate";'))
+    watcher.sql("CREATE TABLE gate AS SELECT true AS busy")
+    watcher.environment, set_clock = fake_clock(watcher.environment, watcher.folder, "+0")
+    swept = []
+    once = threading.Thread(target=lambda: swept.append(watcher.once()))
+    once.start()
+    wait_until("status never said that it waits", lambda: status(watcher)["state"] == "waiting")
+    set_clock("+3h")
+    once.join(DEADLINE)
+    assert swept and swept[0].returncode == 75, swept
+    assert "the clock was set forward" in swept[0].stdout
+    assert watcher.one("SELECT count(*) FROM events") == 20
 
 
 def test_once_does_not_wait_for_a_right(world):

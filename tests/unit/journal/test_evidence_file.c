@@ -288,6 +288,37 @@ START_TEST(old_evidence_is_removed_with_its_whole_segment) {
 }
 END_TEST
 
-UNIT_MAIN("evidence_file", old_evidence_is_removed_with_its_whole_segment, leaves_come_before_their_intent, after_a_failure_a_segment_begins_with_evidence_of_its_own,
+/* Entries of a time when the clock was ahead: they are as old as what came after them, when it was set right. */
+START_TEST(a_time_to_come_says_nothing_of_the_end_of_a_segment) {
+    const struct period month = {.count = 1, .unit = PERIOD_MONTHS};
+    setup();
+    struct journal_conf conf = folder_conf();
+    conf.segment_bytes = 1; /* a segment for each group: entries 1, 3, 5 and 7 begin one */
+    struct journal *journal = journal_opened(&conf);
+    int64_t first_us = INT64_C(1764547200000000), day_us = 86400 * TIME_SECOND_US; /* 2025-12-01 */
+    static const int days[] = {0, 3650, 1, 50};
+    for (int i = 0; i < 4; i++) {
+        struct entry intent = with_leaves(i + 1);
+        intent.time_us = first_us + days[i] * day_us;
+        ck_assert(put(journal, &intent));
+    }
+    ck_assert_int_eq(folder_count("journal-", NULL), 3);
+    journal_prune(journal, period_after(first_us + day_us, month) - 1, month, month);
+    journal_close(journal);
+    ck_assert_int_eq(folder_count("journal-", NULL), 3); /* all still kept */
+    ck_assert(there(1) && there(3));
+    journal = journal_opened(&conf);
+    journal_prune(journal, period_after(first_us + day_us, month), month, month);
+    journal_close(journal);
+    ck_assert(!there(1) && !there(3) && there(5) && there(7)); /* both ended at the latest when entry 5 began, on 2 December */
+    struct scan_result result;
+    struct err err;
+    ck_assert_int_eq(journal_scan(folder, &(struct scan_visitor){.wait = false}, &result, &err), 0);
+    ck_assert_msg(!result.faults && result.first_seq == 5, "%s", result.first_fault);
+    folder_remove();
+}
+END_TEST
+
+UNIT_MAIN("evidence_file", a_time_to_come_says_nothing_of_the_end_of_a_segment, old_evidence_is_removed_with_its_whole_segment, leaves_come_before_their_intent, after_a_failure_a_segment_begins_with_evidence_of_its_own,
           an_empty_segment_replaces_what_has_its_name, a_restart_goes_on_behind_a_torn_batch, titles_are_read_as_they_are_written, evidence_taken_away_stops_the_next_intent,
           evidence_is_looked_at_with_each_group)

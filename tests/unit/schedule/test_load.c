@@ -134,7 +134,7 @@ START_TEST(settings_are_taken) {
     struct loading loading;
     loading_load(&loading,
                  GOOD_MAIN "sweep = { every = \"90 minutes\"; window = \"22:30-24:00\"; load = \"full\"; }; notice = \"1 week\";\n"
-                           "throttle = { replica_lag = \"500 ms\"; lock_waits = 0; query = \"SELECT true\"; }; batch = { time = \"250 ms\"; rows = 100; workers = 4; }; journal = { folder = \"/j\"; segment = \"1 GiB\"; segment_age = \"7 days\"; reserve = \"1 GiB\"; };\n"
+                           "throttle = { replica_lag = \"500 ms\"; lock_waits = 0; query = \"SELECT true\"; }; batch = { time = \"250 ms\"; rows = 100; workers = 4; }; journal = { folder = \"/j\"; segment = \"1 GiB\"; segment_age = \"7 days\"; reserve = \"1 GiB\"; keep = \"6 months\"; };\n"
                            "state = \"here/state\"; run = \"/r\"; clock = { tolerance = \"1 second\"; }; timeout = { statement = \"5s\"; lock = \"100 milliseconds\"; };\n"
                            "survey = { every = \"2 days\"; budget = \"1 minute\"; alarm_after = \"0 days\"; };\n",
                  ONE_RULE("keep = \"1 day\";", ONE_TABLE));
@@ -153,6 +153,8 @@ START_TEST(settings_are_taken) {
     ck_assert_int_eq(settings->throttle.lock_waits, 0);
     ck_assert_str_eq(settings->throttle.query, "SELECT true");
     ck_assert_str_eq(settings->journal_folder, "/j");
+    ck_assert_int_eq(settings->journal_keep_evidence.count, 6); /* its standard would outlast the journal */
+    ck_assert_int_eq(settings->journal_keep_evidence.unit, PERIOD_MONTHS);
     ck_assert_int_eq(settings->journal_segment_bytes, 1 << 30);
     ck_assert_int_eq(settings->journal_segment_age_us, 7 * TIME_DAY_US);
     ck_assert_int_eq(settings->journal_reserve_bytes, 1 << 30);
