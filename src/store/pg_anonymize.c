@@ -323,16 +323,23 @@ enum pg_fate pg_fate_of(const struct order *order, const struct pg_dependent *de
     return PG_LEFT_ALONE;
 }
 
-static bool is_left_alone(const struct pg_due *due, const struct pg_table *table) {
+static bool has_fate(const struct pg_due *due, const struct pg_table *table, enum pg_fate fate) {
     for (size_t i = 0; i < due->bound->n_dependents; i++)
-        if (due->bound->dependents[i].table == table && pg_fate_of(due->order, &due->bound->dependents[i]) != PG_LEFT_ALONE) return false;
-    return true;
+        if (due->bound->dependents[i].table == table && pg_fate_of(due->order, &due->bound->dependents[i]) == fate) return true;
+    return false;
+}
+
+bool pg_hangs_on_changed(const struct pg_due *due, const struct pg_dependent *dependent) {
+    for (size_t i = 1; i < dependent->n_path && i <= dependent->tree; i++)
+        if (has_fate(due, dependent->path[i].child, PG_CHANGED)) return true;
+    return false;
 }
 
 void pg_add_locks(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent, bool itself) {
     const char *before = " FOR UPDATE OF ";
     for (size_t i = itself ? 0 : 1; i < dependent->n_path && i <= dependent->tree; i++) { /* above a tree there is no alias */
-        if (i && is_left_alone(due, dependent->path[i].child)) continue;
+        const struct pg_table *table = dependent->path[i].child;
+        if (i && !has_fate(due, table, PG_PURGED) && !has_fate(due, table, PG_CHANGED)) continue;
         buf_printf(&sql->text, "%sd%zu", before, i);
         before = ", ";
     }

@@ -29,6 +29,8 @@ int pg_add_dependent_due(struct pg_sql *sql, const struct pg_dependent *dependen
 int pg_anonymize_dependent(struct pg_store *store, const struct pg_due *due, const struct pg_dependent *dependent, const char *ctids,
                            size_t limit, struct arena *arena, PGresult **ret_result, struct err *err) MUST_CHECK;
 
+/* On the way from this dependent up to the record there is one that is changed and not purged. */
+bool pg_hangs_on_changed(const struct pg_due *due, const struct pg_dependent *dependent);
 /* " FOR UPDATE OF d0, d1, …": behind pg_add_dependents, locks the rows that carry d0, and with `itself` d0, too. Not those that are
  * left alone: the role need not have the right to. */
 void pg_add_locks(struct pg_sql *sql, const struct pg_due *due, const struct pg_dependent *dependent, bool itself);

@@ -402,20 +402,22 @@ static int anonymize_records(struct pg_making *making, const char *ctids, struct
     return 0;
 }
 
-/* Locks the dependents that carry others, parents first: from now on none of them can be moved to another record, which
- * would leave it behind without what hung on it. *ret_locked: there was something to lock. */
+/* Locks the dependents that go and carry others, parents first, and those that are changed and carry some that go: from now on none of
+ * them can be moved to another record, which would leave it behind without what hung on it. Others that are changed are locked as they
+ * are read: only they are counted, and only where something is left to do. *ret_locked: there was something to lock. */
 static int lock_dependents(struct pg_making *making, const char *ctids, bool *ret_locked, struct err *err) {
     const struct pg_run *run = making->run;
     const struct pg_bound *bound = run->due.bound;
     *ret_locked = false;
     for (size_t i = bound->n_dependents; i-- > 0;) {
         const struct pg_dependent *dependent = &bound->dependents[i];
-        if (pg_fate_of(&run->order, dependent) == PG_LEFT_ALONE || !pg_carries(bound, dependent)) continue;
+        const bool carries = pg_carries(bound, dependent);
+        if (pg_fate_of(&run->order, dependent) != PG_PURGED || (!carries && !pg_hangs_on_changed(&run->due, dependent))) continue;
         PG_SQL sql = {.arena = making->arena};
         PG_RESULT result = NULL;
         *ARENA_APPEND(sql.arena, sql.parameters, sql.n_parameters) = ctids;
         pg_add_dependents(&sql, dependent, "", leaf_source(making->arena, run), "t.ctid = ANY($1::tid[])");
-        buf_add(&sql.text, " FOR UPDATE OF d0");
+        pg_add_locks(&sql, &run->due, dependent, carries);
         if (pg_run(making->store, &sql, &result, err) < 0) return err_within(err, "dependents in \"%s\"", dependent->table->name);
         *ret_locked = *ret_locked || PQntuples(result);
     }

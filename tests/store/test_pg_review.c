@@ -264,6 +264,49 @@ START_TEST(a_dependent_that_changes_as_it_is_drained_is_not_left_behind) {
 }
 END_TEST
 
+/* What is locked is what goes with the batch: lines with nothing left to do are not, however many. */
+START_TEST(no_more_dependents_are_locked_than_a_batch_takes) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text); INSERT INTO orders VALUES (1, 1, '2025-01-01', 'x');"
+              "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders, name text); INSERT INTO lines SELECT n, 1, NULL FROM generate_series(1, 300) n;"
+              "CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint REFERENCES lines, name text); INSERT INTO notes SELECT n, n, 'x' FROM generate_series(1, 5) n");
+    struct acts acts = acts_open(LINES_AND_NOTES_CHANGE);
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_ANONYMIZE, CUTOFF);
+    const struct order *orders[] = {&order};
+    const struct batch *batch;
+    struct outcome outcome;
+    struct pass *pass;
+    struct err err;
+    ck_assert_int_eq(pg_driver.begin(acts.store, orders, 1, NULL, &pass, &err), 0);
+    ck_assert_msg(!pg_driver.prepare(acts.store, pass, 100, acts.arena, &batch, NULL, &err), "%s", err.text);
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_int_eq(batch->records, 1);
+    ck_assert_int_eq(batch->dependents, 5);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM (SELECT FROM lines FOR UPDATE SKIP LOCKED) s"), 300 - 5);
+    ck_assert_int_eq(pg_driver.finish(acts.store, pass, true, &outcome, &err), 0);
+    pg_driver.end(acts.store, pass);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM notes WHERE name IS NULL"), 5);
+    acts_close(&acts);
+}
+END_TEST
+
+/* Lines stay and are changed, their notes go: a line that goes over to a record that lives as they go takes them with it, or waits. */
+START_TEST(what_is_purged_below_a_changed_dependent_that_moves_away_lives) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text); INSERT INTO orders VALUES (1, 1, '2025-01-01', 'x'), (2, 1, '2026-06-01', 'x');"
+              "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders, name text); INSERT INTO lines VALUES (1, 1, 'x');"
+              "CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint REFERENCES lines); INSERT INTO notes VALUES (1, 1), (2, 1)");
+    meanwhile("notes", "UPDATE lines SET order_id = 2 WHERE id = 1");
+    struct acts acts = acts_open("{ data = \"O\"; anonymize = \"1 year\"; keep = \"9 years\"; basis = \"b\"; targets = ("
+                                 "{ table = \"orders\"; tenant = \"customer_id\"; since = \"at\"; columns = [ \"null: name\" ];"
+                                 "dependents = ( { join = \"lines.order_id\"; columns = [ \"null: name\" ]; },"
+                                 "{ join = \"notes.line_id = lines.id\"; when_anonymized = \"purge\"; } ); } ); }");
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_ANONYMIZE, CUTOFF);
+    ck_assert_int_eq(acts_pass(&acts, &order, 10).records, 1);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM lines WHERE order_id = 1 AND name IS NULL"), 1);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM notes"), 0);
+    acts_close(&acts);
+}
+END_TEST
+
 /* Runs one pass in which a batch fails because others were at work meanwhile; the driver says so, and takes all the same in the end. */
 static void purge_again(struct acts *acts, size_t limit) {
     struct order order = order_by_age(acts_target(acts, 0), ACTION_PURGE, CUTOFF);
@@ -560,7 +603,8 @@ UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_i
           what_hangs_on_a_dependent_that_moves_away_is_not_anonymized, a_record_that_is_due_no_longer_lives, a_dependent_that_moves_away_is_not_drained,
           what_hangs_on_a_dependent_that_moves_away_is_not_drained, what_hangs_on_a_dependent_that_moves_away_is_not_drained_of_values,
           what_hangs_on_a_dependent_that_has_just_moved_lives,
-          a_dependent_that_changes_as_it_is_drained_is_not_left_behind,
+          a_dependent_that_changes_as_it_is_drained_is_not_left_behind, no_more_dependents_are_locked_than_a_batch_takes,
+          what_is_purged_below_a_changed_dependent_that_moves_away_lives,
           what_comes_to_dependents_as_they_are_drained_goes_with_them, dependents_that_change_as_they_are_drained_go_the_next_time,
           what_was_not_tried_is_not_passed_over,
           a_trigger_that_writes_values_back_is_refused,
