@@ -392,14 +392,22 @@ static int write_dependents(struct pg_store *store, const struct pg_dependent *d
     return 0;
 }
 
+/* Then there is nothing to do, and the role may not even lock them. */
+static bool all_stay(const struct pg_fields *fields) {
+    for (size_t i = 0; i < fields->count; i++)
+        if (fields->columns[i].strategy != STRATEGY_AS_IS) return false;
+    return true;
+}
+
 int pg_anonymize_dependent(struct pg_store *store, const struct pg_due *due, const struct pg_dependent *dependent, const char *ctids,
                            size_t limit, struct arena *arena, PGresult **ret_result, struct err *err) {
     struct pg_fields fields;
     if (fields_of_dependent(dependent, arena, &fields, err) < 0) return -1;
+    *ret_result = NULL;
+    if (all_stay(&fields)) return 0;
     struct change change = {.arena = arena, .fields = &fields, .key = store->base.settings.pseudonym_key};
     open_change(&change);
     int result = read_dependents(store, due, dependent, ctids, limit, &change, err);
-    if (result == 0) *ret_result = NULL;
     if (result == 0 && change.n_rows) result = write_dependents(store, dependent, &change, ret_result, err);
     close_change(&change);
     return result;

@@ -135,5 +135,23 @@ START_TEST(a_blocked_record_is_anonymized_with_what_hangs_on_it) {
 }
 END_TEST
 
+/* Nothing of it changes: it is only read, and deleted in the end. */
+START_TEST(a_dependent_that_stays_as_it_is_needs_no_update) {
+    pg_schema("CREATE TABLE views (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text); INSERT INTO views VALUES (1, 1, '2025-01-01', 'x');"
+              "CREATE TABLE clicks (id bigint PRIMARY KEY, view_id bigint REFERENCES views, name text); INSERT INTO clicks SELECT n, 1, 'x' FROM generate_series(1, 3) n");
+    pg_sql("REVOKE ALL ON clicks FROM lapsed; GRANT SELECT, DELETE ON clicks TO lapsed");
+    struct acts acts = acts_open(VIEWS("tenant = \"customer_id\"; columns = ( \"null: name\" );"
+                                       "dependents = ( { join = \"clicks.view_id\"; columns = ( \"as-is: name\" ); } );"));
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_ANONYMIZE, CUTOFF);
+    struct sum sum = acts_pass(&acts, &order, 10);
+    ck_assert_int_eq(sum.records, 1);
+    ck_assert_int_eq(sum.dependents, 0);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM clicks WHERE name = 'x'"), 3);
+    ck_assert_int_eq(pg_number("SELECT count(*) FROM views WHERE name IS NULL"), 1);
+    acts_close(&acts);
+}
+END_TEST
+
 UNIT_MAIN("PostgreSQL: anonymize", every_strategy_by_the_values, every_strategy_by_a_marker, without_tenants_and_with_a_further_condition,
-          a_record_that_was_never_anonymized_is_still_purged, a_blocked_record_is_anonymized_with_what_hangs_on_it)
+          a_record_that_was_never_anonymized_is_still_purged, a_blocked_record_is_anonymized_with_what_hangs_on_it,
+          a_dependent_that_stays_as_it_is_needs_no_update)
