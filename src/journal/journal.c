@@ -480,10 +480,16 @@ static bool stop_writer(struct journal *journal) {
     return stopped;
 }
 
-void journal_close(struct journal *journal) {
-    bool stopped = stop_writer(journal);
+bool journal_close(struct journal *journal) {
+    bool stopped = stop_writer(journal), whole = false;
     if (stopped) (void)pthread_join(journal->thread, NULL);
     journal_collect(journal);
-    if (stopped) journal_free(journal);
-    else (void)pthread_detach(journal->thread); /* it still holds the file: the memory is left to the exit of the process */
+    if (stopped) {
+        whole = atomic_load(&journal->healthy) && !journal->delayed && is_signed(journal);
+        journal_free(journal);
+    } else {
+        log_error("journal \"%s\": its disk did not answer for %d s; what waited for it is not entered", journal->folder.path, (int)CLOSE_SECONDS);
+        (void)pthread_detach(journal->thread); /* it still holds the file: the memory is left to the exit of the process */
+    }
+    return whole;
 }

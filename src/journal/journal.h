@@ -76,7 +76,7 @@ bool journal_can_sign(const struct journal *journal);
  * that. Looked at with each group, and each second while there is none; `wake` is called when it changes. */
 bool journal_has_room(const struct journal *journal, int64_t *ret_left);
 /* Waits (at most 10 s) until all is on disk and signed, calls `done` of the rest, joins the thread, frees. A disk that does not
- * answer in that time: the rest gets ERR_IO, and the thread is left to the end of the process. */
-void journal_close(struct journal *journal);
+ * answer in that time: the rest gets ERR_IO, and the thread is left to the end of the process. Returns whether all is on disk and signed. */
+bool journal_close(struct journal *journal);
 
 #endif

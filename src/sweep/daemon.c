@@ -518,13 +518,15 @@ static void know_list(struct daemon *daemon) {
     arena_free(arena);
 }
 
-static void close_all(struct daemon *daemon) {
+/* Whether all that was to be entered is on disk and signed. */
+static bool close_all(struct daemon *daemon) {
     engine_stop(&daemon->engine);
-    journal_close(daemon->engine.journal);
+    bool whole = journal_close(daemon->engine.journal);
     requests_free(daemon->requests);
     while (daemon->engine.unsettled) engine_forget(&daemon->engine, daemon->engine.unsettled->seq);
     vetoes_clear(&daemon->engine);
     status_free(&daemon->status);
+    return whole;
 }
 
 static int start(struct daemon *daemon, struct err *err) {
@@ -544,7 +546,7 @@ static int start(struct daemon *daemon, struct err *err) {
         return -1;
     }
     if (engine_start(&daemon->engine, daemon->schedule, err)) {
-        journal_close(daemon->engine.journal);
+        (void)journal_close(daemon->engine.journal);
         requests_free(daemon->requests);
         return -1;
     }
@@ -558,7 +560,7 @@ static int start(struct daemon *daemon, struct err *err) {
     enter_schedule(daemon);
     know_list(daemon);
     if (!requests_start(daemon->requests, daemon->schedule->settings.state_folder, err)) return 0;
-    close_all(daemon);
+    (void)close_all(daemon);
     return -1;
 }
 
@@ -566,7 +568,8 @@ static void end(struct daemon *daemon) {
     requests_stop(daemon->requests);
     const struct entry entry = {.event = ENTRY_STOP, .trigger = daemon->once ? "once" : "signal"};
     journal_append(daemon->engine.journal, &entry, NULL);
-    close_all(daemon);
+    bool whole = close_all(daemon);
+    if (daemon->once && !whole && !daemon->status_code) daemon->status_code = EX_IOERR;
     ev_loop_destroy(daemon->engine.loop);
     schedule_free(daemon->next);
     schedule_free(daemon->schedule);

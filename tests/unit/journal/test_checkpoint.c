@@ -40,6 +40,21 @@ static void wait_for_signing(struct journal *journal, bool can_sign) {
     }
 }
 
+START_TEST(closing_tells_whether_all_is_signed) {
+    signed_setup();
+    struct entry intent = an_intent(1, 1);
+    put_in_the_way();
+    struct journal *journal = opened();
+    ck_assert(put(journal, &intent));
+    ck_assert(!journal_close(journal));
+    clear_the_way();
+    journal = opened();
+    ck_assert(put(journal, &intent));
+    ck_assert(journal_close(journal));
+    signed_remove();
+}
+END_TEST
+
 /* An append that succeeds proves nothing of it: what was written is not signed. */
 START_TEST(it_cannot_be_signed_until_a_checkpoint_succeeds) {
     signed_setup();
@@ -153,5 +168,5 @@ START_TEST(its_file_is_written_by_short_and_interrupted_writes) {
 }
 END_TEST
 
-UNIT_MAIN("checkpoint", it_cannot_be_signed_until_a_checkpoint_succeeds, who_closed_it_is_not_woken_any_more,
+UNIT_MAIN("checkpoint", closing_tells_whether_all_is_signed, it_cannot_be_signed_until_a_checkpoint_succeeds, who_closed_it_is_not_woken_any_more,
           its_file_is_written_by_short_and_interrupted_writes)
