@@ -384,6 +384,23 @@ START_TEST(what_was_not_tried_is_not_passed_over) {
 }
 END_TEST
 
+/* Nothing goes of the few that fit, and it is not that they are due no longer: they must not be chosen for ever. */
+START_TEST(a_trigger_that_keeps_everything_ends_the_pass) {
+    pg_schema("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, at timestamptz, name text); CREATE INDEX ON orders (customer_id, at);"
+              "CREATE TABLE lines (id bigint PRIMARY KEY, order_id bigint REFERENCES orders, name text);"
+              "CREATE TABLE notes (id bigint PRIMARY KEY, line_id bigint REFERENCES lines, name text);"
+              "INSERT INTO orders SELECT n, 1 + n % 3, '2025-01-01', 'x' FROM generate_series(1, 30) n; INSERT INTO lines SELECT n, 1 + n % 30, 'x' FROM generate_series(1, 120) n;"
+              "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
+              "CREATE TRIGGER keep BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION keep(); CREATE TRIGGER keep BEFORE UPDATE ON lines FOR EACH ROW EXECUTE FUNCTION keep()");
+    struct acts acts = acts_open(LINES_AND_NOTES_CHANGE);
+    struct order order = order_by_age(acts_target(&acts, 0), ACTION_ANONYMIZE, CUTOFF);
+    struct sum sum = acts_pass(&acts, &order, 10);
+    ck_assert_uint_eq(sum.batches, 0);
+    ck_assert_int_eq(pg_number("SELECT (SELECT count(*) FROM orders WHERE name = 'x') + (SELECT count(*) FROM lines WHERE name = 'x')"), 30 + 120);
+    acts_close(&acts);
+}
+END_TEST
+
 /* ---- what the server does behind our back ---- */
 
 START_TEST(a_trigger_that_writes_values_back_is_refused) {
@@ -606,7 +623,7 @@ UNIT_MAIN("PostgreSQL: review", what_hangs_on_the_branches_of_a_tree_goes_with_i
           a_dependent_that_changes_as_it_is_drained_is_not_left_behind, no_more_dependents_are_locked_than_a_batch_takes,
           what_is_purged_below_a_changed_dependent_that_moves_away_lives,
           what_comes_to_dependents_as_they_are_drained_goes_with_them, dependents_that_change_as_they_are_drained_go_the_next_time,
-          what_was_not_tried_is_not_passed_over,
+          what_was_not_tried_is_not_passed_over, a_trigger_that_keeps_everything_ends_the_pass,
           a_trigger_that_writes_values_back_is_refused,
           records_that_come_back_end_the_pass, dependents_that_come_back_end_the_pass,
           what_triggers_remove_elsewhere_does_not_come_back, a_commit_is_on_disk_whatever_the_role_says, anchors_before_christ_do_not_stop_the_rest,
