@@ -236,18 +236,6 @@ static int once_status(const struct daemon *daemon, const struct sweep_report *r
     return report->waits || report->ended_early ? EX_TEMPFAIL : EX_OK;
 }
 
-static void say_result(const struct sweep_report *report) {
-    int64_t purged = 0, anonymized = 0, left = 0;
-    for (size_t i = 0; i < report->n_rules; i++) {
-        purged += report->rules[i].purged;
-        anonymized += report->rules[i].anonymized;
-        if (report->rules[i].left > 0) left += report->rules[i].left;
-    }
-    log_notice("sweep %lld %s: %s records purged, %s anonymized, %s due and left, %zu finding%s", (long long)report->number,
-               report->ended_early ? "ended early" : report->outcome, text_number(purged).text, text_number(anonymized).text,
-               text_number(left).text, report->n_findings, report->n_findings == 1 ? "" : "s");
-}
-
 static void put_in_force(struct daemon *daemon);
 
 /* Not inside the sweep's own call: it is freed here. */
@@ -270,7 +258,7 @@ static void on_sweep_done(void *context, const struct sweep_report *report) {
     ev_timer_stop(daemon->engine.loop, &daemon->progress);
     daemon->finished = daemon->sweep;
     daemon->sweep = NULL;
-    say_result(report);
+    sweep_report_log(report);
     status_note(&daemon->status, &daemon->schedule->settings, report);
     for (size_t i = 0; i < report->n_spent; i++) requests_spend(daemon->requests, report->spent[i]);
     if (report->clock_confirmed && clock_look(&daemon->clock)) on_clock_confirmed(daemon);

@@ -166,3 +166,15 @@ void report_end(struct sweep *sweep) {
     sweep->ticket.done = on_ended;
     journal_append(sweep->engine->journal, &entry, &sweep->ticket);
 }
+
+void sweep_report_log(const struct sweep_report *report) {
+    int64_t purged = 0, anonymized = 0, left = 0;
+    for (size_t i = 0; i < report->n_rules; i++) {
+        purged += report->rules[i].purged;
+        anonymized += report->rules[i].anonymized;
+        if (report->rules[i].left > 0) left += report->rules[i].left;
+    }
+    log_notice("sweep %lld %s: %s records purged, %s anonymized, %s due and left, %zu finding%s", (long long)report->number,
+               report->ended_early ? "ended early" : report->outcome, text_number(purged).text, text_number(anonymized).text,
+               text_number(left).text, report->n_findings, report->n_findings == 1 ? "" : "s");
+}

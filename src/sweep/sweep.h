@@ -66,6 +66,8 @@ void sweep_end_early(struct sweep *sweep);
 bool sweep_is_committing(const struct sweep *sweep, const struct hold *hold);
 const struct tenants *sweep_tenants(const struct sweep *sweep); /* NULL: not read yet */
 void sweep_free(struct sweep *sweep); /* NULL is fine */
+/* What came of it, as a line of the log. */
+void sweep_report_log(const struct sweep_report *report);
 /* For status, in the sweep's own words. True: it waits, and the text begins with what for. */
 bool sweep_progress(const struct sweep *sweep, struct buf *to);
 
