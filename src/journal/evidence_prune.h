@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* Removes the evidence of closed segments whose last entry is older than `keep`, and of segments that are gone. Never that of
- * the open segment. Beside a running writer, but not on the loop. */
+ * the open segment. Oldest first; on the writer's thread. */
 int evidence_prune(const char *folder, int64_t now_us, struct period keep, size_t *ret_removed, struct err *err) MUST_CHECK;
 
 #endif

@@ -63,15 +63,14 @@ static void remove_intent(struct intents *intents, size_t i) {
 
 /* What the file checkpoint covers is ours. Behind it somebody may have written one to have us remove, and sign for, what is to be kept. */
 struct prunings {
+    struct arena *arena;
     struct beginning { int64_t seq, time_us; } *segments;
-    size_t n_segments, n_room;
+    size_t n_segments;
     int64_t signed_size;    /* -1: there is no file checkpoint, nothing was ever signed */
     struct period keep;
     int64_t pruned_seq;     /* declared removed by what is signed */
     int64_t premature_seq;  /* a prune entry that is not, and not of our making; 0: none */
 };
-
-static void prunings_free(struct prunings *prunings) { free(prunings->segments); }
 
 /* Each removal ends where a segment begins that is there: nothing goes before it is signed for. */
 static bool is_due(const struct prunings *prunings, const struct entry_removed *removed, int64_t at_us) {
@@ -83,13 +82,7 @@ static bool is_due(const struct prunings *prunings, const struct entry_removed *
 
 static void note_pruning(struct prunings *prunings, const struct entry_line *line) {
     const struct entry *entry = &line->entry;
-    if (entry->event == ENTRY_SEGMENT) {
-        if (prunings->n_segments == prunings->n_room) {
-            prunings->n_room = prunings->n_room ? prunings->n_room * 2 : 16;
-            prunings->segments = xrealloc(prunings->segments, prunings->n_room * sizeof *prunings->segments);
-        }
-        prunings->segments[prunings->n_segments++] = (struct beginning){line->seq, entry->time_us};
-    }
+    if (entry->event == ENTRY_SEGMENT) *ARENA_APPEND(prunings->arena, prunings->segments, prunings->n_segments) = (struct beginning){line->seq, entry->time_us};
     for (size_t i = 0; entry->event == ENTRY_PRUNE && i < entry->n_removed; i++) {
         const struct entry_removed *removed = &entry->removed[i];
         if (line->seq > prunings->signed_size && prunings->signed_size >= 0 && !is_due(prunings, removed, entry->time_us)) prunings->premature_seq = line->seq;
@@ -106,10 +99,7 @@ struct passing {
     int64_t certain; /* of the open segment, up to the entry of the file checkpoint: that was on disk before the file was */
 };
 
-static void passing_free(struct passing *passing) {
-    intents_free(&passing->intents);
-    prunings_free(&passing->prunings);
-}
+static void passing_free(struct passing *passing) { intents_free(&passing->intents); }
 
 static void note_entry(void *context, const struct scan_entry *found) {
     struct passing *passing = context;
@@ -264,7 +254,7 @@ static int find_cuts(const struct folder *folder, struct arena *arena, struct re
 
 int recover_journal(const struct journal_conf *conf, const struct folder *folder, struct arena *arena, struct recovered *ret_recovered,
                     struct err *err) {
-    __attribute__((cleanup(passing_free))) struct passing passing = {.intents = {.conf = conf}, .prunings = {.keep = conf->keep, .signed_size = -1}};
+    __attribute__((cleanup(passing_free))) struct passing passing = {.intents = {.conf = conf}, .prunings = {.arena = arena, .keep = conf->keep, .signed_size = -1}};
     struct scan_result scanned;
     struct own_checkpoint own;
     if (check_strays(folder->path, arena, err) || undo_closing(folder, arena, err) || read_own(folder->path, &conf->signers, &own, err)) return -1;
